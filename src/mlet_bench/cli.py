@@ -1,0 +1,218 @@
+"""command → function. Heavy modules are imported when a command needs them, so that --help answers at once."""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlet_bench import __version__, help_text
+from mlet_bench.errors import Interrupted, RunFailedError, UserError, listing, nearest
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from mlet_bench.compose import Composed, Composer
+
+DONE, FAILED, MISTAKE = 0, 1, 2
+
+
+@dataclass
+class Arguments:
+    """A command's arguments: Hydra overrides, and the few flags that are ours or Hydra's."""
+
+    overrides: list[str] = field(default_factory=list)
+    multirun: bool = False
+    show_config: bool = False
+    config_dir: Path | None = None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; returns the exit code: 0 done, 1 failed, 2 mistake, 130 Ctrl-C, 143 SIGTERM."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(words)
+    except UserError as error:
+        return _end(str(error), MISTAKE)
+    except RunFailedError as error:
+        return _end(str(error), FAILED)
+    except Interrupted as stop:
+        return _end(f"{stop or 'stopped'}; the same command goes on", 128 + stop.signal_number)
+    except KeyboardInterrupt:
+        return _end("stopped; the same command goes on", 130)
+    except BrokenPipeError:  # the reader of our output left, for example head
+        sys.stderr.close()
+        return DONE
+
+
+def _end(line: str, code: int) -> int:
+    print(f"mlet-bench: {line}", file=sys.stderr)
+    return code
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("--help", "-h", "help"):
+        print(help_text.overview())
+        return DONE
+    if words[0] == "--version":
+        print(f"mlet-bench {__version__}")
+        return DONE
+    command, rest = words[0], words[1:]
+    if command not in COMMANDS:
+        raise UserError(f"{command}: no such command; allowed: {listing(COMMANDS)}.{nearest(command, COMMANDS)}")
+    if "--help" in rest or "-h" in rest:
+        print(help_text.of(command))
+        return DONE
+    from mlet_bench.training import stopping
+
+    stopping.install()
+    return COMMANDS[command](_parse(rest))
+
+
+def _parse(words: list[str]) -> Arguments:
+    arguments = Arguments()
+    flags = ["--help", "-m", "--multirun", "--cfg", "--config-dir"]
+    remaining = iter(words)
+    for word in remaining:
+        name, sign, value = word.partition("=")
+        if word in ("-m", "--multirun"):
+            arguments.multirun = True
+        elif name in ("--cfg", "-c"):
+            if (value if sign else next(remaining, "")) != "job":
+                raise UserError("--cfg: allowed: job")
+            arguments.show_config = True
+        elif name in ("--config-dir", "-cd"):
+            folder = value if sign else next(remaining, "")
+            if not folder:
+                raise UserError("--config-dir: needs a folder")
+            arguments.config_dir = Path(folder)
+        elif word.startswith("-"):
+            raise UserError(f"{word}: no such option; allowed: {listing(flags)}.{nearest(word, flags)}")
+        else:
+            arguments.overrides.append(word)
+    return arguments
+
+
+def _train(arguments: Arguments) -> int:
+    from mlet_bench.compose import Composer
+
+    composer = Composer("config", arguments.config_dir)
+    if arguments.multirun:
+        return _sweep(composer, arguments)
+    composed = composer.one(arguments.overrides)
+    if arguments.show_config:
+        return _show_config(composed)
+    from mlet_bench.config import TrainCommand, convert_command
+
+    config = convert_command(TrainCommand, composed.values)
+    from mlet_bench import experiment
+    from mlet_bench.report.live import Live, make_console
+    from mlet_bench.report.run_table import show_result
+
+    console = make_console()
+    folder, result = experiment.run(config, composed.run_dir, Live(console))
+    show_result(console, result, folder)
+    return DONE
+
+
+def _sweep(composer: "Composer", arguments: Arguments) -> int:
+    from mlet_bench.config import TrainCommand, convert_command
+
+    mistakes = []
+    jobs = composer.jobs(arguments.overrides)
+    for job in jobs:
+        try:
+            convert_command(TrainCommand, job.values)
+        except UserError as error:
+            mistakes.append(error)
+    if len(mistakes) == len(jobs):  # none of them can run: as with a single command
+        raise mistakes[0]
+    from mlet_bench.report.live import make_console
+    from mlet_bench.report.sweep_table import show_sweep
+
+    outcomes = composer.sweep(arguments.overrides, job_of_sweep)
+    show_sweep(make_console(), outcomes)
+    return DONE if all(outcome["error"] is None for outcome in outcomes) else FAILED
+
+
+def job_of_sweep(task: "DictConfig") -> dict[str, Any]:
+    """One job of a sweep, as Hydra's launchers call it: what failed is recorded and the others go on."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from mlet_bench import experiment
+    from mlet_bench.compose import plain
+    from mlet_bench.config import TrainCommand, convert_command
+    from mlet_bench.report.live import Live, make_console
+
+    settings = HydraConfig.get()
+    live = Live(make_console())
+    outcome: dict[str, Any] = {"job": list(settings.overrides.task), "folder": None, "result": None, "error": None}
+    live.say(f"job {settings.job.num}: {' '.join(outcome['job'])}")
+    try:
+        config = convert_command(TrainCommand, plain(task))
+        folder, outcome["result"] = experiment.run(config, str(settings.run.dir), live)
+        outcome["folder"] = str(folder)
+    except (UserError, RunFailedError) as error:
+        outcome["error"] = str(error)
+    except Exception as error:  # a fault of ours in one job must not stop the others
+        outcome["error"] = f"{type(error).__name__}: {error}"
+    if outcome["error"]:
+        live.say(f"job {settings.job.num} failed: {outcome['error']}")
+    return outcome
+
+
+def _prepare(arguments: Arguments) -> int:
+    from mlet_bench.compose import Composer
+
+    if arguments.multirun:
+        raise UserError("-m: prepare makes one data set a call; sweeps are for train")
+    composed = Composer("prepare", arguments.config_dir).one(arguments.overrides)
+    if arguments.show_config:
+        return _show_config(composed)
+    from mlet_bench.config import PrepareCommand, convert_command
+
+    config = convert_command(PrepareCommand, composed.values)
+    from mlet_bench import data, experiment, files
+    from mlet_bench.report.live import Live, make_console
+    from mlet_bench.report.run_table import show_prepared
+
+    data.check(config.dataset)
+    console = make_console()
+    prepared = experiment.prepare(config, Live(console))
+    if config.verify:
+        prepared.verify()
+    if composed.run_dir_given:
+        Path(composed.run_dir).mkdir(parents=True, exist_ok=True)
+        summary = {"folder": str(prepared.folder.absolute()), "manifest": prepared.manifest}
+        files.write_json(Path(composed.run_dir) / "prepare.json", summary)
+    show_prepared(console, prepared.manifest, prepared.folder)
+    return DONE
+
+
+def _show_config(composed: "Composed") -> int:
+    import yaml
+
+    print(yaml.safe_dump(composed.values, sort_keys=False), end="")
+    return DONE
+
+
+def _not_built(command: str) -> Callable[[Arguments], int]:
+    def refuse(arguments: Arguments) -> int:
+        from mlet_bench.compose import Composer
+        from mlet_bench.config import LATER, convert_command
+
+        composed = Composer(command, arguments.config_dir).one(arguments.overrides)
+        convert_command(LATER[command], composed.values)
+        raise RunFailedError(f"{command}: not built yet; your arguments are fine, nothing was done")
+
+    return refuse
+
+
+COMMANDS: dict[str, Callable[[Arguments], int]] = {
+    "train": _train,
+    "prepare": _prepare,
+    "evaluate": _not_built("evaluate"),
+    "tune": _not_built("tune"),
+    "report": _not_built("report"),
+    "bench": _not_built("bench"),
+}

@@ -1,0 +1,270 @@
+"""The typed schema of every command; YAML becomes Python here and nowhere else.
+
+The YAML files under conf/ hold every default, so no field has one here: a field says its type, its limits
+and, where the name does not, its unit. A model's own section is described beside the model.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from mlet_bench.errors import UserError, listing, nearest
+
+
+class Section(BaseModel):
+    """A part of the config: immutable, no unknown keys, no silent conversions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def _path(value: Any) -> Any:
+    if isinstance(value, str):
+        if not value.strip():
+            raise ValueError("the path is empty; give a file or folder, or null")
+        return Path(value).expanduser()
+    return value
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+OptionalPath = Annotated[Path | None, BeforeValidator(_path)]
+RequiredPath = Annotated[Path, BeforeValidator(_path)]
+Widths = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_tuple)]
+"""Widths of the hidden layers of an MLP, first to last."""
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
+"""A word that can stand in a path."""
+
+
+class DatasetConfig(Section):
+    """What every data set has."""
+
+    name: Name
+    reader: str
+    raw: OptionalPath
+    prepared: OptionalPath
+    min_count: int = Field(ge=1)
+    train_share: float = Field(gt=0, le=1)
+    item_field: str | None
+    seed: int = Field(ge=0)
+
+
+class SyntheticConfig(DatasetConfig):
+    reader: Literal["synthetic"]
+    rows: int = Field(ge=60)
+    structure: Literal["shared", "independent"]
+    rank: int = Field(ge=1)
+    vector_dim: int = Field(ge=1)
+    best_auc: float = Field(gt=0.5, lt=1)
+
+
+class CriteoConfig(DatasetConfig):
+    reader: Literal["criteo"]
+
+
+DATASETS: dict[str, type[DatasetConfig]] = {"synthetic": SyntheticConfig, "criteo": CriteoConfig}
+
+
+class EmbConfig(Section):
+    mode: Literal["single", "mlet"]
+    dim: int = Field(ge=1)
+    inner: int | None = Field(ge=1)
+    lr: float | None = Field(gt=0)
+    l2: float = Field(ge=0)
+    l2_on: Literal["factors", "product"]
+    l2_rows: Literal["batch", "table"]
+    init_std: float | None = Field(gt=0)
+
+    @field_validator("inner", "l2_on", mode="after")
+    @classmethod
+    def _only_mlet(cls, value: Any, info: ValidationInfo) -> Any:
+        """A single table has no factors: whatever was given makes the same run."""
+        if info.data.get("mode") != "single":
+            return value
+        return None if info.field_name == "inner" else "product"
+
+    @model_validator(mode="after")
+    def _inner_given(self) -> "EmbConfig":
+        if self.mode == "mlet" and self.inner is None:
+            raise ValueError("emb.inner: emb=mlet needs an inner dimension, a whole number >= 1")
+        return self
+
+
+class HardwareConfig(Section):
+    device: Literal["cpu", "cuda"]
+    threads: int | None = Field(ge=1, le=4096)
+
+
+class TrainConfig(Section):
+    batch_size: int = Field(ge=1)
+    epochs: int = Field(ge=1)
+    optimizer: Literal["adam", "sgd", "rowwise_adagrad"]
+    lr: float = Field(gt=0)
+    update: Literal["lazy", "exact"]
+    eval_every: int | None = Field(ge=1)
+    monitor: Literal["auc", "logloss"]
+    patience: int | None = Field(ge=1)
+    checkpoint_minutes: float = Field(gt=0)
+
+
+class EvalConfig(Section):
+    buckets: Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_tuple)]
+    batch_size: int = Field(ge=1)
+
+    @field_validator("buckets")
+    @classmethod
+    def _rising(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if not value or value[0] != 1 or any(a >= b for a, b in zip(value, value[1:], strict=False)):
+            raise ValueError("needs rising counts that begin with 1, for example [1,10,100]")
+        return value
+
+
+class ModelSection(BaseModel):
+    """A model's name and its settings, which the model's own schema checks."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: Name
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class TrainCommand(Section):
+    dataset: DatasetConfig
+    model: ModelSection
+    emb: EmbConfig
+    hardware: HardwareConfig
+    train: TrainConfig
+    eval: EvalConfig
+    seed: int = Field(ge=0, lt=2**63)
+    rerun: bool
+
+    @model_validator(mode="after")
+    def _table_l2(self) -> "TrainCommand":
+        if self.emb.l2 > 0 and self.emb.l2_rows == "table" and self.train.update != "exact":
+            raise ValueError("emb.l2_rows=table moves every row in every step: it needs train.update=exact")
+        return self
+
+
+class PrepareCommand(Section):
+    dataset: DatasetConfig
+    verify: bool
+
+
+class EvaluateCommand(Section):
+    run: RequiredPath
+    split: Literal["train", "valid", "test"]
+    dataset: dict[str, Any]
+
+
+class TuneCommand(Section):
+    trials: int = Field(ge=1)
+
+
+class ReportCommand(Section):
+    runs: Annotated[tuple[RequiredPath, ...], BeforeValidator(_tuple)]
+
+
+class BenchCommand(Section):
+    steps: int = Field(ge=1)
+
+
+LATER: dict[str, type[Section]] = {
+    "evaluate": EvaluateCommand,
+    "tune": TuneCommand,
+    "report": ReportCommand,
+    "bench": BenchCommand,
+}
+
+
+SectionT = TypeVar("SectionT", bound=BaseModel)
+
+
+def convert(schema: type[SectionT], values: Mapping[str, Any], where: str = "") -> SectionT:
+    """`values` checked and typed by `schema`; UserError with one line for the first mistake.
+
+    >>> convert(HardwareConfig, {"device": "cpu", "threads": 0}, "hardware")
+    Traceback (most recent call last):
+    ...
+    mlet_bench.errors.UserError: hardware.threads=0: not allowed; allowed: a whole number >= 1 and <= 4096 or null.
+    """
+    try:
+        return schema.model_validate(dict(values))
+    except ValidationError as error:
+        raise UserError(_one_line(error, schema, where)) from None
+
+
+def convert_command(schema: type[SectionT], values: Mapping[str, Any]) -> SectionT:
+    """The whole config of a command; the data set's section is typed by its reader first."""
+    typed: dict[str, Any] = dict(values)
+    if "dataset" in schema.model_fields and isinstance(typed.get("dataset"), Mapping):
+        reader = str(typed["dataset"].get("reader"))
+        if reader not in DATASETS:
+            raise UserError(
+                f"dataset.reader={reader}: no such reader; allowed: {listing(DATASETS)}."
+                + nearest(reader, DATASETS)
+            )
+        typed["dataset"] = convert(DATASETS[reader], typed["dataset"], "dataset")
+    return convert(schema, typed)
+
+
+def _one_line(error: ValidationError, schema: type[BaseModel], where: str) -> str:
+    first = error.errors(include_url=False)[0]
+    location = [str(part) for part in first["loc"]]
+    key = ".".join([where] * bool(where) + location)
+    given = first["input"]
+    shown = f"{key}={given}" if isinstance(given, str | int | float) else key
+    if first["type"] == "extra_forbidden":
+        allowed = list(schema.model_fields)
+        return f"{key}: no such key; allowed: {listing(allowed)}.{nearest(location[-1], allowed)}"
+    if first["type"] == "missing":
+        return f"{key}: missing"
+    if first["type"] == "value_error":
+        said = str(first.get("ctx", {}).get("error", first["msg"]))
+        return f"{shown}: {said}" if location else said
+    allowed_values, described = _allowed(schema, location)
+    hint = nearest(str(given), allowed_values)
+    return f"{'null' if given is None else shown}: not allowed; {described}.{hint}"
+
+
+def _allowed(schema: type[BaseModel], location: list[str]) -> tuple[list[str], str]:
+    """The choices of a field (if it has some) and what it takes, in words, from its JSON schema."""
+    whole = schema.model_json_schema()
+    node: dict[str, Any] = whole
+    for part in location:
+        if "$ref" in node:
+            node = whole["$defs"][node["$ref"].rsplit("/", 1)[-1]]
+        node = node.get("properties", {}).get(part, node)
+    kinds = node.get("anyOf", [node])
+    choices = [str(value) for kind in kinds for value in kind.get("enum", [kind["const"]] if "const" in kind else [])]
+    return choices, "allowed: " + " or ".join(_in_words(kind) for kind in kinds)
+
+
+def _in_words(kind: dict[str, Any]) -> str:
+    if "enum" in kind:
+        return listing(str(value) for value in kind["enum"])
+    if "const" in kind:
+        return str(kind["const"])
+    if kind.get("type") == "array":
+        return f"a list, each {_in_words(kind.get('items', {}))}"
+    words = {"integer": "a whole number", "number": "a number", "boolean": "true, false", "null": "null"}
+    word = words.get(str(kind.get("type")), "text")
+    limits = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+    bounds = [f"{sign} {kind[name]:g}" for name, sign in limits.items() if name in kind]
+    if "pattern" in kind:
+        bounds.append("of letters, digits, '_', '-' and '.'")
+    return " ".join([word, " and ".join(bounds)]).strip()

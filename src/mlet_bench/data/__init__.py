@@ -1,0 +1,47 @@
+"""Raw files → Parquet → batches."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mlet_bench.config import CriteoConfig, DatasetConfig, SyntheticConfig
+from mlet_bench.data.criteo import CriteoSource
+from mlet_bench.data.prepare import Summary, prepare
+from mlet_bench.data.prepared import Prepared, Split
+from mlet_bench.data.raw import SPLITS, RawSource
+from mlet_bench.data.synthetic import SyntheticSource
+from mlet_bench.errors import UserError
+
+__all__ = ["READERS", "SPLITS", "Prepared", "Split", "check", "prepare", "prepared_for", "source_for"]
+
+READERS: dict[type[DatasetConfig], Callable[[Any], RawSource]] = {
+    SyntheticConfig: SyntheticSource,
+    CriteoConfig: CriteoSource,
+}
+
+
+def source_for(config: DatasetConfig) -> RawSource:
+    return READERS[type(config)](config)
+
+
+def check(config: DatasetConfig) -> None:
+    """Whether the data can be had, before anything is created; UserError if not."""
+    if config.prepared is not None:
+        Prepared.open(existing_folder(config.prepared))
+    else:
+        source_for(config).check()
+
+
+def prepared_for(
+    config: DatasetConfig, *, best: Summary, progress: Callable[[int], None] = lambda rows: None
+) -> Prepared:
+    """The prepared data of a config: the folder that it names, or the one made from its raw rows."""
+    if config.prepared is not None:
+        return Prepared.open(existing_folder(config.prepared))
+    return prepare(source_for(config), config, best=best, progress=progress)
+
+
+def existing_folder(path: Path) -> Path:
+    if not path.is_dir():
+        raise UserError(f"dataset.prepared={path}: no such folder")
+    return path

@@ -1,0 +1,36 @@
+"""What a model, the optimisers and the recipe may ask of an embedding, whatever its mode."""
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+from mlet_bench.embedding.table import RowTable
+
+
+class Embedding(nn.Module, ABC):
+    """Turns ids of F sparse fields into vectors of width d."""
+
+    cardinalities: tuple[int, ...]
+    """Rows of each field's table, the reserved id 0 included."""
+    dim: int
+    """d, the width that a model sees."""
+
+    @abstractmethod
+    def forward(self, ids_BF: Tensor) -> Tensor:
+        """emb_BFD for ids within their fields."""
+
+    @abstractmethod
+    def tables(self) -> list[RowTable]:
+        """The tables that the row optimisers move; all other parameters have ordinary gradients."""
+
+    @abstractmethod
+    def batch_l2(self, on: str) -> Tensor:
+        """‖·‖² of the different rows of the last batch; `on` says of the "factors" or of their "product"."""
+
+    @abstractmethod
+    def add_table_l2(self, strength: float, on: str) -> None:
+        """Add the gradient of strength/2·‖·‖² over all rows to that of the last batch."""
+
+    @abstractmethod
+    def collapse(self) -> "Embedding":
+        """A new single-layer embedding with the same vectors, the product taken in float64."""

@@ -1,0 +1,261 @@
+"""The recipe of a run: prepare → train → collapse → evaluate → save."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from mlet_bench import data, files, hardware, models
+from mlet_bench.config import PrepareCommand, TrainCommand
+from mlet_bench.data import Prepared, Split
+from mlet_bench.embedding import build as build_embedding
+from mlet_bench.errors import RunFailedError, UserError
+from mlet_bench.evaluation.buckets import evaluate
+from mlet_bench.evaluation.metrics import Scored, auc_with_interval, logloss, probability
+from mlet_bench.evaluation.predict import milliseconds, predict
+from mlet_bench.models import CTRModel
+from mlet_bench.report.live import Live
+from mlet_bench.run_folder import LOG, MODEL, PREDICTIONS, RESULT, RunFolder
+from mlet_bench.training.checkpoint import save_weights
+from mlet_bench.training.loop import TrainingRows, TrainSummary, train
+from mlet_bench.training.streams import drawing_from
+
+log = logging.getLogger("mlet_bench")
+COLLAPSE_TOLERANCE = 1e-5
+"""Largest difference of logits after collapse, per unit of max(1, largest |logit|)."""
+
+
+def run(config: TrainCommand, run_dir: str, live: Live) -> tuple[Path, dict[str, Any]]:
+    """Train, collapse, evaluate and save one run, or show the finished one; returns its folder and result.
+
+    `{fingerprint}` in `run_dir` is replaced. UserError for what the user can mend, before anything is created;
+    RunFailedError when the run itself goes wrong; Interrupted after a signal, with a checkpoint saved.
+    """
+    device = check(config)
+    if "{fingerprint}" not in run_dir:
+        RunFolder(Path(run_dir)).check_usable()
+    prepared = prepare(config, live)
+    hardware.check_memory(config, prepared.cardinalities, len(prepared.numeric), prepared.rows, device)
+    fingerprint = run_fingerprint(config, prepared)
+    folder = RunFolder(Path(run_dir.replace("{fingerprint}", fingerprint)))
+    hardware.check_disk(folder.path, 5 * hardware.table_bytes(config.emb, prepared.cardinalities))
+    with folder.opened(fingerprint, config.model_dump(mode="json"), rerun=config.rerun):
+        if folder.finished:
+            live.say(f"finished before: {folder.path} (rerun=true starts anew)")
+            return folder.path, folder.result()
+        with _logged(folder.path / LOG):
+            result, sound = _stages(config, prepared, folder.path, device, live)
+        files.write_json(folder.path / RESULT, result)
+        if not sound:
+            raise RunFailedError(
+                f"{folder.path}: collapse changed a logit by {result['collapse']['max_abs_logit_diff']:.3g}, more than "
+                "allowed; results are saved, the run counts as failed"
+            )
+        folder.finish()
+    return folder.path, result
+
+
+def check(config: TrainCommand) -> torch.device:
+    """All that can be checked before anything is created."""
+    models.settings_of(config.model)
+    device = hardware.device_for(config.hardware)
+    data.check(config.dataset)
+    return device
+
+
+def prepare(config: TrainCommand | PrepareCommand, live: Live) -> Prepared:
+    """The prepared data set of a config, made if it is missing."""
+    with live.preparing() as progress:
+        prepared = data.prepared_for(config.dataset, best=best_reachable, progress=progress)
+    field = config.dataset.item_field
+    if field is not None and field not in prepared.fields:
+        raise UserError(f"dataset.item_field={field}: no such field; allowed: {', '.join(prepared.fields)}")
+    return prepared
+
+
+def best_reachable(prepared: Prepared, split: str) -> dict[str, Any]:
+    """What the true logits of a generated data set score on a split, overall and in the default buckets."""
+    rows = prepared.split(split)
+    assert rows.true_logit_B is not None and rows.counts_BF is not None
+    edges = [10**power for power in range(6)]
+    whole, buckets = evaluate(rows.label_B, rows.true_logit_B, rows.counts_BF, prepared.fields, edges)
+    return {**whole, "buckets": buckets}
+
+
+def run_fingerprint(config: TrainCommand, prepared: Prepared) -> str:
+    """Of all that can change the result, and of nothing else."""
+    train = config.train.model_dump(mode="json", exclude={"checkpoint_minutes"})
+    model = {"name": config.model.name, **models.settings_of(config.model).model_dump(mode="json")}
+    return files.fingerprint(
+        {
+            "data": prepared.fingerprint,
+            "model": model,
+            "emb": config.emb.model_dump(mode="json"),
+            "train": train,
+            "buckets": config.eval.buckets,
+            "seed": config.seed,
+            "hardware": {"device": config.hardware.device, "threads": hardware.threads_of(config.hardware)},
+        }
+    )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A model and its logits on a split."""
+
+    model: CTRModel
+    logit_B: np.ndarray
+
+
+def _stages(
+    config: TrainCommand, prepared: Prepared, folder: Path, device: torch.device, live: Live
+) -> tuple[dict[str, Any], bool]:
+    """The result of a run, and whether collapse kept its promise."""
+    model = build_model(config, prepared).to(device)
+    valid, test = prepared.split("valid"), prepared.split("test")
+    summary = _train(config, model, prepared, valid, folder, live)
+    live.stage("collapse and evaluate")
+    model.eval()
+    collapsed = collapse(model, config, prepared).to(device).eval()
+    batch = config.eval.batch_size
+    trained_B, test_B = predict(model, test, batch), predict(collapsed, test, batch)
+    difference = float(np.abs(trained_B - test_B).max())
+    metrics, buckets = _evaluate(config, prepared, test, test_B)
+    valid_metrics, _ = _evaluate(config, prepared, valid, predict(collapsed, valid, batch))
+    save_weights(folder / MODEL, collapsed.state_dict())
+    _save_predictions(folder / PREDICTIONS, test, test_B)
+    sizes = {"training": model, "inference": collapsed}
+    result = {
+        "version": 1,
+        "dataset": {
+            "name": prepared.name,
+            "rows": prepared.rows,
+            "fields": len(prepared.fields),
+            "categories": sum(prepared.cardinalities) - len(prepared.fields),
+            "item_field": config.dataset.item_field,
+            "fingerprint": prepared.fingerprint,
+        },
+        "model": config.model.name,
+        "emb": {"mode": config.emb.mode, "dim": config.emb.dim, "inner": config.emb.inner},
+        "seed": config.seed,
+        "hardware": hardware.describe_hardware(config.hardware),
+        "software": hardware.describe_software(),
+        "metrics": {"valid": valid_metrics, "test": metrics},
+        "buckets": buckets,
+        "collapse": {
+            "max_abs_logit_diff": difference,
+            **{f"embedding_bytes_{name}": _bytes(sized.embedding) for name, sized in sizes.items()},
+            **{f"parameters_{name}": _parameters(sized) for name, sized in sizes.items()},
+        },
+        "inference": _inference(config, prepared, model, collapsed, test),
+        "train": {
+            "steps": summary.steps,
+            "epochs": summary.epochs,
+            "best_step": summary.best_step,
+            "samples_per_s": summary.samples_per_s,
+            "seconds": summary.seconds,
+            "peak_memory_bytes": hardware.peak_memory_bytes(),
+        },
+    }
+    return result, difference <= COLLAPSE_TOLERANCE * max(1.0, float(np.abs(trained_B).max()))
+
+
+def build_model(config: TrainCommand, prepared: Prepared) -> CTRModel:
+    """A fresh model; the embedding and the dense weights each draw from a stream of their own."""
+    seen_V = torch.from_numpy(np.concatenate(prepared.id_counts) > 0)
+    with drawing_from(config.seed, "embedding"):
+        embedding = build_embedding(config.emb, prepared.cardinalities, seen_V)
+    with drawing_from(config.seed, "dense"):
+        return models.build(config.model, embedding, len(prepared.numeric))
+
+
+def collapse(model: CTRModel, config: TrainCommand, prepared: Prepared) -> CTRModel:
+    """A new model around the collapsed embedding, with the same dense weights."""
+    collapsed = models.build(config.model, model.embedding.collapse(), len(prepared.numeric))
+    dense = {name: value for name, value in model.state_dict().items() if not name.startswith("embedding.")}
+    embedding = {f"embedding.{name}": value for name, value in collapsed.embedding.state_dict().items()}
+    collapsed.load_state_dict({**dense, **embedding}, strict=True)
+    return collapsed
+
+
+def _train(
+    config: TrainCommand, model: CTRModel, prepared: Prepared, valid: Split, folder: Path, live: Live
+) -> TrainSummary:
+    device = next(model.parameters()).device
+    rows = TrainingRows(prepared.split("train", counts=False), config.train.batch_size, config.seed, device)
+
+    def validate() -> dict[str, float]:
+        scored, _ = Scored.of(valid.label_B, predict(model, valid, config.eval.batch_size))
+        if not 0 < scored.label_B.sum() < len(scored.label_B):
+            raise RunFailedError("the validation split has labels of one class only: no state can be chosen on it")
+        return {"auc": auc_with_interval(scored)[0], "logloss": logloss(scored.label_B, scored.logit_B)}
+
+    with live.training() as watcher:
+        return train(
+            model, rows, config.train, config.emb, config.seed, evaluate=validate, folder=folder, watcher=watcher
+        )
+
+
+def _evaluate(
+    config: TrainCommand, prepared: Prepared, split: Split, logit_B: np.ndarray
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    assert split.counts_BF is not None
+    return evaluate(
+        split.label_B, logit_B, split.counts_BF, prepared.fields, config.eval.buckets, split.true_logit_B
+    )
+
+
+def _inference(
+    config: TrainCommand, prepared: Prepared, model: CTRModel, collapsed: CTRModel, test: Split
+) -> dict[str, Any]:
+    """Milliseconds a batch takes in the trained, the collapsed and a fresh single-layer model, in turn."""
+    single = config.emb.model_copy(update={"mode": "single", "inner": None})
+    fresh = build_model(config.model_copy(update={"emb": single}), prepared)
+    fresh = fresh.to(next(model.parameters()).device).eval()
+    batch = min(config.eval.batch_size, len(test))
+    trained_ms, collapsed_ms, single_ms = milliseconds([model, collapsed, fresh], test, batch)
+    return {"batch_size": batch, "trained_ms": trained_ms, "collapsed_ms": collapsed_ms, "single_ms": single_ms}
+
+
+def _save_predictions(path: Path, split: Split, logit_B: np.ndarray) -> None:
+    table = pa.table(
+        {
+            "row": np.arange(len(split), dtype=np.int64),
+            "label": split.label_B.astype(np.int8),
+            "logit": logit_B,
+            "probability": probability(logit_B),
+        }
+    )
+    with files.whole(path) as temporary:
+        pq.write_table(table, temporary)
+
+
+def _bytes(module: torch.nn.Module) -> int:
+    return sum(p.numel() * p.element_size() for p in module.parameters())
+
+
+def _parameters(module: torch.nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+@contextmanager
+def _logged(path: Path) -> Iterator[None]:
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    except BaseException as error:
+        log.error("%s: %s", type(error).__name__, error)
+        raise
+    finally:
+        log.removeHandler(handler)
+        handler.close()

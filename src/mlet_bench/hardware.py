@@ -1,0 +1,89 @@
+"""The machine: which device, how many threads, whether a run fits."""
+
+import os
+import platform
+import resource
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+
+import mlet_bench
+from mlet_bench.config import EmbConfig, HardwareConfig, TrainCommand
+from mlet_bench.errors import UserError
+
+
+def threads_of(config: HardwareConfig) -> int:
+    return config.threads or os.cpu_count() or 1
+
+
+def device_for(config: HardwareConfig) -> torch.device:
+    """The device, ready for use; UserError when there is no GPU."""
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("hardware=cuda: PyTorch finds no CUDA GPU here; allowed: cpu")
+    torch.set_num_threads(threads_of(config))
+    return torch.device(config.device)
+
+
+def check_memory(
+    config: TrainCommand, cardinalities: Sequence[int], numeric: int, rows: dict[str, int], device: torch.device
+) -> None:
+    """UserError with the bytes if tables, optimiser state and rows cannot fit in the device's free memory."""
+    slots = {"adam": 2, "sgd": 0, "rowwise_adagrad": 0}[config.train.optimizer]
+    copies = 1 + slots + (config.train.update == "exact")
+    tables = table_bytes(config.emb, cardinalities) * copies
+    row_bytes = 4 * (len(cardinalities) + numeric + 1)
+    data = row_bytes * sum(rows.values()) + 8 * len(cardinalities) * (rows["valid"] + rows["test"])
+    free = torch.cuda.mem_get_info()[0] if device.type == "cuda" else psutil.virtual_memory().available
+    if tables + data > free:
+        raise UserError(
+            f"the run needs about {tables + data:,} bytes of memory ({tables:,} for the tables with their optimiser "
+            f"state, {data:,} for the rows) and {free:,} are free; a smaller emb.inner or emb.dim, "
+            "train.optimizer=rowwise_adagrad or sgd, a higher dataset.min_count or a smaller dataset.train_share "
+            "needs less"
+        )
+
+
+def check_disk(folder: Path, needed: int) -> None:
+    """UserError if the disk that will hold `folder` has less than `needed` bytes free."""
+    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    if needed > free:
+        raise UserError(f"{folder}: the run needs about {needed:,} bytes of disk and {free:,} are free")
+
+
+def table_bytes(emb: EmbConfig, cardinalities: Sequence[int]) -> int:
+    """Bytes of the embedding's parameters while it is trained."""
+    width = emb.inner or emb.dim
+    projections = len(cardinalities) * emb.inner * emb.dim if emb.inner else 0
+    return 4 * (sum(cardinalities) * width + projections)
+
+
+def peak_memory_bytes() -> int:
+    """The most memory this process has held (the device's is not counted)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def describe_hardware(config: HardwareConfig) -> dict[str, Any]:
+    cuda = config.device == "cuda"
+    return {
+        "device": config.device,
+        "threads": threads_of(config),
+        "processor": platform.machine(),
+        "cores": os.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "gpu": torch.cuda.get_device_name() if cuda else None,
+    }
+
+
+def describe_software() -> dict[str, str]:
+    return {
+        "mlet_bench": mlet_bench.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }

@@ -1,0 +1,29 @@
+"""CTR models; each receives its embedding and never asks whether it is factorised."""
+
+from mlet_bench.config import ModelSection, Section, convert
+from mlet_bench.embedding import Embedding
+from mlet_bench.errors import UserError, listing, nearest
+from mlet_bench.models.base import CTRModel
+from mlet_bench.models.dlrm import DLRM
+
+__all__ = ["MODELS", "CTRModel", "build", "settings_of"]
+
+MODELS: dict[str, type[CTRModel]] = {
+    "dlrm": DLRM,
+}
+
+
+def settings_of(section: ModelSection) -> Section:
+    """The model's own settings, checked by its schema; UserError names what is wrong."""
+    if section.name not in MODELS:
+        raise UserError(
+            f"model.name={section.name}: no such model; allowed: {listing(MODELS)}."
+            + nearest(section.name, MODELS)
+        )
+    return convert(MODELS[section.name].Settings, section.settings, "model")
+
+
+def build(section: ModelSection, embedding: Embedding, num_numeric: int) -> CTRModel:
+    """A model around `embedding`, its dense weights drawn from PyTorch's global generator."""
+    settings = settings_of(section)
+    return MODELS[section.name](embedding, num_numeric, settings)

@@ -1,0 +1,93 @@
+"""The table at the end of a run, and the one of a prepared data set."""
+
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from mlet_bench.evaluation.buckets import RAREST
+
+
+def show_result(console: Console, result: dict[str, Any], folder: Path) -> None:
+    """AUC and logloss overall and by frequency bucket, sizes before and after collapse, speed, and the folder."""
+    emb, data = result["emb"], result["dataset"]
+    mode = f"mlet d={emb['dim']} k={emb['inner']}" if emb["mode"] == "mlet" else f"single d={emb['dim']}"
+    title = f"{result['model']} · {mode} · {data['name']} · seed {result['seed']}"
+    console.print(Panel(Group(_metrics(result), Text(), _cost(result)), title=Text(title), expand=False))
+    console.print(f"run folder: {folder}", markup=False, soft_wrap=True)
+
+
+def _metrics(result: dict[str, Any]) -> Table:
+    item, test = result["dataset"].get("item_field"), result["metrics"]["test"]
+    known = "best_auc" in test
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("test split, by training count")
+    for name in ("rows", "AUC", "95 % interval", "logloss", *(("best AUC", "best logloss") if known else ())):
+        table.add_column(name, justify="right")
+    table.add_row(*_row("all rows", test, known), end_section=True)
+    for field in [*([item] if item else []), RAREST]:
+        label = "rarest category of the row" if field == RAREST else f"item field {field}"
+        chosen = [bucket for bucket in result["buckets"] if bucket["field"] == field]
+        for position, bucket in enumerate(chosen):
+            table.add_row(
+                *_row(f"{label}: {bucket['bucket']}", bucket, known), end_section=position == len(chosen) - 1
+            )
+    return table
+
+
+def _row(label: str, found: dict[str, Any], known: bool) -> list[str]:
+    interval = found["auc_ci95"]
+    cells = [
+        label,
+        f"{found['rows']:,}",
+        number(found["auc"]),
+        f"{interval[0]:.4f}-{interval[1]:.4f}" if interval else found.get("auc_reason", "-"),
+        number(found["logloss"]),
+    ]
+    return cells + ([number(found["best_auc"]), number(found["best_logloss"])] if known else [])
+
+
+def _cost(result: dict[str, Any]) -> Table:
+    size, inference, train = result["collapse"], result["inference"], result["train"]
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column()
+    table.add_column(justify="left", overflow="fold")
+    speed = "-" if train["samples_per_s"] is None else f"{train['samples_per_s']:,.0f} samples/s"
+    rows = {
+        "parameters": f"{size['parameters_training']:,} in training → {size['parameters_inference']:,} collapsed",
+        "embedding bytes": f"{size['embedding_bytes_training']:,} → {size['embedding_bytes_inference']:,}",
+        "collapse": f"largest change of a logit {size['max_abs_logit_diff']:.1e}",
+        "inference": f"{inference['collapsed_ms']:.1f} ms collapsed, {inference['single_ms']:.1f} ms a single-layer "
+        f"model, per {inference['batch_size']:,} rows",
+        "training": f"{speed}, {train['steps']:,} steps, best at {train['best_step']:,}",
+        "peak memory": f"{train['peak_memory_bytes'] / 2**20:,.0f} MiB",
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    return table
+
+
+def show_prepared(console: Console, manifest: dict[str, Any], folder: Path) -> None:
+    """What prepare found: rows, positives, and per column missing cells and categories."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=f"{manifest['name']}", title_justify="left")
+    for name in ("column", "missing", "categories", "merged by min_count"):
+        table.add_column(name, justify="left" if name == "column" else "right")
+    for name in manifest["schema"]["numeric"]:
+        table.add_row(name, f"{manifest['missing'][name]:,}", "numeric", "")
+    for entry in manifest["fields"]:
+        missing = manifest["missing"][entry["field"]]
+        table.add_row(entry["field"], f"{missing:,}", f"{entry['categories']:,}", f"{entry['merged']:,}")
+    console.print(table)
+    splits = ", ".join(
+        f"{split} {rows:,} rows ({manifest['positives'][split]:,} positive)" for split, rows in manifest["rows"].items()
+    )
+    console.print(splits, markup=False, soft_wrap=True)
+    console.print(f"prepared folder: {folder}", markup=False, soft_wrap=True)
+
+
+def number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

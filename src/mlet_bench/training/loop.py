@@ -1,0 +1,204 @@
+"""The training loop: batches → steps → evaluations on validation → the best state.
+
+B batch, F sparse fields, N numeric columns.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mlet_bench import files
+from mlet_bench.config import EmbConfig, TrainConfig
+from mlet_bench.data import Split
+from mlet_bench.errors import Interrupted, RunFailedError
+from mlet_bench.models import CTRModel
+from mlet_bench.training import checkpoint, stopping
+from mlet_bench.training.optimisers import Optimisers
+from mlet_bench.training.streams import order, stream_seed
+
+
+class Watcher(Protocol):
+    """Who hears how a training goes."""
+
+    def stepped(self, step: int, steps: int, loss: float, samples_per_s: float) -> None: ...
+    def evaluated(self, line: dict[str, Any]) -> None: ...
+
+
+@dataclass(frozen=True)
+class TrainSummary:
+    steps: int
+    epochs: float
+    """Epochs begun, the last one by the share of it that was trained on."""
+    best_step: int
+    samples_per_s: float | None
+    """Of the steps alone; null when all were taken before a resume that timed nothing."""
+    seconds: float
+    """Spent in steps."""
+
+
+class TrainingRows:
+    """A split on the device, cut into the batches of an epoch."""
+
+    def __init__(self, split: Split, batch_size: int, seed: int, device: torch.device) -> None:
+        self._ids_BF = torch.from_numpy(split.ids_BF).to(device)
+        self._numeric_BN = torch.from_numpy(split.numeric_BN).to(device)
+        self._label_B = torch.from_numpy(split.label_B).to(device)
+        self._batch_size, self._seed = batch_size, seed
+        self.steps = math.ceil(len(split) / batch_size)
+
+    def batches(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """ids_BF, numeric_BN and label_B from step `start` of an epoch on; seed and epoch decide the order."""
+        order_R = order(len(self._label_B), self._seed, epoch).to(self._label_B.device)
+        for step in range(start, self.steps):
+            rows_B = order_R[step * self._batch_size : (step + 1) * self._batch_size]
+            yield self._ids_BF[rows_B], self._numeric_BN[rows_B], self._label_B[rows_B]
+
+
+def train(
+    model: CTRModel,
+    rows: TrainingRows,
+    config: TrainConfig,
+    emb: EmbConfig,
+    seed: int,
+    *,
+    evaluate: Callable[[], dict[str, float]],
+    folder: Path,
+    watcher: Watcher,
+) -> TrainSummary:
+    """Train until the epochs are done or validation stops gaining; the model ends in its best state.
+
+    `evaluate` gives auc and logloss on validation. `folder` is the run's: metrics.jsonl and checkpoint/ are
+    written there, and a checkpoint found there is gone on from. Raises Interrupted after saving a checkpoint
+    when a signal asks to stop, and RunFailedError when the loss is no longer finite.
+    """
+    training = _Training(model, rows, config, emb, seed, evaluate, folder, watcher)
+    with stopping.deferred():
+        training.run()
+    position = training.position
+    assert position.best_step is not None
+    model.load_state_dict(checkpoint.load_weights(training.checkpoints / checkpoint.BEST), strict=True)
+    return TrainSummary(
+        steps=position.step,
+        epochs=position.step / rows.steps,
+        best_step=position.best_step,
+        samples_per_s=position.rows / position.seconds if position.seconds > 0 else None,
+        seconds=position.seconds,
+    )
+
+
+class _Training:
+    def __init__(
+        self,
+        model: CTRModel,
+        rows: TrainingRows,
+        config: TrainConfig,
+        emb: EmbConfig,
+        seed: int,
+        evaluate: Callable[[], dict[str, float]],
+        folder: Path,
+        watcher: Watcher,
+    ) -> None:
+        self.model, self.rows, self.config, self.evaluate, self.watcher = model, rows, config, evaluate, watcher
+        self.metrics_path = folder / "metrics.jsonl"
+        self.checkpoints = folder / "checkpoint"
+        self.checkpoints.mkdir(exist_ok=True)
+        self.optimisers = Optimisers(model, config, emb)
+        torch.manual_seed(stream_seed(seed, "dropout"))
+        self.position = checkpoint.Position()
+        found = checkpoint.load(self.checkpoints, model)
+        if found is not None:
+            state, self.position = found
+            self.optimisers.load_state(state)
+        self._write_history()
+        self._saved_at = time.monotonic()
+
+    def run(self) -> None:
+        while self.position.epoch < self.config.epochs and not self._patience_spent():
+            self._epoch()
+        self._save()
+
+    def _epoch(self) -> None:
+        position = self.position
+        self.model.train()
+        began = time.perf_counter()
+        for batch in self.rows.batches(position.epoch, position.step_in_epoch):
+            loss = self._step(*batch)
+            position.seconds += time.perf_counter() - began
+            position.step += 1
+            position.step_in_epoch += 1
+            position.rows += len(batch[2])
+            steps = self.rows.steps * self.config.epochs
+            self.watcher.stepped(position.step, steps, loss, position.rows / position.seconds)
+            last = position.step_in_epoch == self.rows.steps
+            if last:
+                position.epoch, position.step_in_epoch = position.epoch + 1, 0
+            if last or (self.config.eval_every and position.step % self.config.eval_every == 0):
+                self._evaluate(loss)
+            self._save_if_due()
+            if last or self._patience_spent():
+                return
+            began = time.perf_counter()
+
+    def _step(self, ids_BF: Tensor, numeric_BN: Tensor, label_B: Tensor) -> float:
+        logit_B = self.model(ids_BF, numeric_BN)
+        loss = F.binary_cross_entropy_with_logits(logit_B, label_B)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise RunFailedError(
+                f"the loss is {value} at step {self.position.step + 1}; a smaller train.lr or emb.lr may help"
+            )
+        penalty = self.optimisers.batch_penalty()
+        (loss if penalty is None else loss + penalty).backward()  # type: ignore[no-untyped-call]
+        self.optimisers.step()
+        return value
+
+    def _evaluate(self, loss: float) -> None:
+        position, monitor = self.position, self.config.monitor
+        self.model.eval()
+        found = self.evaluate()
+        self.model.train()
+        value = found[monitor] if monitor == "auc" else -found[monitor]
+        if position.best_value is None or value > position.best_value:
+            position.best_value, position.best_step = value, position.step
+            position.evaluations_without_gain = 0
+            checkpoint.save_weights(self.checkpoints / checkpoint.BEST, self.model.state_dict())
+        else:
+            position.evaluations_without_gain += 1
+        line = {
+            "step": position.step,
+            "epoch": position.step / self.rows.steps,
+            "train_loss": loss,
+            **{f"valid_{name}": value for name, value in found.items()},
+            "best_step": position.best_step,
+        }
+        position.history.append(line)
+        with self.metrics_path.open("a", encoding="utf-8") as opened:
+            opened.write(json.dumps(line) + "\n")
+        self.watcher.evaluated(line)
+
+    def _patience_spent(self) -> bool:
+        patience = self.config.patience
+        return patience is not None and self.position.evaluations_without_gain >= patience
+
+    def _save_if_due(self) -> None:
+        signal_number = stopping.requested()
+        if signal_number is None and time.monotonic() - self._saved_at < 60 * self.config.checkpoint_minutes:
+            return
+        self._save()
+        if signal_number is not None:
+            raise Interrupted(signal_number, f"stopped after step {self.position.step}, checkpoint saved")
+
+    def _save(self) -> None:
+        checkpoint.save(self.checkpoints, self.model, self.optimisers.state(), self.position)
+        self._saved_at = time.monotonic()
+
+    def _write_history(self) -> None:
+        files.write_text(self.metrics_path, "".join(json.dumps(line) + "\n" for line in self.position.history))
