@@ -18,7 +18,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.core.utils import setup_globals
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from hydra.version import setbase
 from omegaconf import DictConfig, OmegaConf
@@ -30,6 +30,10 @@ from mlet_bench.help_text import shipped
 TARGETS = ("hydra._internal.core_plugins.", "hydra_plugins.hydra_joblib_launcher.",
            "hydra_plugins.hydra_submitit_launcher.", "hydra_plugins.hydra_ray_launcher.")  # fmt: skip
 """What a sweep may instantiate: Hydra's own sweeper and launcher, and its published launchers."""
+
+
+OPEN = ("hydra.job.env_set.", "hydra.launcher.", "hydra.sweeper.")
+"""Sections of Hydra's own config whose keys depend on what is chosen."""
 
 
 @dataclass(frozen=True)
@@ -104,13 +108,11 @@ class Composer:
                 raise UserError(f"{text}: not an override; write key=value or group=choice")
             try:
                 parsed.append(parser.parse_override(text))
-            except OverrideParseException:
+            except HydraException:
                 raise UserError(
                     f"{text}: cannot be parsed; quote a value with special characters inside the shell's quotes: "
                     f"'{key}=\"{value}\"'"
                 ) from None
-            except HydraException as error:
-                raise UserError(f"{text}: {_first_line(error)}") from None
         return parsed
 
     def _check_keys(self, parsed: Sequence[Override]) -> None:
@@ -131,14 +133,13 @@ class Composer:
             key = override.key_or_group
             if override in groups or override.is_add() or override.is_force_add() or key in known:
                 continue
-            if override.is_delete() or any(key.startswith(f"{name}.") and _open(config, name) for name in known):
+            if key.startswith(OPEN):
                 continue
-            siblings = [name for name in ours if name.rpartition(".")[0] == key.rpartition(".")[0]]
-            top = {name.partition(".")[0] for name in ours}
-            raise UserError(
-                f"{key}: no such key; allowed: {listing(siblings or sorted(top))}."
-                + nearest(key, ours + sorted(top))
-            )
+            section = key.rpartition(".")[0]
+            siblings = [name for name in known if name.rpartition(".")[0] == section] if section in known else []
+            top = [name for name in ours if "." not in name] + self._loader.list_groups("")
+            allowed = siblings or sorted(set(top) - {"hydra"})
+            raise UserError(f"{key}: no such key; allowed: {listing(allowed)}.{nearest(key, ours + allowed)}")
 
     def _choices(self, group: str) -> list[str] | None:
         """What can be chosen of a config group, or None where the key is no group."""
@@ -176,9 +177,12 @@ def _plain(config: DictConfig, parsed: Sequence[Override]) -> Composed:
     setup_globals()
     given = any(override.key_or_group == "hydra.run.dir" for override in parsed)
     try:
-        return Composed(plain(config), str(config.hydra.run.dir), given)
+        composed = Composed(plain(config), str(config.hydra.run.dir or ""), given)
     except OmegaConfBaseException as error:
         raise UserError(_first_line(error)) from None
+    if not composed.run_dir.strip():
+        raise UserError("hydra.run.dir=: the path is empty; give a folder")
+    return composed
 
 
 def _dotted(config: Any, prefix: str = "") -> list[str]:
@@ -191,11 +195,6 @@ def _dotted(config: Any, prefix: str = "") -> list[str]:
         if isinstance(node, DictConfig) and not (node._is_none() or node._is_missing() or node._is_interpolation()):
             paths += _dotted(node, f"{path}.")
     return paths
-
-
-def _open(config: DictConfig, name: str) -> bool:
-    """Whether a section takes keys that it does not hold yet (Hydra's own maps of strings)."""
-    return name.startswith("hydra.") and isinstance(OmegaConf.select(config, name, throw_on_missing=False), DictConfig)
 
 
 def _first_line(error: Exception) -> str:

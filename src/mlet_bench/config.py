@@ -4,6 +4,7 @@ The YAML files under conf/ hold every default, so no field has one here: a field
 and, where the name does not, its unit. A model's own section is described beside the model.
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -98,7 +99,7 @@ class EmbConfig(Section):
     @model_validator(mode="after")
     def _inner_given(self) -> "EmbConfig":
         if self.mode == "mlet" and self.inner is None:
-            raise ValueError("emb.inner: emb=mlet needs an inner dimension, a whole number >= 1")
+            raise ValueError("emb.inner=null: emb=mlet needs an inner dimension; allowed: a whole number >= 1")
         return self
 
 
@@ -113,7 +114,8 @@ class TrainConfig(Section):
     optimizer: Literal["adam", "sgd", "rowwise_adagrad"]
     lr: float = Field(gt=0)
     update: Literal["lazy", "exact"]
-    eval_every: int | None = Field(ge=1)
+    eval_every: Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, le=1)] | None
+    """As Lightning's val_check_interval: a whole number of steps, or a share of an epoch with a point."""
     monitor: Literal["auc", "logloss"]
     patience: int | None = Field(ge=1)
     checkpoint_minutes: float = Field(gt=0)
@@ -127,7 +129,7 @@ class EvalConfig(Section):
     @classmethod
     def _rising(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         if not value or value[0] != 1 or any(a >= b for a, b in zip(value, value[1:], strict=False)):
-            raise ValueError("needs rising counts that begin with 1, for example [1,10,100]")
+            raise ValueError("eval.buckets: needs rising counts that begin with 1, for example [1,10,100]")
         return value
 
 
@@ -224,34 +226,39 @@ def convert_command(schema: type[SectionT], values: Mapping[str, Any]) -> Sectio
 
 def _one_line(error: ValidationError, schema: type[BaseModel], where: str) -> str:
     first = error.errors(include_url=False)[0]
-    location = [str(part) for part in first["loc"]]
+    location, node = _located(schema, [str(part) for part in first["loc"]])
     key = ".".join([where] * bool(where) + location)
     given = first["input"]
-    shown = f"{key}={given}" if isinstance(given, str | int | float) else key
+    scalar = given is None or isinstance(given, str | int | float)
+    shown = f"{key}={json.dumps(given) if not isinstance(given, str) else given}" if scalar else key
     if first["type"] == "extra_forbidden":
         allowed = list(schema.model_fields)
-        return f"{key}: no such key; allowed: {listing(allowed)}.{nearest(location[-1], allowed)}"
+        return f"{key}: no such key; allowed: {listing(allowed)}.{nearest(str(first['loc'][-1]), allowed)}"
     if first["type"] == "missing":
         return f"{key}: missing"
     if first["type"] == "value_error":
         said = str(first.get("ctx", {}).get("error", first["msg"]))
-        return f"{shown}: {said}" if location else said
-    allowed_values, described = _allowed(schema, location)
-    hint = nearest(str(given), allowed_values)
-    return f"{'null' if given is None else shown}: not allowed; {described}.{hint}"
+        return f"{shown}: {said}" if location and scalar else said
+    kinds = node.get("anyOf", [node])
+    choices = [str(value) for kind in kinds for value in kind.get("enum", [])]
+    allowed_words = " or ".join(_in_words(kind) for kind in kinds)
+    return f"{shown}: not allowed; allowed: {allowed_words}.{nearest(str(given), choices)}"
 
 
-def _allowed(schema: type[BaseModel], location: list[str]) -> tuple[list[str], str]:
-    """The choices of a field (if it has some) and what it takes, in words, from its JSON schema."""
+def _located(schema: type[BaseModel], location: list[str]) -> tuple[list[str], dict[str, Any]]:
+    """The part of an error's location that is a key of ours, and that key's JSON schema."""
     whole = schema.model_json_schema()
     node: dict[str, Any] = whole
+    path = []
     for part in location:
         if "$ref" in node:
             node = whole["$defs"][node["$ref"].rsplit("/", 1)[-1]]
-        node = node.get("properties", {}).get(part, node)
-    kinds = node.get("anyOf", [node])
-    choices = [str(value) for kind in kinds for value in kind.get("enum", [kind["const"]] if "const" in kind else [])]
-    return choices, "allowed: " + " or ".join(_in_words(kind) for kind in kinds)
+        if part in node.get("properties", {}):
+            node = node["properties"][part]
+        elif node.get("additionalProperties") is not False or "properties" not in node:
+            continue  # which kind of a union was tried, or the position in a list
+        path.append(part)
+    return path, node
 
 
 def _in_words(kind: dict[str, Any]) -> str:
@@ -264,7 +271,7 @@ def _in_words(kind: dict[str, Any]) -> str:
     words = {"integer": "a whole number", "number": "a number", "boolean": "true, false", "null": "null"}
     word = words.get(str(kind.get("type")), "text")
     limits = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
-    bounds = [f"{sign} {kind[name]:g}" for name, sign in limits.items() if name in kind]
+    bounds = [f"{sign} {kind[name]}" for name, sign in limits.items() if name in kind]
     if "pattern" in kind:
         bounds.append("of letters, digits, '_', '-' and '.'")
     return " ".join([word, " and ".join(bounds)]).strip()

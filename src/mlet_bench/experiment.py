@@ -16,7 +16,7 @@ from mlet_bench import data, files, hardware, models
 from mlet_bench.config import PrepareCommand, TrainCommand
 from mlet_bench.data import Prepared, Split
 from mlet_bench.embedding import build as build_embedding
-from mlet_bench.errors import RunFailedError, UserError
+from mlet_bench.errors import RunFailedError
 from mlet_bench.evaluation.buckets import evaluate
 from mlet_bench.evaluation.metrics import Scored, auc_with_interval, logloss, probability
 from mlet_bench.evaluation.predict import milliseconds, predict
@@ -73,11 +73,7 @@ def check(config: TrainCommand) -> torch.device:
 def prepare(config: TrainCommand | PrepareCommand, live: Live) -> Prepared:
     """The prepared data set of a config, made if it is missing."""
     with live.preparing() as progress:
-        prepared = data.prepared_for(config.dataset, best=best_reachable, progress=progress)
-    field = config.dataset.item_field
-    if field is not None and field not in prepared.fields:
-        raise UserError(f"dataset.item_field={field}: no such field; allowed: {', '.join(prepared.fields)}")
-    return prepared
+        return data.prepared_for(config.dataset, best=best_reachable, progress=progress)
 
 
 def best_reachable(prepared: Prepared, split: str) -> dict[str, Any]:

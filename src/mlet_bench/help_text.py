@@ -24,7 +24,7 @@ Keys people set:
   emb.inner=64         k, inner dimension of emb=mlet
   emb.lr=0.001         learning rate of the embeddings; null: train.lr
   emb.l2=0.0           strength of L2 on the embeddings
-  train.epochs=3       train.batch_size=1024  train.lr=0.001
+  train.epochs=1       train.batch_size=1024  train.lr=0.001
   train.optimizer=adam adam, sgd or rowwise_adagrad
   train.update=lazy    lazy: a step moves only the batch's rows; exact: as PyTorch's dense optimiser
   dataset.raw=PATH     raw file or folder         dataset.prepared=DIR  a prepared folder

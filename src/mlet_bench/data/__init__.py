@@ -10,7 +10,7 @@ from mlet_bench.data.prepare import Summary, prepare
 from mlet_bench.data.prepared import Prepared, Split
 from mlet_bench.data.raw import SPLITS, RawSource
 from mlet_bench.data.synthetic import SyntheticSource
-from mlet_bench.errors import UserError
+from mlet_bench.errors import UserError, listing, nearest
 
 __all__ = ["READERS", "SPLITS", "Prepared", "Split", "check", "prepare", "prepared_for", "source_for"]
 
@@ -27,9 +27,16 @@ def source_for(config: DatasetConfig) -> RawSource:
 def check(config: DatasetConfig) -> None:
     """Whether the data can be had, before anything is created; UserError if not."""
     if config.prepared is not None:
-        Prepared.open(existing_folder(config.prepared))
+        fields = Prepared.open(existing_folder(config.prepared)).fields
     else:
-        source_for(config).check()
+        source = source_for(config)
+        source.check()
+        fields = source.categorical
+    if config.item_field is not None and config.item_field not in fields:
+        raise UserError(
+            f"dataset.item_field={config.item_field}: no such field; allowed: {listing(fields)}."
+            + nearest(config.item_field, fields)
+        )
 
 
 def prepared_for(

@@ -5,7 +5,7 @@ of length about one; a row's true logit is
 
     bias + scale · (main effects + interactions + numeric)
 
-with main effects sum_f <u_f, v_f>, interactions sum_{f<g} <v_f, v_g>, and a linear function of ln(x+1). The
+with main effects sum_f <u_f, v_f>, interactions sum_{f<g} <v_f, v_g> of the INTERACTING fields, and a linear function of ln(x+1). The
 three parts have the shares MAIN, INTERACTION and NUMERIC of the variance. `structure` says how the vectors lie:
 
 shared       those of a field near a `rank`-dimensional subspace of its own: what frequent categories teach
@@ -27,12 +27,13 @@ from mlet_bench.data.raw import LABEL, TRUTH
 from mlet_bench.errors import UserError
 
 VERSION = 1  # of the generator: raised when the same options give other rows
-CARDINALITIES = (180, 70, 20_000, 15_000, 40, 17, 1_500, 80, 4, 5_000, 640, 19_500, 400, 27, 1_400, 18_500, 11, 570,
-                 250, 4, 19_000, 17, 16, 6_600, 81, 5_100)  # fmt: skip
+CARDINALITIES = (180, 70, 30_000, 4_000, 40, 17, 1_500, 80, 4, 5_000, 640, 3_000, 400, 27, 1_400, 2_500, 11, 570,
+                 250, 4, 14_000, 17, 16, 2_000, 81, 1_500)  # fmt: skip
 NUMERIC = tuple(f"I{i}" for i in range(1, 14))
 CATEGORICAL = tuple(f"C{i}" for i in range(1, 27))
 ZIPF = 1.05
-MAIN, INTERACTION, NUMERIC_SHARE = 0.55, 0.35, 0.10
+INTERACTING = ("C1", "C2", "C3", "C7", "C10", "C11", "C14", "C18")
+MAIN, INTERACTION, NUMERIC_SHARE = 0.75, 0.15, 0.10
 CLICK_RATE = 0.25
 NUMERIC_MISSING = 0.1
 OFF_SUBSPACE = 0.1  # length of the part of a shared vector that leaves its subspace
@@ -62,7 +63,7 @@ class SyntheticSource:
         chosen = {name: getattr(self.config, name) for name in names}
         if self.config.structure == "independent":
             chosen["rank"] = self.config.vector_dim
-        return {"generator": VERSION, **chosen, "split": "4/6 train, 1/6 valid, 1/6 test, in order"}
+        return {"generator": VERSION, **chosen, "split": "10/12 train, 1/12 valid, 1/12 test, in order"}
 
     def batches(self) -> Iterator[pa.Table]:
         world = _World(self.config)
@@ -71,7 +72,7 @@ class SyntheticSource:
             yield world.table(np.random.default_rng([self.config.seed, 2, chunk]), rows)
 
     def split_of(self, first_row: int, rows: int) -> np.ndarray:
-        bounds = [self.config.rows * 4 // 6, self.config.rows * 5 // 6]
+        bounds = [self.config.rows * 10 // 12, self.config.rows * 11 // 12]
         return np.searchsorted(bounds, np.arange(first_row, first_row + rows), "right").astype(np.int8)
 
 
@@ -130,8 +131,9 @@ class _World:
         for field, (vectors, direction) in enumerate(zip(self.vectors, self.directions, strict=True)):
             v_BD = vectors[ids_BF[:, field]]
             main_B += v_BD @ direction
-            sum_BD = sum_BD + v_BD
-            squares_B = squares_B + (v_BD**2).sum(1)
+            if CATEGORICAL[field] in INTERACTING:
+                sum_BD = sum_BD + v_BD
+                squares_B = squares_B + (v_BD**2).sum(1)
         interaction_B = ((sum_BD**2).sum(1) - squares_B) / 2  # of all pairs (Rendle 2010, FM)
         numeric_B = np.where(missing_BN, 0, np.log1p(count_BN)) @ self.slopes
         return [main_B, interaction_B, numeric_B]

@@ -140,12 +140,19 @@ class _Training:
             last = position.step_in_epoch == self.rows.steps
             if last:
                 position.epoch, position.step_in_epoch = position.epoch + 1, 0
-            if last or (self.config.eval_every and position.step % self.config.eval_every == 0):
+            if last or self._evaluation_due():
                 self._evaluate(loss)
             self._save_if_due()
             if last or self._patience_spent():
                 return
             began = time.perf_counter()
+
+    def _evaluation_due(self) -> bool:
+        every = self.config.eval_every
+        if isinstance(every, float):  # a share of an epoch: the step that passes a multiple of it
+            passed = self.position.step_in_epoch / self.rows.steps / every
+            return math.floor(passed) > math.floor(passed - 1 / self.rows.steps / every)
+        return every is not None and self.position.step % every == 0
 
     def _step(self, ids_BF: Tensor, numeric_BN: Tensor, label_B: Tensor) -> float:
         logit_B = self.model(ids_BF, numeric_BN)
