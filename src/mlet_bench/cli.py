@@ -146,7 +146,12 @@ def job_of_sweep(task: "DictConfig") -> dict[str, Any]:
 
     settings = HydraConfig.get()
     live = Live(make_console())
-    outcome: dict[str, Any] = {"job": list(settings.overrides.task), "folder": None, "result": None, "error": None}
+    outcome: dict[str, Any] = {
+        "job": list(settings.overrides.task),
+        "folder": None,
+        "result": None,
+        "error": None,
+    }
     live.say(f"job {settings.job.num}: {' '.join(outcome['job'])}")
     try:
         config = convert_command(TrainCommand, plain(task))

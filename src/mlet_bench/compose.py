@@ -152,11 +152,12 @@ class Composer:
         return choices or None
 
     def _load(self, overrides: Sequence[str], mode: RunMode) -> DictConfig:
-        return self._try(
+        config: DictConfig = self._try(
             lambda: self._hydra.compose_config(
                 self.config_name, list(overrides), run_mode=mode, with_log_configuration=False
             )
         )
+        return config
 
     @staticmethod
     def _try(function: Callable[[], Any]) -> Any:

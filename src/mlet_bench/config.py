@@ -4,6 +4,7 @@ The YAML files under conf/ hold every default, so no field has one here: a field
 and, where the name does not, its unit. A model's own section is described beside the model.
 """
 
+import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -128,7 +129,7 @@ class EvalConfig(Section):
     @field_validator("buckets")
     @classmethod
     def _rising(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if not value or value[0] != 1 or any(a >= b for a, b in zip(value, value[1:], strict=False)):
+        if not value or value[0] != 1 or any(a >= b for a, b in itertools.pairwise(value)):
             raise ValueError("eval.buckets: needs rising counts that begin with 1, for example [1,10,100]")
         return value
 
@@ -167,25 +168,45 @@ class PrepareCommand(Section):
     verify: bool
 
 
+class OtherData(Section):
+    prepared: OptionalPath
+
+
 class EvaluateCommand(Section):
     run: RequiredPath
     split: Literal["train", "valid", "test"]
-    dataset: dict[str, Any]
+    dataset: OtherData
 
 
 class TuneCommand(Section):
+    dataset: DatasetConfig
+    model: ModelSection
+    emb: EmbConfig
+    hardware: HardwareConfig
+    train: TrainConfig
     trials: int = Field(ge=1)
+    seed: int = Field(ge=0, lt=2**63)
 
 
 class ReportCommand(Section):
     runs: Annotated[tuple[RequiredPath, ...], BeforeValidator(_tuple)]
 
+    @field_validator("runs", mode="before")
+    @classmethod
+    def _one_or_more(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
 
 class BenchCommand(Section):
+    model: ModelSection
+    emb: EmbConfig
+    hardware: HardwareConfig
+    train: TrainConfig
     steps: int = Field(ge=1)
+    seed: int = Field(ge=0, lt=2**63)
 
 
-LATER: dict[str, type[Section]] = {
+LATER: dict[str, type[Section]] = {  # commands whose arguments are checked and that are not built yet
     "evaluate": EvaluateCommand,
     "tune": TuneCommand,
     "report": ReportCommand,
@@ -213,12 +234,12 @@ def convert(schema: type[SectionT], values: Mapping[str, Any], where: str = "") 
 def convert_command(schema: type[SectionT], values: Mapping[str, Any]) -> SectionT:
     """The whole config of a command; the data set's section is typed by its reader first."""
     typed: dict[str, Any] = dict(values)
-    if "dataset" in schema.model_fields and isinstance(typed.get("dataset"), Mapping):
+    field = schema.model_fields.get("dataset")
+    if field is not None and field.annotation is DatasetConfig and isinstance(typed.get("dataset"), Mapping):
         reader = str(typed["dataset"].get("reader"))
         if reader not in DATASETS:
             raise UserError(
-                f"dataset.reader={reader}: no such reader; allowed: {listing(DATASETS)}."
-                + nearest(reader, DATASETS)
+                f"dataset.reader={reader}: no such reader; allowed: {listing(DATASETS)}." + nearest(reader, DATASETS)
             )
         typed["dataset"] = convert(DATASETS[reader], typed["dataset"], "dataset")
     return convert(schema, typed)

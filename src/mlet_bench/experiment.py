@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -102,14 +101,6 @@ def run_fingerprint(config: TrainCommand, prepared: Prepared) -> str:
     )
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """A model and its logits on a split."""
-
-    model: CTRModel
-    logit_B: np.ndarray
-
-
 def _stages(
     config: TrainCommand, prepared: Prepared, folder: Path, device: torch.device, live: Live
 ) -> tuple[dict[str, Any], bool]:
@@ -195,7 +186,14 @@ def _train(
 
     with live.training() as watcher:
         return train(
-            model, rows, config.train, config.emb, config.seed, evaluate=validate, folder=folder, watcher=watcher
+            model,
+            rows,
+            config.train,
+            config.emb,
+            config.seed,
+            evaluate=validate,
+            folder=folder,
+            watcher=watcher,
         )
 
 
@@ -203,9 +201,7 @@ def _evaluate(
     config: TrainCommand, prepared: Prepared, split: Split, logit_B: np.ndarray
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     assert split.counts_BF is not None
-    return evaluate(
-        split.label_B, logit_B, split.counts_BF, prepared.fields, config.eval.buckets, split.true_logit_B
-    )
+    return evaluate(split.label_B, logit_B, split.counts_BF, prepared.fields, config.eval.buckets, split.true_logit_B)
 
 
 def _inference(
@@ -217,7 +213,12 @@ def _inference(
     fresh = fresh.to(next(model.parameters()).device).eval()
     batch = min(config.eval.batch_size, len(test))
     trained_ms, collapsed_ms, single_ms = milliseconds([model, collapsed, fresh], test, batch)
-    return {"batch_size": batch, "trained_ms": trained_ms, "collapsed_ms": collapsed_ms, "single_ms": single_ms}
+    return {
+        "batch_size": batch,
+        "trained_ms": trained_ms,
+        "collapsed_ms": collapsed_ms,
+        "single_ms": single_ms,
+    }
 
 
 def _save_predictions(path: Path, split: Split, logit_B: np.ndarray) -> None:

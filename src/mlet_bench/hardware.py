@@ -30,7 +30,11 @@ def device_for(config: HardwareConfig) -> torch.device:
 
 
 def check_memory(
-    config: TrainCommand, cardinalities: Sequence[int], numeric: int, rows: dict[str, int], device: torch.device
+    config: TrainCommand,
+    cardinalities: Sequence[int],
+    numeric: int,
+    rows: dict[str, int],
+    device: torch.device,
 ) -> None:
     """UserError with the bytes if tables, optimiser state and rows cannot fit in the device's free memory."""
     slots = {"adam": 2, "sgd": 0, "rowwise_adagrad": 0}[config.train.optimizer]

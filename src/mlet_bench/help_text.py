@@ -73,7 +73,10 @@ Example:
   mlet-bench {command} {example}"""
 
 USAGE = {
-    "evaluate": ("run=DIR [split=test] [dataset.prepared=DIR]", "run=outputs/synthetic/dlrm/mlet/seed1-0123456789ab"),
+    "evaluate": (
+        "run=DIR [split=test] [dataset.prepared=DIR]",
+        "run=outputs/synthetic/dlrm/mlet/seed1-0123456789ab",
+    ),
     "tune": ("[group=choice] [key=value] …", "model=dlrm trials=20"),
     "report": ("runs=DIR or runs=[A,B]", "runs=outputs"),
     "bench": ("[group=choice] [key=value] …", "model=dlrm emb=mlet emb.inner=64"),

@@ -100,15 +100,17 @@ def _chunks(path: Path) -> Iterator[bytes]:
 
 
 def _parse(path: Path, chunk: bytes, first_line: int) -> pa.Table:
-    types = {LABEL: pa.int8(), **dict.fromkeys(NUMERIC, pa.int64()), **dict.fromkeys(CATEGORICAL, pa.string())}
+    types = {
+        LABEL: pa.int8(),
+        **dict.fromkeys(NUMERIC, pa.int64()),
+        **dict.fromkeys(CATEGORICAL, pa.string()),
+    }
     try:
         table = pyarrow.csv.read_csv(
             pa.py_buffer(chunk),
             read_options=pyarrow.csv.ReadOptions(column_names=list(COLUMNS), block_size=1 << 23),
             parse_options=pyarrow.csv.ParseOptions(delimiter="\t", quote_char=False, ignore_empty_lines=False),
-            convert_options=pyarrow.csv.ConvertOptions(
-                column_types=types, null_values=[""], strings_can_be_null=False
-            ),
+            convert_options=pyarrow.csv.ConvertOptions(column_types=types, null_values=[""], strings_can_be_null=False),
         )
         labels = table.column(LABEL).to_numpy()
         if table.column(LABEL).null_count == 0 and ((labels == 0) | (labels == 1)).all():

@@ -37,6 +37,10 @@ class Split:
     def __len__(self) -> int:
         return len(self.label_B)
 
+    def head(self, rows: int) -> "Split":
+        """The first rows, without counts and truth."""
+        return Split(self.ids_BF[:rows], self.numeric_BN[:rows], self.label_B[:rows], None, None)
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -61,7 +65,13 @@ class Prepared:
                 )
             for name, known in manifest["files"].items():
                 prepared._check_size(name, int(known["bytes"]))
-            needed = (prepared.fields, prepared.numeric, prepared.cardinalities, prepared.rows, manifest["options"])
+            needed = (
+                prepared.fields,
+                prepared.numeric,
+                prepared.cardinalities,
+                prepared.rows,
+                manifest["options"],
+            )
             if not all(isinstance(part, tuple | dict) for part in needed):
                 raise TypeError
             str(manifest["fingerprint"]), str(manifest["name"]), manifest["best"], manifest["positives"]

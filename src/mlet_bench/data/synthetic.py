@@ -5,8 +5,8 @@ of length about one; a row's true logit is
 
     bias + scale · (main effects + interactions + numeric)
 
-with main effects sum_f <u_f, v_f>, interactions sum_{f<g} <v_f, v_g> of the INTERACTING fields, and a linear function of ln(x+1). The
-three parts have the shares MAIN, INTERACTION and NUMERIC of the variance. `structure` says how the vectors lie:
+with main effects sum_f <u_f, v_f>, interactions sum_{f<g} <v_f, v_g> of the INTERACTING fields, and a linear
+function of ln(x+1). SHARES says how much of the variance each of the three parts has. `structure` says how the vectors lie:
 
 shared       those of a field near a `rank`-dimensional subspace of its own: what frequent categories teach
              about the subspace helps the rare ones
@@ -27,13 +27,15 @@ from mlet_bench.data.raw import LABEL, TRUTH
 from mlet_bench.errors import UserError
 
 VERSION = 1  # of the generator: raised when the same options give other rows
-CARDINALITIES = (180, 70, 30_000, 4_000, 40, 17, 1_500, 80, 4, 5_000, 640, 3_000, 400, 27, 1_400, 2_500, 11, 570,
-                 250, 4, 14_000, 17, 16, 2_000, 81, 1_500)  # fmt: skip
+CARDINALITIES = (
+    (180, 70, 30_000, 4_000, 40, 17, 1_500, 80, 4, 5_000, 640, 3_000, 400)
+    + (27, 1_400, 2_500, 11, 570, 250, 4, 14_000, 17, 16, 2_000, 81, 1_500)
+)  # fmt: skip
 NUMERIC = tuple(f"I{i}" for i in range(1, 14))
 CATEGORICAL = tuple(f"C{i}" for i in range(1, 27))
 ZIPF = 1.05
 INTERACTING = ("C1", "C2", "C3", "C7", "C10", "C11", "C14", "C18")
-MAIN, INTERACTION, NUMERIC_SHARE = 0.75, 0.15, 0.10
+SHARES = (0.75, 0.15, 0.10)  # of main effects, interactions and numeric columns
 CLICK_RATE = 0.25
 NUMERIC_MISSING = 0.1
 OFF_SUBSPACE = 0.1  # length of the part of a shared vector that leaves its subspace
@@ -81,7 +83,7 @@ class _World:
 
     def __init__(self, config: SyntheticConfig) -> None:
         rng = np.random.default_rng([config.seed, 0])
-        dim = config.vector_dim
+        self.dim = dim = config.vector_dim
         self.cdfs, self.names, self.vectors, self.directions = [], [], [], []
         for field, cardinality in enumerate(CARDINALITIES):
             popularity = np.cumsum(np.arange(1, cardinality + 1.0) ** -ZIPF)
@@ -127,24 +129,23 @@ class _World:
 
     def _parts(self, ids_BF: np.ndarray, count_BN: np.ndarray, missing_BN: np.ndarray) -> list[np.ndarray]:
         main_B = np.zeros(len(ids_BF))
-        sum_BD, squares_B = 0.0, 0.0
+        sum_BD, squares_B = np.zeros((len(ids_BF), self.dim)), np.zeros(len(ids_BF))
         for field, (vectors, direction) in enumerate(zip(self.vectors, self.directions, strict=True)):
             v_BD = vectors[ids_BF[:, field]]
             main_B += v_BD @ direction
             if CATEGORICAL[field] in INTERACTING:
-                sum_BD = sum_BD + v_BD
-                squares_B = squares_B + (v_BD**2).sum(1)
+                sum_BD += v_BD
+                squares_B += (v_BD**2).sum(1)
         interaction_B = ((sum_BD**2).sum(1) - squares_B) / 2  # of all pairs (Rendle 2010, FM)
         numeric_B = np.where(missing_BN, 0, np.log1p(count_BN)) @ self.slopes
         return [main_B, interaction_B, numeric_B]
 
     def _logit(self, parts: list[np.ndarray]) -> np.ndarray:
-        shares = (MAIN, INTERACTION, NUMERIC_SHARE)
         standard = [
             np.sqrt(share) * (part - mean) / std
-            for share, part, mean, std in zip(shares, parts, self.means, self.stds, strict=True)
+            for share, part, mean, std in zip(SHARES, parts, self.means, self.stds, strict=True)
         ]
-        return self.bias + self.scale * np.sum(standard, axis=0)
+        return np.asarray(self.bias + self.scale * np.sum(standard, axis=0))
 
 
 def calibrate(score_B: np.ndarray, auc: float, rate: float) -> tuple[float, float]:

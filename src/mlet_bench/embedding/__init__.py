@@ -13,7 +13,7 @@ from mlet_bench.embedding.table import RowTable
 __all__ = ["MODES", "Embedding", "MLETEmbedding", "RowTable", "SingleEmbedding", "build"]
 
 
-MODES = {"single": SingleEmbedding, "mlet": MLETEmbedding}
+MODES: dict[str, type[SingleEmbedding] | type[MLETEmbedding]] = {"single": SingleEmbedding, "mlet": MLETEmbedding}
 
 
 def build(config: EmbConfig, cardinalities: Sequence[int], seen_V: Tensor) -> Embedding:

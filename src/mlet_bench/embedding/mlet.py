@@ -4,6 +4,7 @@ The start is fair to a single table: W2 has variance 1/k and W1 the variance of 
 product has it too, and W2ᵀW2 is the identity on average, so that k does not act as a learning rate under SGD.
 """
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -102,7 +103,7 @@ class _Project(torch.autograd.Function):
         ctx.save_for_backward(rows_UK, w2_FKD)
         ctx.segments = segments
         product_UD = rows_UK.new_empty(len(rows_UK), w2_FKD.shape[2])
-        for field, (start, end) in enumerate(zip(segments, segments[1:], strict=False)):
+        for field, (start, end) in enumerate(itertools.pairwise(segments)):
             torch.mm(rows_UK[start:end], w2_FKD[field], out=product_UD[start:end])
         return product_UD
 
@@ -111,7 +112,7 @@ class _Project(torch.autograd.Function):
         (grad_UD,) = gradients
         rows_UK, w2_FKD = ctx.saved_tensors
         grad_UK, grad_FKD = torch.empty_like(rows_UK), torch.empty_like(w2_FKD)
-        for field, (start, end) in enumerate(zip(ctx.segments, ctx.segments[1:], strict=False)):
+        for field, (start, end) in enumerate(itertools.pairwise(ctx.segments)):
             torch.mm(grad_UD[start:end], w2_FKD[field].t(), out=grad_UK[start:end])
             torch.mm(rows_UK[start:end].t(), grad_UD[start:end], out=grad_FKD[field])
         return grad_UK, grad_FKD, None

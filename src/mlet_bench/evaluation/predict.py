@@ -27,10 +27,7 @@ def predict(model: CTRModel, split: Split, batch_size: int) -> np.ndarray:
 
 def milliseconds(models: Sequence[CTRModel], split: Split, batch_size: int, *, rounds: int = 15) -> list[float]:
     """Median time that each model takes for the same batch of `batch_size` rows, the models in turn."""
-    few = Split(**{
-        name: None if (rows := getattr(split, name)) is None else rows[:batch_size]
-        for name in ("ids_BF", "numeric_BN", "label_B", "counts_BF", "true_logit_B")
-    })  # fmt: skip
+    few = split.head(batch_size)
     times: list[list[float]] = [[] for _ in models]
     for _ in range(rounds + 2):
         for model, taken in zip(models, times, strict=True):

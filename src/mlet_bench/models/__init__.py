@@ -17,8 +17,7 @@ def settings_of(section: ModelSection) -> Section:
     """The model's own settings, checked by its schema; UserError names what is wrong."""
     if section.name not in MODELS:
         raise UserError(
-            f"model.name={section.name}: no such model; allowed: {listing(MODELS)}."
-            + nearest(section.name, MODELS)
+            f"model.name={section.name}: no such model; allowed: {listing(MODELS)}." + nearest(section.name, MODELS)
         )
     return convert(MODELS[section.name].Settings, section.settings, "model")
 

@@ -62,4 +62,4 @@ class DLRM(CTRModel):
 def _pairs(vectors: int) -> Tensor:
     """Positions of the entries below the diagonal in a flattened S × S matrix."""
     row, column = torch.tril_indices(vectors, vectors, offset=-1)
-    return row * vectors + column
+    return torch.add(column, row, alpha=vectors)

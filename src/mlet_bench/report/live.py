@@ -6,7 +6,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 log = logging.getLogger("mlet_bench")
 PIPED_WIDTH = 4096
@@ -47,7 +54,11 @@ class Live:
     def _progress(self, *columns: Any) -> Progress:
         shown = [TextColumn(column) if isinstance(column, str) else column for column in columns]
         return Progress(
-            SpinnerColumn(), *shown, console=self.console, transient=True, disable=not self.console.is_terminal
+            SpinnerColumn(),
+            *shown,
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
         )
 
 

@@ -33,9 +33,7 @@ def _metrics(result: dict[str, Any]) -> Table:
         label = "rarest category of the row" if field == RAREST else f"item field {field}"
         chosen = [bucket for bucket in result["buckets"] if bucket["field"] == field]
         for position, bucket in enumerate(chosen):
-            table.add_row(
-                *_row(f"{label}: {bucket['bucket']}", bucket, known), end_section=position == len(chosen) - 1
-            )
+            table.add_row(*_row(f"{label}: {bucket['bucket']}", bucket, known), end_section=position == len(chosen) - 1)
     return table
 
 

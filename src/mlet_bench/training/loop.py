@@ -106,7 +106,13 @@ class _Training:
         folder: Path,
         watcher: Watcher,
     ) -> None:
-        self.model, self.rows, self.config, self.evaluate, self.watcher = model, rows, config, evaluate, watcher
+        self.model, self.rows, self.config, self.evaluate, self.watcher = (
+            model,
+            rows,
+            config,
+            evaluate,
+            watcher,
+        )
         self.metrics_path = folder / "metrics.jsonl"
         self.checkpoints = folder / "checkpoint"
         self.checkpoints.mkdir(exist_ok=True)

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mlet_bench.config import EmbConfig, TrainConfig
 from mlet_bench.embedding import Embedding, RowTable
@@ -166,5 +166,3 @@ class Optimisers:
             else:
                 self.rows[int(index)].state[name].copy_(value)
         self.dense.load_state_dict(whole)
-
-

@@ -1,0 +1,47 @@
+# The package's own requirement is a range; this is the PyTorch that the project is developed with.
+TORCH ?= torch==2.13.0
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+# PyTorch first: asked for by a dependency it would come with several gigabytes of CUDA packages.
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet "$(TORCH)"
+	$(BIN)/pip install --quiet --editable ".[dev]"
+	@touch $@
+
+.PHONY: setup
+setup: .venv/installed ## make .venv with everything in it
+
+.PHONY: demo
+demo: .venv/installed ## train, collapse and judge an MLET model on generated rows (about 2 minutes)
+	$(BIN)/mlet-bench train model=dlrm emb=mlet emb.inner=64
+
+.PHONY: test
+test: .venv/installed ## run the tests
+	$(BIN)/python -m pytest
+
+.PHONY: lint
+lint: .venv/installed ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.PHONY: format
+format: .venv/installed ## bring the code into the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: wheel
+wheel: .venv/installed ## build the wheel into dist/
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+
+.PHONY: clean
+clean: ## remove .venv and what tools left behind; never runs or data
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
