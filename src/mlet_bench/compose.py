@@ -169,9 +169,12 @@ class Composer:
 
 def plain(config: DictConfig) -> dict[str, Any]:
     """A composed config without Hydra's own section, as plain Python values."""
-    values = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(values, dict)
-    return {str(key): value for key, value in values.items() if key not in ("hydra", "experiment")}
+    values = {}
+    for key in config:
+        if key not in ("hydra", "experiment"):
+            value = config[key]
+            values[str(key)] = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+    return values
 
 
 def _plain(config: DictConfig, parsed: Sequence[Override]) -> Composed:

@@ -78,7 +78,8 @@ def prepare(config: TrainCommand | PrepareCommand, live: Live) -> Prepared:
 def best_reachable(prepared: Prepared, split: str) -> dict[str, Any]:
     """What the true logits of a generated data set score on a split, overall and in the default buckets."""
     rows = prepared.split(split)
-    assert rows.true_logit_B is not None and rows.counts_BF is not None
+    assert rows.true_logit_B is not None
+    assert rows.counts_BF is not None
     edges = [10**power for power in range(6)]
     whole, buckets = evaluate(rows.label_B, rows.true_logit_B, rows.counts_BF, prepared.fields, edges)
     return {**whole, "buckets": buckets}

@@ -6,7 +6,8 @@ of length about one; a row's true logit is
     bias + scale · (main effects + interactions + numeric)
 
 with main effects sum_f <u_f, v_f>, interactions sum_{f<g} <v_f, v_g> of the INTERACTING fields, and a linear
-function of ln(x+1). SHARES says how much of the variance each of the three parts has. `structure` says how the vectors lie:
+function of ln(x+1). SHARES says how much of the variance each of the three parts has.
+`structure` says how the vectors lie:
 
 shared       those of a field near a `rank`-dimensional subspace of its own: what frequent categories teach
              about the subspace helps the rare ones
@@ -28,9 +29,9 @@ from mlet_bench.errors import UserError
 
 VERSION = 1  # of the generator: raised when the same options give other rows
 CARDINALITIES = (
-    (180, 70, 30_000, 4_000, 40, 17, 1_500, 80, 4, 5_000, 640, 3_000, 400)
-    + (27, 1_400, 2_500, 11, 570, 250, 4, 14_000, 17, 16, 2_000, 81, 1_500)
-)  # fmt: skip
+    *(180, 70, 30_000, 4_000, 40, 17, 1_500, 80, 4, 5_000, 640, 3_000, 400),
+    *(27, 1_400, 2_500, 11, 570, 250, 4, 14_000, 17, 16, 2_000, 81, 1_500),
+)
 NUMERIC = tuple(f"I{i}" for i in range(1, 14))
 CATEGORICAL = tuple(f"C{i}" for i in range(1, 27))
 ZIPF = 1.05

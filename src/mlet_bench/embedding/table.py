@@ -34,7 +34,9 @@ class RowTable(nn.Module):
 
     def densify(self) -> Tensor:
         """The gradient of the last batch as V × W, zero in the rows it did not hold; it may be added to."""
-        assert self._rows_U is not None and self.taken_UW is not None and self.taken_UW.grad is not None
+        assert self._rows_U is not None
+        assert self.taken_UW is not None
+        assert self.taken_UW.grad is not None
         self._dense_VW = torch.zeros_like(self.weight).index_copy_(0, self._rows_U, self.taken_UW.grad)
         return self._dense_VW
 
@@ -42,7 +44,9 @@ class RowTable(nn.Module):
         """(rows_U, U × W) of the last batch, or (None, V × W) after `densify`."""
         if self._dense_VW is not None:
             return None, self._dense_VW
-        assert self._rows_U is not None and self.taken_UW is not None and self.taken_UW.grad is not None
+        assert self._rows_U is not None
+        assert self.taken_UW is not None
+        assert self.taken_UW.grad is not None
         return self._rows_U, self.taken_UW.grad
 
 

@@ -1,0 +1,78 @@
+"""Generated raw files, a working folder of its own for every test, and the command line in this process."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mlet_bench import cli
+
+Cells = list[list[str]]
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder of a test: new, empty, and where data/ and outputs/ go."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLET_BENCH_DATA", raising=False)
+    return tmp_path
+
+
+@dataclass
+class Ended:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    """mlet-bench with these words; its exit code and what it printed."""
+
+    def run(*words: str) -> Ended:
+        capsys.readouterr()
+        code = cli.main(list(words))
+        said = capsys.readouterr()
+        return Ended(code, said.out, said.err)
+
+    return run
+
+
+def criteo_cells(rows: int, seed: int = 0) -> Cells:
+    """Rows in Criteo's layout: label, 13 integers, 26 categories, some cells missing; C1 and I1 tell the label."""
+    rng = np.random.default_rng(seed)
+    cells = []
+    for _ in range(rows):
+        label = int(rng.random() < 0.4)
+        numeric = [str(rng.integers(-2, 50)) if rng.random() > 0.2 else "" for _ in range(13)]
+        numeric[0] = str(rng.integers(0, 5) + 6 * label)
+        categories = [f"{min(rng.zipf(1.5), 60 + f):08x}" if rng.random() > 0.1 else "" for f in range(26)]
+        categories[0] = f"{label * 16 + rng.integers(0, 12):08x}"
+        cells.append([str(label), *numeric, *categories])
+    return cells
+
+
+def write_criteo(path: Path, cells: Cells, end: str = "\n") -> Path:
+    path.write_bytes("".join("\t".join(row) + end for row in cells).encode())
+    return path
+
+
+@pytest.fixture
+def criteo_file(workplace: Path) -> Path:
+    return write_criteo(workplace / "train.txt", criteo_cells(420))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real rows; the test is skipped where nobody has it."""
+    folder = Path(os.environ.get("MLET_BENCH_SHARED_DATA") or Path(__file__).parents[2] / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"real rows are not here: {folder} (set MLET_BENCH_SHARED_DATA)")
+    return folder.resolve()
+
+
+TINY = ("model.bottom_mlp=[8]", "model.top_mlp=[8]", "train.batch_size=64", "emb.dim=4")
+"""Overrides that make a run a matter of seconds."""

@@ -1,0 +1,51 @@
+"""DLRM against the formula of its paper."""
+
+import pytest
+import torch
+
+from mlet_bench.embedding import SingleEmbedding
+from mlet_bench.models.dlrm import DLRM, DLRMSettings
+
+
+def model(fields: int, numeric: int) -> DLRM:
+    torch.manual_seed(0)
+    embedding = SingleEmbedding([5] * fields, torch.randn(5 * fields, 4))
+    return DLRM(embedding, numeric, DLRMSettings(bottom_mlp=(6, 5), top_mlp=(7,), dropout=0.0))
+
+
+@pytest.mark.parametrize("rows", [1, 9])
+@pytest.mark.parametrize("numeric", [0, 3])
+@pytest.mark.parametrize("fields", [1, 2, 6])
+def test_forward_and_gradients_equal_the_slow_reference(fields: int, numeric: int, rows: int) -> None:
+    dlrm = model(fields, numeric)
+    ids_BF, numeric_BN = torch.randint(5, (rows, fields)), torch.randn(rows, numeric)
+    found_B = dlrm(ids_BF, numeric_BN)
+    expected = []
+    for ids_F, numeric_N in zip(ids_BF, numeric_BN, strict=True):
+        vectors = list(dlrm.embedding(ids_F[None])[0])
+        inputs = []
+        if numeric:
+            hidden = numeric_N
+            for layer in (dlrm.bottom[0], dlrm.bottom[2], dlrm.bottom[4]):
+                hidden = torch.relu(layer.weight @ hidden + layer.bias)
+            vectors.insert(0, hidden)
+            inputs += list(hidden)
+        inputs += [vectors[i] @ vectors[j] for i in range(len(vectors)) for j in range(i)]
+        x = torch.stack(inputs) if inputs else torch.empty(0)
+        first, second = dlrm.top[0], dlrm.top[2]
+        expected.append((second.weight @ torch.relu(first.weight @ x + first.bias) + second.bias)[0])
+    torch.testing.assert_close(found_B, torch.stack(expected))
+    dense = [p for p in dlrm.parameters() if p.requires_grad]
+    weight_B = torch.randn(rows)
+    found = torch.autograd.grad((found_B * weight_B).sum(), dense, allow_unused=True)
+    slow = torch.autograd.grad((torch.stack(expected) * weight_B).sum(), dense, allow_unused=True)
+    for one, other in zip(found, slow, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_parameter_count_of_the_reference_sizes() -> None:
+    embedding = SingleEmbedding.empty([10] * 26, 16)
+    dlrm = DLRM(embedding, 13, DLRMSettings(bottom_mlp=(512, 256, 64), top_mlp=(512, 256), dropout=0.0))
+    layers = [(13, 512), (512, 256), (256, 64), (64, 16), (27 * 26 // 2 + 16, 512), (512, 256), (256, 1)]
+    expected = 26 * 10 * 16 + sum((inputs + 1) * outputs for inputs, outputs in layers)
+    assert sum(p.numel() for p in dlrm.parameters()) == expected

@@ -1,0 +1,187 @@
+"""What a user types: help, mistakes, exit codes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mlet_bench import cli
+from tests.conftest import TINY, Ended, criteo_cells, write_criteo
+
+Command = Callable[..., Ended]
+
+MISTAKES = [
+    ("emb.iner=64", ["emb.iner", "Did you mean emb.inner?"]),
+    ("model=dlmr", ["model=dlmr", "Did you mean dlrm?"]),
+    ("experimnt=quick", ["experimnt", "Did you mean experiment?"]),
+    ("experiment=nope", ["experiment=nope", "quick"]),
+    ("hydra.run.dirr=x", ["hydra.run.dirr", "Did you mean hydra.run.dir?"]),
+    ("dataset=criteo dataset.raw=", ["dataset.raw=", "empty"]),
+    ("dataset=criteo", ["dataset.raw", "criteo"]),
+    ("dataset=criteo dataset.raw=missing.txt", ["missing.txt", "no such file"]),
+    ("dataset.prepared=missing", ["dataset.prepared=missing", "no such folder"]),
+    ("dataset.prepared=.", ["manifest.json"]),
+    ("dataset.item_field=C33", ["dataset.item_field=C33", "C26"]),
+    ("dataset.name=../up", ["dataset.name=../up"]),
+    ("dataset.rank=17", ["dataset.rank=17", "16"]),
+    ("dataset.train_share=0", ["dataset.train_share=0", "> 0"]),
+    ("emb=mlet emb.inner=0", ["emb.inner=0", ">= 1"]),
+    ("emb.inner=0", ["emb.inner=0", ">= 1"]),
+    ("emb.inner=many", ["emb.inner=many", "whole number"]),
+    ("emb=mlet emb.inner=null", ["emb.inner=null", "whole number"]),
+    ("emb.dim=16.5", ["emb.dim=16.5", "whole number"]),
+    ("emb.l2=0.1 emb.l2_rows=table", ["emb.l2_rows=table", "train.update=exact"]),
+    ("emb.inner=16,32", ["emb.inner=16,32", "-m"]),
+    ("seed=-1", ["seed=-1", ">= 0"]),
+    ("seed=true", ["seed=true", "whole number"]),
+    ("train.batch_size=0", ["train.batch_size=0", ">= 1"]),
+    ("train.optimizer=adma", ["train.optimizer=adma", "Did you mean adam?"]),
+    ("train.eval_every=2.5", ["train.eval_every=2.5"]),
+    ("model.top_mlp=[0]", ["model.top_mlp", ">= 1"]),
+    ("model.dropout=1", ["model.dropout=1", "< 1"]),
+    ("model.name=other", ["model.name=other", "dlrm"]),
+    ("eval.buckets=[10,5]", ["eval.buckets", "rising"]),
+    ("hydra.run.dir=", ["hydra.run.dir=", "empty"]),
+    ("+other=1", ["other", "no such key"]),
+    ("~emb.dim", ["emb.dim", "missing"]),
+    ("emb", ["emb", "key=value"]),
+    ("dataset.raw=a=b", ["dataset.raw=a=b", "quote"]),
+    ("--config-dir missing", ["missing", "no such folder"]),
+    ("--colour", ["--colour", "--cfg"]),
+    ("-m model=dlmr,dlrm", ["model=dlmr", "dlrm"]),
+    ("-m emb.iner=1,2", ["emb.iner", "emb.inner"]),
+    ("-m emb.inner=0,-1", ["emb.inner=0", ">= 1"]),
+]
+
+
+@pytest.mark.parametrize(("words", "named"), MISTAKES, ids=[words for words, _ in MISTAKES])
+def test_mistake_is_one_clear_line_and_creates_nothing(
+    command: Command, workplace: Path, words: str, named: list[str]
+) -> None:
+    ended = command("train", *words.split())
+    assert ended.code == cli.MISTAKE
+    assert ended.out == ""
+    assert ended.err.count("\n") == 1
+    for part in named:
+        assert part in ended.err
+    assert list(workplace.iterdir()) == []
+
+
+def test_cuda_without_a_gpu(command: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    ended = command("train", "hardware=cuda")
+    assert ended.code == cli.MISTAKE
+    assert "hardware=cuda" in ended.err
+    assert list(workplace.iterdir()) == []
+
+
+def test_raw_file_with_39_columns(command: Command, workplace: Path) -> None:
+    write_criteo(workplace / "train.txt", [row[:39] for row in criteo_cells(50)])
+    ended = command("train", "dataset=criteo", "dataset.raw=train.txt")
+    assert ended.code == cli.MISTAKE
+    assert "line 1 has 39 columns" in ended.err
+    assert [path.name for path in workplace.iterdir()] == ["train.txt"]
+
+
+def test_run_that_cannot_fit_says_so_before_it_starts(command: Command, workplace: Path) -> None:
+    ended = command("train", "experiment=quick", "emb=mlet", "emb.inner=100000000")
+    assert ended.code == cli.MISTAKE
+    assert "bytes of memory" in ended.err
+    assert not (workplace / "outputs").exists()
+
+
+def test_mistyped_command(command: Command) -> None:
+    ended = command("trian")
+    assert (ended.code, ended.out) == (cli.MISTAKE, "")
+    assert "Did you mean train?" in ended.err
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], *([name, "--help"] for name in cli.COMMANDS)])
+def test_help(command: Command, words: list[str]) -> None:
+    ended = command(*words)
+    assert ended.code == cli.DONE
+    assert "mlet-bench" in ended.out
+    assert "Example" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("evaluate run=somewhere", cli.FAILED),
+        ("evaluate", cli.MISTAKE),
+        ("evaluate run=x split=tset", cli.MISTAKE),
+        ("report runs=[a,b]", cli.FAILED),
+        ("report runs=", cli.MISTAKE),
+        ("tune trials=3", cli.FAILED),
+        ("tune trials=0", cli.MISTAKE),
+        ("bench model=dlrm emb=mlet", cli.FAILED),
+        ("bench model=dcm", cli.MISTAKE),
+        ("bench hydra.run.dir=x", cli.FAILED),
+    ],
+)
+def test_commands_to_come_check_their_arguments(command: Command, workplace: Path, words: str, code: int) -> None:
+    ended = command(*words.split())
+    assert ended.code == code
+    assert ("not built yet" in ended.err) == (code == cli.FAILED)
+    assert list(workplace.iterdir()) == []
+
+
+def test_cfg_prints_the_config(command: Command, workplace: Path) -> None:
+    ended = command("train", "emb=mlet", "--cfg", "job")
+    assert "inner: 64" in ended.out
+    assert list(workplace.iterdir()) == []
+
+
+def test_prepare_tells_what_it_found(command: Command, criteo_file: Path) -> None:
+    ended = command("prepare", "dataset=criteo", f"dataset.raw={criteo_file}", "hydra.run.dir=here")
+    assert ended.code == cli.DONE
+    assert "train 360 rows" in ended.out
+    assert "prepared folder: data/prepared/criteo-" in ended.out
+    assert Path("here/prepare.json").is_file()
+    assert command("prepare", "dataset=criteo", f"dataset.raw={criteo_file}", "verify=true").code == cli.DONE
+
+
+def test_prepare_verify_notices_an_edited_file(command: Command, criteo_file: Path) -> None:
+    command("prepare", "dataset=criteo", f"dataset.raw={criteo_file}")
+    part = next(Path("data/prepared").glob("criteo-*/vocab/C7.parquet"))
+    content = bytearray(part.read_bytes())
+    content[len(content) // 2] ^= 1
+    part.write_bytes(content)
+    ended = command("prepare", "dataset=criteo", f"dataset.raw={criteo_file}", "verify=true")
+    assert ended.code == cli.MISTAKE
+    assert "C7.parquet" in ended.err
+
+
+def test_raw_path_with_equals_signs_and_spaces(command: Command, workplace: Path) -> None:
+    folder = workplace / "a=b [c] d"
+    folder.mkdir()
+    write_criteo(folder / "train.txt", criteo_cells(40))
+    assert command("prepare", "dataset=criteo", f"dataset.raw='{folder}'").code == cli.DONE
+
+
+def test_sweep_records_a_bad_job_and_goes_on(command: Command, criteo_file: Path) -> None:
+    words = ("dataset=criteo", f"dataset.raw={criteo_file}", *TINY, "emb=mlet")
+    ended = command("train", "-m", *words, "emb.inner=0,3,5")
+    assert ended.code == cli.FAILED
+    assert "3 jobs, 1 failed" in ended.out
+    assert "failed: emb.inner=0" in ended.out
+    assert len(list(Path("outputs/criteo/dlrm/mlet").glob("*/DONE"))) == 2
+    again = command("train", "-m", *words, "emb.inner=3,5")
+    assert again.code == cli.DONE
+    assert again.out.count("finished before") == 2
+    assert len(list(Path("outputs/sweeps").iterdir())) == 2
+
+
+def test_single_mode_is_one_run_whatever_inner_was_given(command: Command, criteo_file: Path) -> None:
+    ended = command(
+        "train", "-m", "dataset=criteo", f"dataset.raw={criteo_file}", *TINY, "emb=single", "emb.inner=3,5,null"
+    )
+    assert ended.code == cli.DONE
+    assert ended.out.count("finished before") == 2
+
+
+def test_piped_output_is_neither_wrapped_nor_cut(command: Command, criteo_file: Path) -> None:
+    deep = "/".join(["a-rather-long-folder-name"] * 6)
+    ended = command("train", "dataset=criteo", f"dataset.raw={criteo_file}", *TINY, f"hydra.run.dir={deep}")
+    assert f"run folder: {deep}\n" in ended.out
+    assert "…" not in ended.out
