@@ -44,11 +44,11 @@ def prepare(
 
     `best` scores the truth on a split, where the source knows it; `progress` hears of the rows read so far.
     """
+    source.check()
     name = f"{config.name}-{fingerprint(source, config)}"
     folder = data_root() / "prepared" / name
     if folder.exists():
         return Prepared.open(folder)
-    source.check()
     with _made(folder.parent), files.locked(folder.with_name(f".{name}.lock"), "", wait=True):
         if folder.exists():  # another process was faster
             return Prepared.open(folder)

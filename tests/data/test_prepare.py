@@ -1,0 +1,236 @@
+"""prepare against a slow, plain reference, and what it does with bad input, damage and interruption."""
+
+import json
+import math
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mlet_bench import data
+from mlet_bench.config import CriteoConfig
+from mlet_bench.data import criteo
+from mlet_bench.data.prepared import Prepared
+from mlet_bench.errors import UserError
+from tests.conftest import Cells, criteo_cells, write_criteo
+
+
+def config(raw: Path, **changes: object) -> CriteoConfig:
+    values = {"name": "criteo", "reader": "criteo", "raw": str(raw), "prepared": None, "min_count": 1,
+              "train_share": 1.0, "item_field": "C3", "seed": 0, **changes}  # fmt: skip
+    return CriteoConfig.model_validate(values)
+
+
+def prepare(raw: Path, **changes: object) -> Prepared:
+    return data.prepared_for(config(raw, **changes), best=lambda prepared, split: {})
+
+
+def assert_equals_reference(prepared: Prepared, cells: Cells, min_count: int = 1) -> None:
+    """Every cell of the prepared folder against plain Python over the raw cells."""
+    last = len(cells) // 7
+    test = last // 2
+    bounds = {"train": (0, len(cells) - last), "valid": (len(cells) - last, len(cells) - test),
+              "test": (len(cells) - test, len(cells))}  # fmt: skip
+    train = cells[: len(cells) - last]
+    for index, field in enumerate(criteo.CATEGORICAL):
+        counts = Counter(row[14 + index] for row in train)
+        vocabulary = pq.read_table(prepared.folder / "vocab" / f"{field}.parquet").to_pylist()
+        assert {entry["value"]: entry["train_count"] for entry in vocabulary} == counts
+        kept = [entry for entry in vocabulary if entry["train_count"] >= min_count]
+        assert [entry["id"] for entry in kept] == list(range(1, len(kept) + 1))
+        assert all(entry["id"] == 0 for entry in vocabulary if entry["train_count"] < min_count)
+        assert [entry["train_count"] for entry in vocabulary] == sorted(counts.values(), reverse=True)
+        ids = {entry["value"]: entry["id"] for entry in vocabulary}
+        assert prepared.cardinalities[index] == len(kept) + 1
+        for split, (start, end) in bounds.items():
+            rows = prepared.split(split)
+            assert rows.ids_BF[:, index].tolist() == [ids.get(row[14 + index], 0) for row in cells[start:end]]
+            assert rows.counts_BF is not None
+            assert rows.counts_BF[:, index].tolist() == [counts[row[14 + index]] for row in cells[start:end]]
+    for split, (start, end) in bounds.items():
+        rows = prepared.split(split)
+        assert rows.label_B.tolist() == [float(row[0]) for row in cells[start:end]]
+        numeric = [[math.log(max(int(cell or 0), 0) + 1) for cell in row[1:14]] for row in cells[start:end]]
+        np.testing.assert_allclose(rows.numeric_BN, np.array(numeric).reshape(-1, 13), rtol=1e-6)
+        assert prepared.manifest["rows"][split] == end - start
+        assert prepared.manifest["positives"][split] == sum(row[0] == "1" for row in cells[start:end])
+    for index, name in enumerate((*criteo.NUMERIC, *criteo.CATEGORICAL)):
+        assert prepared.manifest["missing"][name] == sum(row[1 + index] == "" for row in cells)
+
+
+@pytest.mark.parametrize("min_count", [1, 3])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("chunk_bytes", [1 << 26, 4_000])
+def test_equals_the_slow_reference(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, min_count: int, end: str, chunk_bytes: int
+) -> None:
+    monkeypatch.setattr(criteo, "CHUNK_BYTES", chunk_bytes)
+    cells = criteo_cells(150)
+    raw = write_criteo(workplace / "train.txt", cells, end)
+    assert_equals_reference(prepare(raw, min_count=min_count), cells, min_count)
+
+
+CELL = st.text(st.characters(exclude_characters="\t\n\r", exclude_categories=["Cs"]), max_size=3)
+ROW = st.tuples(
+    st.sampled_from(["0", "1"]),
+    st.lists(st.one_of(st.just(""), st.integers(-(2**63), 2**63 - 1).map(str)), min_size=13, max_size=13),
+    st.lists(st.one_of(st.sampled_from(["a", "b", ""]), CELL), min_size=26, max_size=26),
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=st.lists(ROW, min_size=14, max_size=30), last_end=st.booleans(), min_count=st.integers(1, 3))
+def test_equals_the_slow_reference_on_odd_cells(
+    workplace: Path, rows: list[tuple[str, list[str], list[str]]], last_end: bool, min_count: int
+) -> None:
+    cells = [[label, *numeric, *categories] for label, numeric, categories in rows]
+    raw = write_criteo(workplace / "train.txt", cells)
+    if not last_end:
+        raw.write_bytes(raw.read_bytes()[:-1])
+    assert_equals_reference(prepare(raw, min_count=min_count), cells, min_count)
+
+
+def test_same_input_and_options_give_the_same_bytes(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = write_criteo(workplace / "train.txt", criteo_cells(150))
+    contents = []
+    for place in ("one", "two"):
+        monkeypatch.setenv("MLET_BENCH_DATA", str(workplace / place))
+        folder = prepare(raw).folder
+        contents.append({str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()})
+    assert contents[0] == contents[1]
+
+
+def test_a_changed_option_is_another_folder(workplace: Path) -> None:
+    raw = write_criteo(workplace / "train.txt", criteo_cells(150))
+    folders = {prepare(raw, **changes).folder for changes in ({}, {"min_count": 2}, {"train_share": 0.5})}
+    assert len(folders) == 3
+    raw.write_bytes(raw.read_bytes().replace(b"\t", b"\t7", 1))
+    assert prepare(raw).folder not in folders
+
+
+def test_thinning_keeps_a_seeded_share_of_training_rows_alone(workplace: Path) -> None:
+    raw = write_criteo(workplace / "train.txt", criteo_cells(1_400))
+    whole, half = prepare(raw), prepare(raw, train_share=0.5)
+    assert 500 < half.rows["train"] < 700
+    assert half.rows["test"] == whole.rows["test"]
+    np.testing.assert_array_equal(half.split("test").label_B, whole.split("test").label_B)
+    assert sum(half.id_counts[0]) == half.rows["train"]
+    assert prepare(raw, train_share=0.5, seed=1).folder != half.folder
+
+
+BAD = {
+    "few cells": (lambda row: row[:-1], "line 40 has 39 columns"),
+    "many cells": (lambda row: [*row, "x"], "line 40 has 41 columns"),
+    "empty line": (lambda row: [""], "line 40 has 1 columns"),
+    "label": (lambda row: ["2", *row[1:]], "line 40, column label: '2'"),
+    "no label": (lambda row: ["", *row[1:]], "line 40, column label: ''"),
+    "number": (lambda row: [row[0], "1.5", *row[2:]], "line 40, column I1: '1.5'"),
+    "huge number": (lambda row: [row[0], str(2**63), *row[2:]], "line 40, column I1: '9223372036854775808'"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize("sniffed", [True, False])
+def test_bad_row_is_named_and_nothing_is_left(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, name: str, sniffed: bool
+) -> None:
+    if not sniffed:  # as if the bad row lay behind the quick look
+        monkeypatch.setattr(criteo.CriteoSource, "check", lambda self: None)
+    change, said = BAD[name]
+    cells = criteo_cells(60)
+    cells[39] = change(cells[39])
+    raw = write_criteo(workplace / "train.txt", cells)
+    with pytest.raises(UserError, match="train.txt") as caught:
+        prepare(raw)
+    assert said in str(caught.value)
+    assert not (workplace / "data" / "prepared").exists()
+
+
+def test_bytes_that_are_no_text(workplace: Path) -> None:
+    raw = write_criteo(workplace / "train.txt", criteo_cells(60))
+    raw.write_bytes(raw.read_bytes().replace(b"\t00000010", b"\t\xff\xfe", 1))
+    with pytest.raises(UserError, match=r"no UTF-8 text"):
+        prepare(raw)
+
+
+@pytest.mark.parametrize(("content", "said"), [(b"", "empty"), (b"0\t1\n" * 3, "columns"), (b"\x1f\x8b\x08" * 99, "columns")])
+def test_file_that_is_no_criteo(workplace: Path, content: bytes, said: str) -> None:
+    raw = workplace / "train.txt"
+    raw.write_bytes(content)
+    with pytest.raises(UserError, match=said):
+        prepare(raw)
+    assert [path.name for path in workplace.iterdir()] == ["train.txt"]
+
+
+def test_interrupted_prepare_leaves_no_folder(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = write_criteo(workplace / "train.txt", criteo_cells(60))
+
+    def stop(rows: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        data.prepared_for(config(raw), best=lambda prepared, split: {}, progress=stop)
+    assert not (workplace / "data" / "prepared").exists()
+    assert_equals_reference(prepare(raw), criteo_cells(60))
+
+
+def test_leftovers_of_a_killed_prepare_are_cleared(workplace: Path) -> None:
+    raw = write_criteo(workplace / "train.txt", criteo_cells(60))
+    folder = prepare(raw).folder
+    folder.rename(folder.with_name(f".{folder.name}.tmp"))
+    (folder.with_name(f".{folder.name}.tmp") / "manifest.json").write_text("half")
+    assert_equals_reference(prepare(raw), criteo_cells(60))
+    assert not list((workplace / "data" / "prepared").glob(".*.tmp"))
+
+
+def test_damage_is_noticed_by_name(workplace: Path) -> None:
+    raw = write_criteo(workplace / "train.txt", criteo_cells(60))
+    part = prepare(raw).folder / "test" / "part-00000.parquet"
+    whole = part.read_bytes()
+    part.write_bytes(whole[:-1])
+    with pytest.raises(UserError, match=r"part-00000.parquet: has \d+ bytes"):
+        prepare(raw)
+    part.write_bytes(whole[:100] + bytes([whole[100] ^ 1]) + whole[101:])
+    with pytest.raises(UserError, match=r"part-00000.parquet: its content is not what was prepared"):
+        prepare(raw).split("test")
+    part.unlink()
+    with pytest.raises(UserError, match=r"part-00000.parquet: missing"):
+        prepare(raw)
+
+
+@pytest.mark.parametrize("name", ["../outside.parquet", "/etc/passwd", "train/../../x.parquet"])
+def test_manifest_cannot_name_files_outside(workplace: Path, name: str) -> None:
+    folder = prepare(write_criteo(workplace / "train.txt", criteo_cells(60))).folder
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"][name] = {"bytes": 1, "md5": ""}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match="outside"):
+        Prepared.open(folder)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 2}', '{"version": 1}', '{"version": 1, "files": 3}', "\x00"])
+def test_damaged_manifest(workplace: Path, text: str) -> None:
+    (workplace / "manifest.json").write_text(text)
+    with pytest.raises(UserError, match=r"manifest.json|prepared with"):
+        Prepared.open(workplace)
+
+
+def test_raw_hash_is_remembered_by_size_and_time(workplace: Path) -> None:
+    raw = write_criteo(workplace / "train.txt", criteo_cells(60))
+    first = prepare(raw)
+    cache = json.loads((workplace / "data" / "raw-md5.json").read_text())
+    assert cache[str(raw)]["md5"] == first.manifest["inputs"][0]["md5"]
+    assert str(workplace) not in (first.folder / "manifest.json").read_text()
+    (workplace / "data" / "raw-md5.json").write_text("damaged")
+    assert prepare(raw).folder == first.folder
+
+
+def test_real_criteo_rows(shared_data: Path) -> None:
+    path = shared_data / "criteo" / "train.txt"
+    cells = [line.split("\t") for line in path.read_text().splitlines()]
+    assert_equals_reference(prepare(path), cells)
+    assert_equals_reference(prepare(path, min_count=10), cells, 10)

@@ -1,0 +1,81 @@
+"""The generated data set: known truth, the same popularity and difficulty for both structures."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mlet_bench import data, experiment
+from mlet_bench.config import SyntheticConfig
+from mlet_bench.data.prepared import Prepared
+from mlet_bench.data.synthetic import _World, calibrate, expected_auc
+
+
+def config(**changes: Any) -> SyntheticConfig:
+    values = {"name": "synthetic", "reader": "synthetic", "raw": None, "prepared": None, "min_count": 1,
+              "train_share": 1.0, "item_field": "C3", "seed": 0, "rows": 60_000, "structure": "shared", "rank": 2,
+              "vector_dim": 16, "best_auc": 0.85, **changes}  # fmt: skip
+    return SyntheticConfig.model_validate(values)
+
+
+def prepare(**changes: Any) -> Prepared:
+    return data.prepared_for(config(**changes), best=experiment.best_reachable)
+
+
+def test_truth_scores_the_wanted_auc_in_both_structures() -> None:
+    best = {}
+    for structure in ("shared", "independent"):
+        prepared = prepare(structure=structure)
+        assert prepared.rows == {"train": 50_000, "valid": 5_000, "test": 5_000}
+        for split in ("valid", "test"):
+            best[structure, split] = prepared.manifest["best"][split]["auc"]
+            assert prepared.manifest["best"][split]["auc"] == pytest.approx(0.85, abs=0.02)
+        rows = sum(bucket["rows"] for bucket in prepared.manifest["best"]["test"]["buckets"])
+        assert rows == 27 * 5_000
+    assert best["shared", "test"] == pytest.approx(best["independent", "test"], abs=0.02)
+
+
+def test_both_structures_have_the_same_popularity() -> None:
+    shared, independent = _World(config()), _World(config(structure="independent"))
+    for one, other in zip(shared.cdfs, independent.cdfs, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_shared_vectors_lie_near_a_subspace_and_independent_ones_do_not() -> None:
+    for structure, rank in (("shared", 2), ("independent", 16)):
+        world = _World(config(structure=structure))
+        vectors = world.vectors[2]
+        singular = np.linalg.svd(vectors, compute_uv=False)
+        energy = np.cumsum(singular**2) / (singular**2).sum()
+        assert energy[rank - 1] > 0.97
+        assert energy[rank // 2 - 1] < 0.9
+        assert (vectors**2).sum(1).mean() == pytest.approx(1, rel=0.05)
+
+
+def test_same_seed_same_rows_another_seed_others() -> None:
+    one, same, other = (
+        next(iter(data.source_for(config(rows=1_000, seed=seed)).batches())) for seed in (3, 3, 4)
+    )  # fmt: skip
+    assert one.equals(same)
+    assert not one.equals(other)
+
+
+def test_expected_auc_against_all_pairs() -> None:
+    p = np.sort(np.random.default_rng(0).random(60))
+    better = p[:, None] > p[None, :]
+    pair = p[:, None] * (1 - p[None, :]) * ~np.eye(60, dtype=bool)
+    assert expected_auc(p) == pytest.approx((pair * better).sum() / pair.sum())
+
+
+@pytest.mark.parametrize("auc", [0.6, 0.8, 0.95])
+def test_calibration_meets_auc_and_rate(auc: float) -> None:
+    score = np.random.default_rng(1).standard_normal(20_000)
+    scale, bias = calibrate(score, auc, 0.25)
+    p = 1 / (1 + np.exp(-(bias + scale * np.sort(score))))
+    assert p.mean() == pytest.approx(0.25, abs=1e-9)
+    assert expected_auc(p) == pytest.approx(auc, abs=1e-9)
+
+
+def test_rank_of_independent_vectors_is_no_choice() -> None:
+    sources = [data.source_for(config(structure="independent", rank=rank)) for rank in (1, 5)]
+    assert sources[0].options() == sources[1].options()
