@@ -58,6 +58,9 @@ def test_run_folder_holds_what_the_contract_says(command: Command, mode: str) ->
         assert sum(bucket["rows"] for bucket in result["buckets"] if bucket["field"] == field) == 30
     assert "NaN" not in (Path("run") / "result.json").read_text()
     held = yaml.safe_load((Path("run") / "config.yaml").read_text())
+    composed = Composer("config").one(words(f"emb={mode}", "train.epochs=2")[1:]).values
+    for section, values in composed.items():
+        assert held[section].keys() == values.keys() if isinstance(values, dict) else held[section] == values
     assert held["emb"]["mode"] == mode
     assert len(held["fingerprint"]) == 12
     lines = [json.loads(line) for line in (Path("run") / "metrics.jsonl").read_text().splitlines()]
@@ -273,6 +276,7 @@ def test_every_experiment_runs(command: Command, workplace: Path, name: str) -> 
 
 def test_synthetic_result_stands_beside_the_best_reachable(command: Command) -> None:
     ended = command("train", "experiment=quick", "emb=mlet", "hydra.run.dir=run")
+    assert yaml.safe_load(Path("run/config.yaml").read_text())["dataset"]["structure"] == "shared"
     assert "best AUC" in ended.out
     manifest = json.loads(next(Path("data/prepared").glob("synthetic-*/manifest.json")).read_text())
     result = result_of("run")

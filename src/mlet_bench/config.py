@@ -15,6 +15,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    SerializeAsAny,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -147,7 +148,7 @@ class ModelSection(BaseModel):
 
 
 class TrainCommand(Section):
-    dataset: DatasetConfig
+    dataset: SerializeAsAny[DatasetConfig]
     model: ModelSection
     emb: EmbConfig
     hardware: HardwareConfig
@@ -164,7 +165,7 @@ class TrainCommand(Section):
 
 
 class PrepareCommand(Section):
-    dataset: DatasetConfig
+    dataset: SerializeAsAny[DatasetConfig]
     verify: bool
 
 
@@ -179,7 +180,7 @@ class EvaluateCommand(Section):
 
 
 class TuneCommand(Section):
-    dataset: DatasetConfig
+    dataset: SerializeAsAny[DatasetConfig]
     model: ModelSection
     emb: EmbConfig
     hardware: HardwareConfig

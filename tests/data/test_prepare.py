@@ -144,7 +144,7 @@ def test_bad_row_is_named_and_nothing_is_left(
     cells = criteo_cells(60)
     cells[39] = change(cells[39])
     raw = write_criteo(workplace / "train.txt", cells)
-    with pytest.raises(UserError, match="train.txt") as caught:
+    with pytest.raises(UserError, match=r"train.txt") as caught:
         prepare(raw)
     assert said in str(caught.value)
     assert not (workplace / "data" / "prepared").exists()
@@ -157,7 +157,9 @@ def test_bytes_that_are_no_text(workplace: Path) -> None:
         prepare(raw)
 
 
-@pytest.mark.parametrize(("content", "said"), [(b"", "empty"), (b"0\t1\n" * 3, "columns"), (b"\x1f\x8b\x08" * 99, "columns")])
+@pytest.mark.parametrize(
+    ("content", "said"), [(b"", "empty"), (b"0\t1\n" * 3, "columns"), (b"\x1f\x8b\x08" * 99, "columns")]
+)
 def test_file_that_is_no_criteo(workplace: Path, content: bytes, said: str) -> None:
     raw = workplace / "train.txt"
     raw.write_bytes(content)
@@ -212,7 +214,9 @@ def test_manifest_cannot_name_files_outside(workplace: Path, name: str) -> None:
         Prepared.open(folder)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 2}', '{"version": 1}', '{"version": 1, "files": 3}', "\x00"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"version": 2}', '{"version": 1}', '{"version": 1, "files": 3}', "\x00"]
+)
 def test_damaged_manifest(workplace: Path, text: str) -> None:
     (workplace / "manifest.json").write_text(text)
     with pytest.raises(UserError, match=r"manifest.json|prepared with"):

@@ -46,7 +46,9 @@ def test_extreme_logits_have_an_exact_logloss() -> None:
     assert metrics(Scored.of(label_B, logit_B)[0])["logloss"] == pytest.approx((800 + 60) / 4)
 
 
-@pytest.mark.parametrize(("labels", "reason"), [([], "no rows"), ([0, 0], "all labels are 0"), ([1], "all labels are 1")])
+@pytest.mark.parametrize(
+    ("labels", "reason"), [([], "no rows"), ([0, 0], "all labels are 0"), ([1], "all labels are 1")]
+)
 def test_one_class_has_no_auc(labels: list[int], reason: str) -> None:
     found = metrics(Scored.of(np.array(labels, float), np.zeros(len(labels)))[0])
     assert (found["auc"], found["auc_ci95"], found["auc_reason"]) == (None, None, reason)

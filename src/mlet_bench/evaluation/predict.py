@@ -1,6 +1,5 @@
 """Logits of whole splits, and how long they take."""
 
-import statistics
 import time
 from collections.abc import Sequence
 
@@ -26,12 +25,12 @@ def predict(model: CTRModel, split: Split, batch_size: int) -> np.ndarray:
 
 
 def milliseconds(models: Sequence[CTRModel], split: Split, batch_size: int, *, rounds: int = 15) -> list[float]:
-    """Median time that each model takes for the same batch of `batch_size` rows, the models in turn."""
+    """The least time that each model takes for the same `batch_size` rows; the models run in turn."""
     few = split.head(batch_size)
     times: list[list[float]] = [[] for _ in models]
-    for _ in range(rounds + 2):
+    for _ in range(rounds):
         for model, taken in zip(models, times, strict=True):
             began = time.perf_counter()
             predict(model, few, batch_size)
             taken.append(1000 * (time.perf_counter() - began))
-    return [statistics.median(taken[2:]) for taken in times]
+    return [min(taken) for taken in times]

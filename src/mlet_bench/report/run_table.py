@@ -5,7 +5,6 @@ from typing import Any
 
 from rich import box
 from rich.console import Console, Group
-from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
@@ -17,23 +16,23 @@ def show_result(console: Console, result: dict[str, Any], folder: Path) -> None:
     emb, data = result["emb"], result["dataset"]
     mode = f"mlet d={emb['dim']} k={emb['inner']}" if emb["mode"] == "mlet" else f"single d={emb['dim']}"
     title = f"{result['model']} · {mode} · {data['name']} · seed {result['seed']}"
-    console.print(Panel(Group(_metrics(result), Text(), _cost(result)), title=Text(title), expand=False))
+    console.print(Group(Text(), Text(title, style="bold"), _metrics(result), _cost(result), Text()))
     console.print(f"run folder: {folder}", markup=False, soft_wrap=True)
 
 
 def _metrics(result: dict[str, Any]) -> Table:
     item, test = result["dataset"].get("item_field"), result["metrics"]["test"]
     known = "best_auc" in test
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("test split, by training count")
-    for name in ("rows", "AUC", "95 % interval", "logloss", *(("best AUC", "best logloss") if known else ())):
-        table.add_column(name, justify="right")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column("test split by\ntraining count", no_wrap=True)
+    for name in ("rows", "AUC", "95 % interval", "logloss", *(("best\nAUC", "best\nlogloss") if known else ())):
+        table.add_column(name, justify="right", no_wrap=True, vertical="bottom")
     table.add_row(*_row("all rows", test, known), end_section=True)
     for field in [*([item] if item else []), RAREST]:
-        label = "rarest category of the row" if field == RAREST else f"item field {field}"
         chosen = [bucket for bucket in result["buckets"] if bucket["field"] == field]
         for position, bucket in enumerate(chosen):
-            table.add_row(*_row(f"{label}: {bucket['bucket']}", bucket, known), end_section=position == len(chosen) - 1)
+            label = f"{field} {'unseen' if bucket['bucket'] == '0' else bucket['bucket']}"
+            table.add_row(*_row(label, bucket, known), end_section=position == len(chosen) - 1)
     return table
 
 
@@ -59,8 +58,8 @@ def _cost(result: dict[str, Any]) -> Table:
         "parameters": f"{size['parameters_training']:,} in training → {size['parameters_inference']:,} collapsed",
         "embedding bytes": f"{size['embedding_bytes_training']:,} → {size['embedding_bytes_inference']:,}",
         "collapse": f"largest change of a logit {size['max_abs_logit_diff']:.1e}",
-        "inference": f"{inference['collapsed_ms']:.1f} ms collapsed, {inference['single_ms']:.1f} ms a single-layer "
-        f"model, per {inference['batch_size']:,} rows",
+        "inference": f"{inference['collapsed_ms']:.1f} ms collapsed, {inference['single_ms']:.1f} ms single-layer, "
+        f"per {inference['batch_size']:,} rows",
         "training": f"{speed}, {train['steps']:,} steps, best at {train['best_step']:,}",
         "peak memory": f"{train['peak_memory_bytes'] / 2**20:,.0f} MiB",
     }
