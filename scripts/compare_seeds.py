@@ -17,15 +17,7 @@ from typing import Any
 
 import yaml
 
-PLACES = [
-    (None, None),
-    ("C3", "0"),
-    ("C3", "1-9"),
-    ("C3", "10-99"),
-    ("rarest", "0"),
-    ("rarest", "1-9"),
-    ("rarest", "10-99"),
-]
+PLACES = [(None, None), *((field, b) for field in ("C3", "rarest") for b in ("0", "1-9", "10-99", "100-999"))]
 
 
 def load(folder: Path) -> dict[str, dict[tuple[str, int | None, float | None], dict[int, Any]]]:
@@ -34,7 +26,7 @@ def load(folder: Path) -> dict[str, dict[tuple[str, int | None, float | None], d
         config = yaml.safe_load((done.parent / "config.yaml").read_text())
         result = json.loads((done.parent / "result.json").read_text())
         data, emb = config["dataset"], config["emb"]
-        name = f"{data['name']} {data.get('structure', '')}".strip()
+        name = f"{data['name']} {data.get('structure', '')} ({result['dataset']['fingerprint']})"
         found[name][emb["mode"], emb["inner"], emb["lr"]][config["seed"]] = result
     return found
 
@@ -72,24 +64,20 @@ def main() -> None:
         print(f"\n## {name}\n\n| arm | seeds | valid AUC | test AUC | test logloss |\n|---|---|---|---|---|")
         for arm, runs in sorted(arms.items(), key=str):
             loss = spread([r["metrics"]["test"]["logloss"] for r in runs.values()])
-            print(
-                f"| {label(arm)} | {len(runs)} | {valid[arm]:.4f} | {spread([auc(r, None, None) for r in runs.values()])} | {loss} |"
-            )
+            quality = spread([auc(r, None, None) for r in runs.values()])
+            print(f"| {label(arm)} | {len(runs)} | {valid[arm]:.4f} | {quality} | {loss} |")
         mlet_arms = [arm for arm in sorted(arms, key=str) if arm[0] == "mlet"]
         mlet_tuned = max(mlet_arms, key=valid.__getitem__)
         columns = [("mlet, defaults - single, defaults", arms["mlet", 64, None], default),
                    (f"{label(mlet_tuned)} - {label(tuned_arm)}", arms[mlet_tuned], arms[tuned_arm])]  # fmt: skip
-        print(
-            f"\n| test rows | rows | best AUC | single | {' | '.join(title for title, _, _ in columns)} |\n|---|---|---|---|---|---|"
-        )
+        titles = " | ".join(title for title, _, _ in columns)
+        print(f"\n| test rows | rows | best AUC | single | {titles} |\n|---|---|---|---|---|---|")
         for place in PLACES:
             where = "all" if place[0] is None else " ".join(map(str, place))
             cells = [difference(runs, base, place) for _, runs, base in columns]
             single = spread([auc(r, *place) for r in default.values()])
-            rows = auc(any_run, *place, key="rows")
-            print(
-                f"| {where} | {rows:,.0f} | {auc(any_run, *place, key='best_auc'):.4f} | {single} | {' | '.join(cells)} |"
-            )
+            rows, best = auc(any_run, *place, key="rows"), auc(any_run, *place, key="best_auc")
+            print(f"| {where} | {rows:,.0f} | {best:.4f} | {single} | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":
