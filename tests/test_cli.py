@@ -51,6 +51,8 @@ MISTAKES = [
     ("-m model=dlmr,dlrm", ["model=dlmr", "dlrm"]),
     ("-m emb.iner=1,2", ["emb.iner", "emb.inner"]),
     ("-m emb.inner=0,-1", ["emb.inner=0", ">= 1"]),
+    ("-m dataset=criteo dataset.raw=missing seed=1,2", ["missing", "no such file"]),
+    ("-m --cfg job seed=1,2", ["--cfg", "-m"]),
 ]
 
 

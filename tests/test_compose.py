@@ -69,4 +69,4 @@ def test_run_folder_is_no_part_of_the_values() -> None:
     composed = Composer("config").one(["hydra.run.dir=/tmp/x"])
     assert (composed.run_dir, composed.run_dir_given) == ("/tmp/x", True)
     assert "hydra" not in composed.values
-    assert Composer("config").one([]).run_dir == "outputs/synthetic/dlrm/single/seed1-{fingerprint}"
+    assert Composer("config").one([]).run_dir == "outputs/{dataset}/dlrm/single/seed1-{fingerprint}"

@@ -15,7 +15,7 @@ import yaml
 from safetensors.torch import load_file
 from sklearn.metrics import log_loss, roc_auc_score
 
-from mlet_bench import cli, data, experiment, models
+from mlet_bench import cli, data, experiment, files, models
 from mlet_bench.compose import Composer
 from mlet_bench.config import TrainCommand, convert_command
 from mlet_bench.embedding import MODES, SingleEmbedding
@@ -25,7 +25,7 @@ from mlet_bench.training.streams import order
 from tests.conftest import TINY, Ended, criteo_cells, write_criteo
 
 Command = Callable[..., Ended]
-FILES = {".lock", "DONE", "config.yaml", "metrics.jsonl", "model.safetensors", "predictions.parquet", "result.json",
+FILES = {"DONE", "config.yaml", "metrics.jsonl", "model.safetensors", "predictions.parquet", "result.json",
          "train.log"}  # fmt: skip
 
 
@@ -195,7 +195,7 @@ def test_stopped_run_goes_on_to_the_same_result(
 ) -> None:
     more = [f"emb={mode}", f"train.optimizer={optimizer}", "model.dropout=0.2", "train.epochs=3"]
     command(*words(*more, "hydra.run.dir=whole"))
-    step = loop._Training._step
+    step = loop.Trainer._step
     taken = []
 
     def interrupted(self: Any, *batch: torch.Tensor) -> float:
@@ -204,12 +204,12 @@ def test_stopped_run_goes_on_to_the_same_result(
             signal.raise_signal(number)
         return step(self, *batch)
 
-    monkeypatch.setattr(loop._Training, "_step", interrupted)
+    monkeypatch.setattr(loop.Trainer, "_step", interrupted)
     stopped = command(*words(*more, "hydra.run.dir=parts"))
     assert stopped.code == code
     assert "the same command goes on" in stopped.err
     assert not Path("parts/DONE").exists()
-    monkeypatch.setattr(loop._Training, "_step", step)
+    monkeypatch.setattr(loop.Trainer, "_step", step)
     assert command(*words(*more, "hydra.run.dir=parts")).code == cli.DONE
     for part in ("metrics", "buckets", "collapse"):
         assert result_of("whole")[part] == result_of("parts")[part]
@@ -224,6 +224,54 @@ def test_loss_that_is_not_finite_fails_the_run(command: Command) -> None:
     assert "the loss is" in ended.err
     assert "at step" in ended.err
     assert not Path("run/DONE").exists()
+
+
+@pytest.mark.usefixtures("criteo_file")
+def test_divergence_in_the_last_step_is_noticed(command: Command) -> None:
+    ended = command(*words("train.optimizer=sgd", "train.lr=1e30", "train.batch_size=100000", "hydra.run.dir=run"))
+    assert ended.code == cli.FAILED
+    assert "logloss on validation" in ended.err
+    assert "NaN" not in Path("run/metrics.jsonl").read_text()
+
+
+def test_one_class_in_validation_is_a_mistake(command: Command, workplace: Path) -> None:
+    cells = criteo_cells(420)
+    write_criteo(workplace / "train.txt", [["0", *row[1:]] if i >= 360 else row for i, row in enumerate(cells)])
+    ended = command(*words())
+    assert ended.code == cli.MISTAKE
+    assert "validation labels are equal" in ended.err
+    assert not (workplace / "outputs").exists()
+
+
+@pytest.mark.parametrize("every", [0.1, 0.2, 0.25, 0.3, 1.0])
+def test_share_of_an_epoch_is_evaluated_as_often_as_it_fits(every: float) -> None:
+    for steps in range(20, 400):
+        due = sorted(loop.evaluation_steps(steps, every))
+        assert len(due) == int(1 / every + 1e-9)
+        assert due[-1] <= steps
+        for part, step in enumerate(due, 1):
+            assert step - 1 < part * every * steps + 1e-3
+            assert part * every * steps < step + 1e-3
+
+
+@pytest.mark.usefixtures("criteo_file")
+def test_two_processes_cannot_run_in_one_folder(command: Command) -> None:
+    Path("run").mkdir()
+    with files.locked(Path("run/.lock"), "busy"):
+        ended = command(*words("hydra.run.dir=run"))
+    assert ended.code == cli.MISTAKE
+    assert "another process" in ended.err
+    assert command(*words("hydra.run.dir=run")).code == cli.DONE
+
+
+@pytest.mark.usefixtures("criteo_file")
+def test_rare_categories_share_a_trained_vector_and_unseen_ones_stay_zero(command: Command) -> None:
+    command(*words("emb=mlet", "dataset.min_count=4", "hydra.run.dir=run"))
+    weights = load_file("run/model.safetensors")
+    firsts = weights["embedding.fields.offsets"][:-1]
+    assert torch.equal(weights["embedding.table.weight"][firsts], torch.zeros(26, 4))
+    rare = weights["embedding.table.weight"][firsts + 1]
+    assert (rare != 0).any(1).sum() >= 20
 
 
 @pytest.mark.usefixtures("criteo_file")

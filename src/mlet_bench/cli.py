@@ -37,12 +37,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RunFailedError as error:
         return _end(str(error), FAILED)
     except Interrupted as stop:
-        return _end(f"{stop or 'stopped'}; the same command goes on", 128 + stop.signal_number)
-    except KeyboardInterrupt:
-        return _end("stopped; the same command goes on", 130)
-    except BrokenPipeError:  # the reader of our output left, for example head
-        sys.stderr.close()
-        return DONE
+        how = " without rerun=true" if "rerun=true" in words else ""
+        return _end(f"{str(stop) or 'stopped'}; the same command{how} goes on", 128 + stop.signal_number)
+    except OSError as error:  # a full disk, a missing right: what was written before is whole
+        where = f"{error.filename}: " if error.filename else ""
+        return _end(f"{where}{error.strerror or error}", FAILED)
 
 
 def _end(line: str, code: int) -> int:
@@ -97,6 +96,8 @@ def _train(arguments: Arguments) -> int:
     from mlet_bench.compose import Composer
 
     composer = Composer("config", arguments.config_dir)
+    if arguments.multirun and arguments.show_config:
+        raise UserError("--cfg job: shows one config; leave -m away")
     if arguments.multirun:
         return _sweep(composer, arguments)
     composed = composer.one(arguments.overrides)
@@ -111,18 +112,20 @@ def _train(arguments: Arguments) -> int:
 
     console = make_console()
     folder, result = experiment.run(config, composed.run_dir, Live(console))
-    show_result(console, result, folder)
+    show_result(console, result, folder, config.dataset.item_field)
     return DONE
 
 
 def _sweep(composer: "Composer", arguments: Arguments) -> int:
     from mlet_bench.config import TrainCommand, convert_command
 
-    mistakes = []
     jobs = composer.jobs(arguments.overrides)
+    from mlet_bench import experiment
+
+    mistakes = []
     for job in jobs:
         try:
-            convert_command(TrainCommand, job.values)
+            experiment.check(convert_command(TrainCommand, job.values))
         except UserError as error:
             mistakes.append(error)
     if len(mistakes) == len(jobs):  # none of them can run: as with a single command
@@ -182,12 +185,13 @@ def _prepare(arguments: Arguments) -> int:
     from mlet_bench.report.run_table import show_prepared
 
     data.check(config.dataset)
+    if composed.run_dir_given:
+        Path(composed.run_dir).mkdir(parents=True, exist_ok=True)
     console = make_console()
     prepared = experiment.prepare(config, Live(console))
     if config.verify:
         prepared.verify()
     if composed.run_dir_given:
-        Path(composed.run_dir).mkdir(parents=True, exist_ok=True)
         summary = {"folder": str(prepared.folder.absolute()), "manifest": prepared.manifest}
         files.write_json(Path(composed.run_dir) / "prepare.json", summary)
     show_prepared(console, prepared.manifest, prepared.folder)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
@@ -144,7 +145,7 @@ class Composer:
     def _choices(self, group: str) -> list[str] | None:
         """What can be chosen of a config group, or None where the key is no group."""
         folder = group.partition("@")[0].lstrip("/")
-        if not folder or not self._loader.list_groups("") or ".." in folder:
+        if not folder or ".." in folder:
             return None
         choices = list(self._loader.get_group_options(folder, ObjectType.CONFIG))
         for nested in self._loader.get_group_options(folder, ObjectType.GROUP):
@@ -165,6 +166,8 @@ class Composer:
             return function()
         except (HydraException, OmegaConfBaseException) as error:
             raise UserError(_first_line(error)) from None
+        except yaml.YAMLError as error:
+            raise UserError(f"a config file is no YAML: {' '.join(str(error).split())}") from None
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

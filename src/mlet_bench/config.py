@@ -32,6 +32,8 @@ class Section(BaseModel):
 
 
 def _path(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)  # a file named 2024
     if isinstance(value, str):
         if not value.strip():
             raise ValueError("the path is empty; give a file or folder, or null")

@@ -15,15 +15,16 @@ from mlet_bench import data, files, hardware, models
 from mlet_bench.config import PrepareCommand, TrainCommand
 from mlet_bench.data import Prepared, Split
 from mlet_bench.embedding import build as build_embedding
-from mlet_bench.errors import RunFailedError
+from mlet_bench.errors import RunFailedError, UserError
 from mlet_bench.evaluation.buckets import evaluate
 from mlet_bench.evaluation.metrics import Scored, auc_with_interval, logloss, probability
 from mlet_bench.evaluation.predict import milliseconds, predict
 from mlet_bench.models import CTRModel
 from mlet_bench.report.live import Live
 from mlet_bench.run_folder import LOG, MODEL, PREDICTIONS, RESULT, RunFolder
+from mlet_bench.training import stopping
 from mlet_bench.training.checkpoint import save_weights
-from mlet_bench.training.loop import TrainingRows, TrainSummary, train
+from mlet_bench.training.loop import Trainer, TrainingRows, TrainSummary
 from mlet_bench.training.streams import drawing_from
 
 log = logging.getLogger("mlet_bench")
@@ -34,16 +35,19 @@ COLLAPSE_TOLERANCE = 1e-5
 def run(config: TrainCommand, run_dir: str, live: Live) -> tuple[Path, dict[str, Any]]:
     """Train, collapse, evaluate and save one run, or show the finished one; returns its folder and result.
 
-    `{fingerprint}` in `run_dir` is replaced. UserError for what the user can mend, before anything is created;
-    RunFailedError when the run itself goes wrong; Interrupted after a signal, with a checkpoint saved.
+    `{dataset}` and `{fingerprint}` in `run_dir` are replaced. UserError for what the user can mend, before
+    anything of the run is created; RunFailedError when the run itself goes wrong; Interrupted after a signal, with
+    a checkpoint saved.
     """
     device = check(config)
     if "{fingerprint}" not in run_dir:
         RunFolder(Path(run_dir)).check_usable()
     prepared = prepare(config, live)
+    if not 0 < prepared.manifest["positives"]["valid"] < prepared.rows["valid"]:
+        raise UserError(f"{prepared.folder}: all validation labels are equal: no state can be chosen by AUC")
     hardware.check_memory(config, prepared.cardinalities, len(prepared.numeric), prepared.rows, device)
     fingerprint = run_fingerprint(config, prepared)
-    folder = RunFolder(Path(run_dir.replace("{fingerprint}", fingerprint)))
+    folder = RunFolder(Path(run_dir.replace("{dataset}", prepared.name).replace("{fingerprint}", fingerprint)))
     hardware.check_disk(folder.path, 5 * hardware.table_bytes(config.emb, prepared.cardinalities))
     with folder.opened(fingerprint, config.model_dump(mode="json"), rerun=config.rerun):
         if folder.finished:
@@ -72,7 +76,12 @@ def check(config: TrainCommand) -> torch.device:
 def prepare(config: TrainCommand | PrepareCommand, live: Live) -> Prepared:
     """The prepared data set of a config, made if it is missing."""
     with live.preparing() as progress:
-        return data.prepared_for(config.dataset, best=best_reachable, progress=progress)
+
+        def heard(rows: int) -> None:
+            stopping.raise_if_requested()
+            progress(rows)
+
+        return data.prepared_for(config.dataset, best=best_reachable, progress=heard)
 
 
 def best_reachable(prepared: Prepared, split: str) -> dict[str, Any]:
@@ -95,7 +104,7 @@ def run_fingerprint(config: TrainCommand, prepared: Prepared) -> str:
             "model": model,
             "emb": config.emb.model_dump(mode="json"),
             "train": train,
-            "buckets": config.eval.buckets,
+            "eval": config.eval.model_dump(mode="json"),  # the batch size too: bits of a logit may depend on it
             "seed": config.seed,
             "hardware": {"device": config.hardware.device, "threads": hardware.threads_of(config.hardware)},
         }
@@ -127,7 +136,6 @@ def _stages(
             "rows": prepared.rows,
             "fields": len(prepared.fields),
             "categories": sum(prepared.cardinalities) - len(prepared.fields),
-            "item_field": config.dataset.item_field,
             "fingerprint": prepared.fingerprint,
         },
         "model": config.model.name,
@@ -181,21 +189,20 @@ def _train(
 
     def validate() -> dict[str, float]:
         scored, _ = Scored.of(valid.label_B, predict(model, valid, config.eval.batch_size))
-        if not 0 < scored.label_B.sum() < len(scored.label_B):
-            raise RunFailedError("the validation split has labels of one class only: no state can be chosen on it")
         return {"auc": auc_with_interval(scored)[0], "logloss": logloss(scored.label_B, scored.logit_B)}
 
     with live.training() as watcher:
-        return train(
+        trainer = Trainer(
             model,
             rows,
             config.train,
             config.emb,
-            config.seed,
+            seed=config.seed,
             evaluate=validate,
             folder=folder,
             watcher=watcher,
         )
+        return trainer.run()
 
 
 def _evaluate(

@@ -61,11 +61,28 @@ def fingerprint(value: Any) -> str:
 
 
 @contextmanager
-def locked(path: Path, busy: str, *, wait: bool = False) -> Iterator[None]:
-    """Hold the lock file `path`; without `wait`, UserError(busy) if another process holds it."""
-    with path.open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            raise UserError(busy) from None
-        yield
+def locked(path: Path, busy: str = "") -> Iterator[None]:
+    """Hold the lock file `path`, which is there only as long as it is held.
+
+    While another process holds it: UserError(busy), or wait if `busy` is empty.
+    """
+    while True:
+        with path.open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+            except BlockingIOError:
+                raise UserError(busy) from None
+            if not _is_still(path, lock.fileno()):
+                continue  # its last holder removed it while we waited
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+            return
+
+
+def _is_still(path: Path, descriptor: int) -> bool:
+    try:
+        return path.stat().st_ino == os.fstat(descriptor).st_ino
+    except FileNotFoundError:
+        return False

@@ -37,9 +37,10 @@ def check_memory(
     device: torch.device,
 ) -> None:
     """UserError with the bytes if tables, optimiser state and rows cannot fit in the device's free memory."""
-    slots = {"adam": 2, "sgd": 0, "rowwise_adagrad": 0}[config.train.optimizer]
-    copies = 1 + slots + (config.train.update == "exact")
-    tables = table_bytes(config.emb, cardinalities) * copies
+    adam, exact = config.train.optimizer == "adam", config.train.update == "exact"
+    copies = 1 + 2 * adam + exact + (adam and exact)  # weights, moments, dense gradient, Adam's denominator
+    collapsed = 4 * sum(cardinalities) * config.emb.dim
+    tables = table_bytes(config.emb, cardinalities) * copies + 2 * collapsed
     row_bytes = 4 * (len(cardinalities) + numeric + 1)
     data = row_bytes * sum(rows.values()) + 8 * len(cardinalities) * (rows["valid"] + rows["test"])
     free = torch.cuda.mem_get_info()[0] if device.type == "cuda" else psutil.virtual_memory().available

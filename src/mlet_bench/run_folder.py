@@ -54,15 +54,16 @@ class RunFolder:
                 )
             if rerun:
                 self._empty()
+            self._sweep_up()
             if not (self.path / CONFIG).is_file():
                 text = yaml.safe_dump({"fingerprint": fingerprint, **config}, sort_keys=False, allow_unicode=True)
                 files.write_text(self.path / CONFIG, text)
             yield
 
     def finish(self) -> None:
-        """Drop the checkpoint and write the last file."""
-        shutil.rmtree(self.path / CHECKPOINT, ignore_errors=True)
+        """Write the last file; then the checkpoint is of no more use."""
         files.write_text(self.path / DONE, "")
+        shutil.rmtree(self.path / CHECKPOINT, ignore_errors=True)
 
     def result(self) -> dict[str, Any]:
         """result.json of a run that has one; UserError if it is missing or damaged."""
@@ -80,6 +81,13 @@ class RunFolder:
             return str(held["fingerprint"])
         except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
             raise UserError(f"{path}: damaged, this folder's run cannot be told; choose another folder") from None
+
+    def _sweep_up(self) -> None:
+        """Remove what a killed process left half-written; we hold the folder."""
+        for path in self.path.glob(".*.tmp"):
+            path.unlink()
+        if self.finished:
+            shutil.rmtree(self.path / CHECKPOINT, ignore_errors=True)
 
     def _empty(self) -> None:
         (self.path / DONE).unlink(missing_ok=True)  # first, so that a half-emptied folder is not taken for finished

@@ -41,11 +41,12 @@ def assert_equals_reference(prepared: Prepared, cells: Cells, min_count: int = 1
         vocabulary = pq.read_table(prepared.folder / "vocab" / f"{field}.parquet").to_pylist()
         assert {entry["value"]: entry["train_count"] for entry in vocabulary} == counts
         kept = [entry for entry in vocabulary if entry["train_count"] >= min_count]
-        assert [entry["id"] for entry in kept] == list(range(1, len(kept) + 1))
-        assert all(entry["id"] == 0 for entry in vocabulary if entry["train_count"] < min_count)
+        reserved = 1 if min_count == 1 else 2  # 0: unseen, 1: rare
+        assert [entry["id"] for entry in kept] == list(range(reserved, len(kept) + reserved))
+        assert all(entry["id"] == 1 for entry in vocabulary if entry["train_count"] < min_count)
         assert [entry["train_count"] for entry in vocabulary] == sorted(counts.values(), reverse=True)
         ids = {entry["value"]: entry["id"] for entry in vocabulary}
-        assert prepared.cardinalities[index] == len(kept) + 1
+        assert prepared.cardinalities[index] == len(kept) + reserved
         for split, (start, end) in bounds.items():
             rows = prepared.split(split)
             assert rows.ids_BF[:, index].tolist() == [ids.get(row[14 + index], 0) for row in cells[start:end]]
@@ -221,6 +222,18 @@ def test_damaged_manifest(workplace: Path, text: str) -> None:
     (workplace / "manifest.json").write_text(text)
     with pytest.raises(UserError, match=r"manifest.json|prepared with"):
         Prepared.open(workplace)
+
+
+def test_a_renamed_file_is_the_same_data(workplace: Path) -> None:
+    raw = write_criteo(workplace / "train.txt", criteo_cells(60))
+    assert prepare(raw).folder == prepare(raw.rename(workplace / "other.txt")).folder
+
+
+def test_split_without_rows_is_a_mistake(workplace: Path) -> None:
+    raw = write_criteo(workplace / "train.txt", criteo_cells(60))
+    with pytest.raises(UserError, match="train split has no rows"):
+        prepare(raw, train_share=1e-9)
+    assert not (workplace / "data" / "prepared").exists()
 
 
 def test_raw_hash_is_remembered_by_size_and_time(workplace: Path) -> None:

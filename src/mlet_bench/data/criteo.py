@@ -49,7 +49,10 @@ class CriteoSource:
 
     def identity(self) -> list[dict[str, Any]]:
         known = raw_file(self.path)
-        return [{"name": self.path.name, "bytes": known.bytes, "rows": known.lines, "md5": known.md5}]
+        return [{"bytes": known.bytes, "rows": known.lines, "md5": known.md5}]
+
+    def raw_bytes(self) -> int:
+        return self.path.stat().st_size
 
     def options(self) -> dict[str, Any]:
         return {"split": "time: 6 of 7 equal parts train, the last halved into valid and test"}

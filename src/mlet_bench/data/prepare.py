@@ -20,6 +20,7 @@ from mlet_bench.config import DatasetConfig
 from mlet_bench.data.prepared import MANIFEST_VERSION, Prepared
 from mlet_bench.data.raw import LABEL, SPLITS, TRUTH, RawSource, data_root
 from mlet_bench.data.vocabulary import FieldVocabulary, VocabularyBuilder
+from mlet_bench.errors import UserError
 
 PART_ROWS = 1 << 20
 ROW_GROUP_ROWS = 1 << 17
@@ -49,7 +50,8 @@ def prepare(
     folder = data_root() / "prepared" / name
     if folder.exists():
         return Prepared.open(folder)
-    with _made(folder.parent), files.locked(folder.with_name(f".{name}.lock"), "", wait=True):
+    _check_disk(folder.parent, 2 * source.raw_bytes())
+    with _made(folder.parent), files.locked(folder.with_name(f".{name}.lock")):
         if folder.exists():  # another process was faster
             return Prepared.open(folder)
         working = folder.with_name(f".{name}.tmp")
@@ -60,6 +62,14 @@ def prepare(
         finally:
             shutil.rmtree(working, ignore_errors=True)
     return Prepared.open(folder)
+
+
+def _check_disk(folder: Path, needed: int) -> None:
+    """UserError if the disk that will hold `folder` has no room for the rows and a spooled copy of them."""
+    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    if needed > free:
+        raise UserError(f"{folder}: preparing needs about {needed:,} bytes of disk and {free:,} are free")
 
 
 def _options(source: RawSource, config: DatasetConfig) -> dict[str, Any]:
@@ -83,8 +93,6 @@ def _made(folder: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        for lock in folder.glob(".*.lock") if missing else ():
-            lock.unlink()
         for path in missing:
             try:
                 path.rmdir()
@@ -122,7 +130,7 @@ def _write(
         "fields": [
             {
                 "field": field,
-                "cardinality": vocabulary.kept + 1,
+                "cardinality": vocabulary.cardinality,
                 "categories": vocabulary.kept,
                 "merged": len(vocabulary.values) - vocabulary.kept,
             }
@@ -174,6 +182,9 @@ def _first_pass(
     finally:
         for writer in writers.values():
             writer.close()
+    empty = [split for split in SPLITS if rows[split] == 0]
+    if empty:
+        raise UserError(f"the {empty[0]} split has no rows: more raw rows or a larger dataset.train_share are needed")
     return {"rows": rows, "positives": positives, "missing": missing, "truth": truth}
 
 

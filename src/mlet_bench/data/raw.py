@@ -30,7 +30,10 @@ class RawSource(Protocol):
         """A quick look at the input before anything is created; UserError names what is wrong."""
 
     def identity(self) -> list[dict[str, Any]]:
-        """What the rows are known by: for files name, bytes and md5; never a path or a time."""
+        """What the rows are known by: for files bytes, rows and md5; never a name, a path or a time."""
+
+    def raw_bytes(self) -> int:
+        """About how many bytes the rows have as text, for the check of free disk."""
 
     def options(self) -> dict[str, Any]:
         """The reader's own choices that decide what the rows are."""
@@ -83,7 +86,7 @@ def raw_file(path: Path) -> RawFile:
 
 def _remember(cache_path: Path, key: str, entry: dict[str, Any]) -> None:
     cache_path.parent.mkdir(parents=True, exist_ok=True)
-    with files.locked(cache_path.with_name(".raw-md5.lock"), "", wait=True):
+    with files.locked(cache_path.with_name(".raw-md5.lock")):
         try:
             cache = json.loads(cache_path.read_text(encoding="utf-8"))
             assert isinstance(cache, dict)

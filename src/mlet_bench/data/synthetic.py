@@ -61,6 +61,9 @@ class SyntheticSource:
     def identity(self) -> list[dict[str, Any]]:
         return []
 
+    def raw_bytes(self) -> int:
+        return self.config.rows * 240
+
     def options(self) -> dict[str, Any]:
         names = ("seed", "rows", "structure", "rank", "vector_dim", "best_auc")
         chosen = {name: getattr(self.config, name) for name in names}

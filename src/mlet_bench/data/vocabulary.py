@@ -1,8 +1,8 @@
 """Categories of one field ↔ ids.
 
 Ids are given by training count, the most frequent category first; equal counts in order of first
-appearance. Id 0 is reserved: for values that the training split does not hold, and for categories rarer than
-the minimum count.
+appearance. Id 0 is reserved for values that the training split does not hold, and is never trained. With a minimum
+count above 1, id 1 is reserved for the categories rarer than it.
 """
 
 from dataclasses import dataclass
@@ -36,11 +36,12 @@ class VocabularyBuilder:
         order = np.argsort(-counts, kind="stable")
         order = order[: int((counts > 0).sum())]
         kept = int((counts >= min_count).sum())
-        ids = np.zeros(len(order), np.int32)
-        ids[:kept] = np.arange(1, kept + 1)
+        reserved = 1 + (min_count > 1)
+        ids = np.ones(len(order), np.int32)
+        ids[:kept] = np.arange(reserved, reserved + kept)
         final = np.zeros(len(values), np.int32)
         final[order] = ids
-        return FieldVocabulary(list(values[order]), ids, counts[order], final, counts.copy())
+        return FieldVocabulary(list(values[order]), ids, counts[order], final, counts.copy(), kept, reserved)
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,15 @@ class FieldVocabulary:
     final_of_provisional: np.ndarray
     count_of_provisional: np.ndarray
 
+    kept: int
+    """Categories with an id of their own."""
+    reserved: int
+    """Ids that stand for no single category."""
+
     @property
-    def kept(self) -> int:
-        """Categories with an id of their own; the table has one row more, for id 0."""
-        return int((self.ids > 0).sum())
+    def cardinality(self) -> int:
+        """Rows that the field's table needs."""
+        return self.kept + self.reserved
 
     def table(self, field: str) -> pa.Table:
         """Columns field, value, id, train_count."""

@@ -4,6 +4,7 @@ V rows of the table, W its width, U different rows of a batch, B batch, F sparse
 width.
 """
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -57,13 +58,9 @@ class FieldRows(nn.Module):
 
     def __init__(self, cardinalities: Sequence[int]) -> None:
         super().__init__()
-        bounds = torch.tensor([0, *cardinalities]).cumsum(0)
-        self.register_buffer("offsets", bounds)
-
-    @property
-    def bounds(self) -> list[int]:
+        self.bounds = list(itertools.accumulate(cardinalities, initial=0))
         """F + 1 row numbers: field f has rows bounds[f] up to bounds[f + 1]."""
-        return [int(bound) for bound in self.offsets]
+        self.register_buffer("offsets", torch.tensor(self.bounds))
 
     def different(self, ids_BF: Tensor) -> tuple[Tensor, Tensor]:
         """The different rows of a batch in rising order (U) and, for each id, which of them it is (B × F)."""
@@ -72,7 +69,8 @@ class FieldRows(nn.Module):
 
     def segments(self, rows_U: Tensor) -> list[int]:
         """F + 1 positions in `rows_U` (rising) between which each field's rows lie."""
-        return [int(position) for position in torch.searchsorted(rows_U, self.offsets)]
+        positions: list[int] = torch.searchsorted(rows_U, self.offsets).tolist()
+        return positions
 
 
 def initial_rows(cardinalities: Sequence[int], width: int, std: float | None) -> Tensor:

@@ -1,6 +1,8 @@
 """What a run shows while it works: a progress bar on a terminal, plain lines elsewhere."""
 
 import logging
+import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,10 +21,17 @@ log = logging.getLogger("mlet_bench")
 PIPED_WIDTH = 4096
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """The reader left, for example head: the run goes on without it."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        self.quiet = True
+
+
 def make_console() -> Console:
     """Standard output; nothing is wrapped or cut when it is piped."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=PIPED_WIDTH)
+    console = _Console(highlight=False)
+    return console if console.is_terminal else _Console(highlight=False, width=PIPED_WIDTH)
 
 
 class Live:

@@ -11,17 +11,17 @@ from rich.text import Text
 from mlet_bench.evaluation.buckets import RAREST
 
 
-def show_result(console: Console, result: dict[str, Any], folder: Path) -> None:
+def show_result(console: Console, result: dict[str, Any], folder: Path, item_field: str | None) -> None:
     """AUC and logloss overall and by frequency bucket, sizes before and after collapse, speed, and the folder."""
     emb, data = result["emb"], result["dataset"]
     mode = f"mlet d={emb['dim']} k={emb['inner']}" if emb["mode"] == "mlet" else f"single d={emb['dim']}"
     title = f"{result['model']} · {mode} · {data['name']} · seed {result['seed']}"
-    console.print(Group(Text(), Text(title, style="bold"), _metrics(result), _cost(result), Text()))
+    console.print(Group(Text(), Text(title, style="bold"), _metrics(result, item_field), _cost(result), Text()))
     console.print(f"run folder: {folder}", markup=False, soft_wrap=True)
 
 
-def _metrics(result: dict[str, Any]) -> Table:
-    item, test = result["dataset"].get("item_field"), result["metrics"]["test"]
+def _metrics(result: dict[str, Any], item: str | None) -> Table:
+    test = result["metrics"]["test"]
     known = "best_auc" in test
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("test split by\ntraining count", no_wrap=True)
@@ -36,16 +36,16 @@ def _metrics(result: dict[str, Any]) -> Table:
     return table
 
 
-def _row(label: str, found: dict[str, Any], known: bool) -> list[str]:
+def _row(label: str, found: dict[str, Any], known: bool) -> list[str | Text]:
     interval = found["auc_ci95"]
-    cells = [
-        label,
+    cells: list[str | Text] = [
+        Text(label),
         f"{found['rows']:,}",
         number(found["auc"]),
         f"{interval[0]:.4f}-{interval[1]:.4f}" if interval else found.get("auc_reason", "-"),
         number(found["logloss"]),
     ]
-    return cells + ([number(found["best_auc"]), number(found["best_logloss"])] if known else [])
+    return [*cells, *((number(found["best_auc"]), number(found["best_logloss"])) if known else ())]
 
 
 def _cost(result: dict[str, Any]) -> Table:
@@ -70,14 +70,14 @@ def _cost(result: dict[str, Any]) -> Table:
 
 def show_prepared(console: Console, manifest: dict[str, Any], folder: Path) -> None:
     """What prepare found: rows, positives, and per column missing cells and categories."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=f"{manifest['name']}", title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=Text(manifest["name"]), title_justify="left")
     for name in ("column", "missing", "categories", "merged by min_count"):
         table.add_column(name, justify="left" if name == "column" else "right")
     for name in manifest["schema"]["numeric"]:
-        table.add_row(name, f"{manifest['missing'][name]:,}", "numeric", "")
+        table.add_row(Text(name), f"{manifest['missing'][name]:,}", "numeric", "")
     for entry in manifest["fields"]:
         missing = manifest["missing"][entry["field"]]
-        table.add_row(entry["field"], f"{missing:,}", f"{entry['categories']:,}", f"{entry['merged']:,}")
+        table.add_row(Text(entry["field"]), f"{missing:,}", f"{entry['categories']:,}", f"{entry['merged']:,}")
     console.print(table)
     splits = ", ".join(
         f"{split} {rows:,} rows ({manifest['positives'][split]:,} positive)" for split, rows in manifest["rows"].items()

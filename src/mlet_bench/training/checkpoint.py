@@ -51,14 +51,16 @@ def save(folder: Path, model: torch.nn.Module, optimisers: dict[str, Tensor], po
     """Replace the checkpoint in `folder`."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"optimiser.{name}": value for name, value in optimisers.items()}
-    tensors["random.torch"] = torch.get_rng_state()
+    tensors["random.cpu"] = torch.get_rng_state()
+    if next(model.parameters()).is_cuda:
+        tensors["random.cuda"] = torch.cuda.get_rng_state()
     save_weights(folder / STATE, tensors, {"position": json.dumps(asdict(position))})
 
 
 def load(folder: Path, model: torch.nn.Module) -> tuple[dict[str, Tensor], Position] | None:
     """Put model and random state back; returns the optimisers' state and the position, None if there is none."""
     path = folder / STATE
-    if not path.is_file():
+    if not (path.is_file() and (folder / BEST).is_file()):
         return None
     try:
         with safe_open(path, "pt") as opened:
@@ -67,7 +69,9 @@ def load(folder: Path, model: torch.nn.Module) -> tuple[dict[str, Tensor], Posit
         raise UserError(f"{path}: damaged; rerun=true starts the run anew") from None
     tensors = load_weights(path)
     model.load_state_dict(_under("model.", tensors), strict=True)
-    torch.set_rng_state(tensors["random.torch"])
+    torch.set_rng_state(tensors["random.cpu"])
+    if "random.cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["random.cuda"])
     return _under("optimiser.", tensors), position
 
 

@@ -62,61 +62,43 @@ class TrainingRows:
             yield self._ids_BF[rows_B], self._numeric_BN[rows_B], self._label_B[rows_B]
 
 
-def train(
-    model: CTRModel,
-    rows: TrainingRows,
-    config: TrainConfig,
-    emb: EmbConfig,
-    seed: int,
-    *,
-    evaluate: Callable[[], dict[str, float]],
-    folder: Path,
-    watcher: Watcher,
-) -> TrainSummary:
-    """Train until the epochs are done or validation stops gaining; the model ends in its best state.
+def evaluation_steps(steps: int, every: int | float | None) -> set[int]:
+    """The steps of an epoch after which a share of it, `every`, is passed; none for other kinds of `every`.
 
-    `evaluate` gives auc and logloss on validation. `folder` is the run's: metrics.jsonl and checkpoint/ are
-    written there, and a checkpoint found there is gone on from. Raises Interrupted after saving a checkpoint
-    when a signal asks to stop, and RunFailedError when the loss is no longer finite.
+    >>> sorted(evaluation_steps(10, 0.25))
+    [3, 5, 8, 10]
     """
-    training = _Training(model, rows, config, emb, seed, evaluate, folder, watcher)
-    with stopping.deferred():
-        training.run()
-    position = training.position
-    assert position.best_step is not None
-    model.load_state_dict(checkpoint.load_weights(training.checkpoints / checkpoint.BEST), strict=True)
-    return TrainSummary(
-        steps=position.step,
-        epochs=position.step / rows.steps,
-        best_step=position.best_step,
-        samples_per_s=position.rows / position.seconds if position.seconds > 0 else None,
-        seconds=position.seconds,
-    )
+    if not isinstance(every, float):
+        return set()
+    wanted = math.floor(1 / every + 1e-9)
+    return {math.ceil(part * every * steps - 1e-6) for part in range(1, wanted + 1)}
 
 
-class _Training:
+class Trainer:
+    """One training, from its start or from the checkpoint that is found in the run's folder.
+
+    `evaluate` gives auc and logloss on validation; metrics.jsonl and checkpoint/ are written under `folder`.
+    """
+
     def __init__(
         self,
         model: CTRModel,
         rows: TrainingRows,
         config: TrainConfig,
         emb: EmbConfig,
+        *,
         seed: int,
         evaluate: Callable[[], dict[str, float]],
         folder: Path,
         watcher: Watcher,
     ) -> None:
-        self.model, self.rows, self.config, self.evaluate, self.watcher = (
-            model,
-            rows,
-            config,
-            evaluate,
-            watcher,
-        )
+        self.model, self.rows, self.config = model, rows, config
+        self.evaluate, self.watcher = evaluate, watcher
         self.metrics_path = folder / "metrics.jsonl"
         self.checkpoints = folder / "checkpoint"
         self.checkpoints.mkdir(exist_ok=True)
         self.optimisers = Optimisers(model, config, emb)
+        self.evaluation_steps = evaluation_steps(rows.steps, config.eval_every)
         torch.manual_seed(stream_seed(seed, "dropout"))
         self.position = checkpoint.Position()
         found = checkpoint.load(self.checkpoints, model)
@@ -126,10 +108,27 @@ class _Training:
         self._write_history()
         self._saved_at = time.monotonic()
 
-    def run(self) -> None:
-        while self.position.epoch < self.config.epochs and not self._patience_spent():
-            self._epoch()
-        self._save()
+    def run(self) -> TrainSummary:
+        """Train until the epochs are done or validation stops gaining; the model ends in its best state.
+
+        Raises Interrupted after saving a checkpoint when a signal asks to stop, and RunFailedError when the loss
+        is no longer finite.
+        """
+        position = self.position
+        with stopping.deferred():
+            while position.epoch < self.config.epochs and not self._patience_spent():
+                self._epoch()
+            self._save()
+        stopping.raise_if_requested()
+        assert position.best_step is not None
+        self.model.load_state_dict(checkpoint.load_weights(self.checkpoints / checkpoint.BEST), strict=True)
+        return TrainSummary(
+            steps=position.step,
+            epochs=position.step / self.rows.steps,
+            best_step=position.best_step,
+            samples_per_s=position.rows / position.seconds if position.seconds > 0 else None,
+            seconds=position.seconds,
+        )
 
     def _epoch(self) -> None:
         position = self.position
@@ -154,23 +153,26 @@ class _Training:
             began = time.perf_counter()
 
     def _evaluation_due(self) -> bool:
-        every = self.config.eval_every
-        if isinstance(every, float):  # a share of an epoch: the step that passes a multiple of it
-            passed = self.position.step_in_epoch / self.rows.steps / every
-            return math.floor(passed) > math.floor(passed - 1 / self.rows.steps / every)
-        return every is not None and self.position.step % every == 0
+        if isinstance(self.config.eval_every, int):
+            return self.position.step % self.config.eval_every == 0
+        return self.position.step_in_epoch in self.evaluation_steps
 
     def _step(self, ids_BF: Tensor, numeric_BN: Tensor, label_B: Tensor) -> float:
         logit_B = self.model(ids_BF, numeric_BN)
         loss = F.binary_cross_entropy_with_logits(logit_B, label_B)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise RunFailedError(
-                f"the loss is {value} at step {self.position.step + 1}; a smaller train.lr or emb.lr may help"
-            )
+        value = self._finite("the loss", float(loss.detach()))
         penalty = self.optimisers.batch_penalty()
-        (loss if penalty is None else loss + penalty).backward()  # type: ignore[no-untyped-call]
+        if penalty is not None:
+            self._finite("the L2 penalty", float(penalty.detach()))
+            loss = loss + penalty
+        loss.backward()  # type: ignore[no-untyped-call]
         self.optimisers.step()
+        return value
+
+    def _finite(self, name: str, value: float) -> float:
+        if not math.isfinite(value):
+            step = self.position.step + 1
+            raise RunFailedError(f"{name} is {value} at step {step}; a smaller train.lr or emb.lr may help")
         return value
 
     def _evaluate(self, loss: float) -> None:
@@ -178,6 +180,7 @@ class _Training:
         self.model.eval()
         found = self.evaluate()
         self.model.train()
+        self._finite("the logloss on validation after the step before", found["logloss"])
         value = found[monitor] if monitor == "auc" else -found[monitor]
         if position.best_value is None or value > position.best_value:
             position.best_value, position.best_step = value, position.step
@@ -194,7 +197,7 @@ class _Training:
         }
         position.history.append(line)
         with self.metrics_path.open("a", encoding="utf-8") as opened:
-            opened.write(json.dumps(line) + "\n")
+            opened.write(json.dumps(line, allow_nan=False) + "\n")
         self.watcher.evaluated(line)
 
     def _patience_spent(self) -> bool:
@@ -214,4 +217,6 @@ class _Training:
         self._saved_at = time.monotonic()
 
     def _write_history(self) -> None:
-        files.write_text(self.metrics_path, "".join(json.dumps(line) + "\n" for line in self.position.history))
+        files.write_text(
+            self.metrics_path, "".join(json.dumps(line, allow_nan=False) + "\n" for line in self.position.history)
+        )

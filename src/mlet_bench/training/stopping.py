@@ -13,23 +13,24 @@ _requested: int | None = None
 
 def install() -> None:
     """Let both signals raise Interrupted, or be kept for `requested` inside `deferred`."""
+    global _requested
+    _requested = None
     signal.signal(signal.SIGINT, _handle)
     signal.signal(signal.SIGTERM, _handle)
 
 
 def _handle(number: int, frame: FrameType | None) -> None:
     global _requested
-    if _deferring and _requested is None:
-        _requested = number
-        return
-    raise Interrupted(number)
+    first, _requested = _requested is None, number
+    if not (_deferring and first):
+        raise Interrupted(number)
 
 
 @contextmanager
 def deferred() -> Iterator[None]:
     """The first signal is kept for `requested`; a second one raises."""
-    global _deferring, _requested
-    _deferring, _requested = True, None
+    global _deferring
+    _deferring = True
     try:
         yield
     finally:
@@ -39,3 +40,9 @@ def deferred() -> Iterator[None]:
 def requested() -> int | None:
     """The signal that asked to stop, if one did."""
     return _requested
+
+
+def raise_if_requested() -> None:
+    """For places that a library's own code may have kept an exception from reaching."""
+    if _requested is not None:
+        raise Interrupted(_requested)
