@@ -87,12 +87,9 @@ def test_product_starts_with_the_variance_of_the_single_table(inner: int) -> Non
     seen_V = torch.ones(sum(cardinalities), dtype=torch.bool)
     torch.manual_seed(0)
     single = build(config("single"), cardinalities, seen_V).collapse().table.weight
-    product = torch.stack([
-        build(config("mlet", inner=inner), cardinalities, seen_V).collapse().table.weight for _ in range(12)
-    ])  # fmt: skip
-    for field in (slice(0, 2_000), slice(2_000, 52_000)):
-        ratio = product[:, field].var() / single[field].var()
-        assert abs(ratio - 1) < 0.25 if inner > 1 else abs(ratio - 1) < 0.6  # k = 1 draws few numbers for W2
+    product = build(config("mlet", inner=inner), cardinalities, seen_V).collapse().table.weight
+    for field, tolerance in ((slice(0, 2_000), 0.1), (slice(2_000, 52_000), 0.03)):
+        assert product[field].var() / single[field].var() == pytest.approx(1, abs=tolerance)
 
 
 @pytest.mark.parametrize("mode", MODES)

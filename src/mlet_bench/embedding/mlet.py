@@ -1,7 +1,8 @@
 """Multi-Layer Embedding Training (arXiv 2309.15881): each n × d table trained as (n × k)·(k × d).
 
-The start is fair to a single table: W2 has variance 1/k and W1 the variance of the single table, so that the
-product has it too, and W2ᵀW2 is the identity on average, so that k does not act as a learning rate under SGD.
+The start is fair to a single table: every field's W2 has mean square 1/k and W1 the variance of the single table, so
+that the product has it too, and W2ᵀW2 is the identity on average, so that k does not act as a learning rate under
+SGD.
 """
 
 import itertools
@@ -44,7 +45,8 @@ class MLETEmbedding(Embedding):
         """Drawn from PyTorch's global generator; rows of W1 where `seen_V` is false are zero."""
         assert config.inner is not None
         w1_VK = initial_rows(cardinalities, config.inner, config.init_std)
-        w2_FKD = torch.randn(len(cardinalities), config.inner, config.dim) * config.inner**-0.5
+        w2_FKD = torch.randn(len(cardinalities), config.inner, config.dim)
+        w2_FKD *= (config.dim / w2_FKD.square().sum((1, 2), keepdim=True)).sqrt()  # mean square 1/k in every field
         return cls(cardinalities, w1_VK * seen_V[:, None], w2_FKD)
 
     def forward(self, ids_BF: Tensor) -> Tensor:

@@ -36,7 +36,10 @@ class Position:
 def save_weights(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
     """Write tensors as safetensors, whole or not at all."""
     with files.whole(path) as temporary:
+        temporary.touch()  # with the rights that the user's umask gives; safetensors alone would give the owner's only
+        rights = temporary.stat().st_mode
         save_file({name: value.detach().contiguous().cpu() for name, value in tensors.items()}, temporary, metadata)
+        temporary.chmod(rights)
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
