@@ -39,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Interrupted as stop:
         how = " without rerun=true" if "rerun=true" in words else ""
         return _end(f"{str(stop) or 'stopped'}; the same command{how} goes on", 128 + stop.signal_number)
+    except KeyboardInterrupt:  # before our handlers were in place: nothing was begun
+        return _end("stopped", 130)
     except OSError as error:  # a full disk, a missing right: what was written before is whole
         where = f"{error.filename}: " if error.filename else ""
         return _end(f"{where}{error.strerror or error}", FAILED)
