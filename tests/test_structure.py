@@ -9,7 +9,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "mlet_bench"
 FILES = sorted(SOURCE.rglob("*.py"))
 
-FLOW = ["errors", "help_text", "files", "config", "compose", "data", "embedding", "models", "training", "evaluation",
+FLOW = ["errors", "help_text", "files", "mistakes", "config", "compose", "data", "embedding", "models", "training", "evaluation",
         "report", "hardware", "run_folder", "experiment", "cli"]  # fmt: skip
 """Data flows one way: a package imports only what stands before it."""
 
@@ -64,7 +64,7 @@ def test_models_never_ask_how_an_embedding_is_made(path: Path) -> None:
 
 
 def test_files_have_one_subject() -> None:
-    long = [f"{path.name}: {lines}" for path in FILES if (lines := path.read_text().count("\n")) > 320]
+    long = [f"{path.name}: {lines}" for path in FILES if (lines := path.read_text().count("\n")) > 300]
     assert not long
 
 

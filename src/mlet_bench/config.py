@@ -5,7 +5,6 @@ and, where the name does not, its unit. A model's own section is described besid
 """
 
 import itertools
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -23,6 +22,7 @@ from pydantic import (
 )
 
 from mlet_bench.errors import UserError, listing, nearest
+from mlet_bench.mistakes import first_mistake
 
 
 class Section(BaseModel):
@@ -231,7 +231,7 @@ def convert(schema: type[SectionT], values: Mapping[str, Any], where: str = "") 
     try:
         return schema.model_validate(dict(values))
     except ValidationError as error:
-        raise UserError(_one_line(error, schema, where)) from None
+        raise UserError(first_mistake(error, schema, where)) from None
 
 
 def convert_command(schema: type[SectionT], values: Mapping[str, Any]) -> SectionT:
@@ -246,56 +246,3 @@ def convert_command(schema: type[SectionT], values: Mapping[str, Any]) -> Sectio
             )
         typed["dataset"] = convert(DATASETS[reader], typed["dataset"], "dataset")
     return convert(schema, typed)
-
-
-def _one_line(error: ValidationError, schema: type[BaseModel], where: str) -> str:
-    first = error.errors(include_url=False)[0]
-    location, node = _located(schema, [str(part) for part in first["loc"]])
-    key = ".".join([where] * bool(where) + location)
-    given = first["input"]
-    scalar = given is None or isinstance(given, str | int | float)
-    shown = f"{key}={json.dumps(given) if not isinstance(given, str) else given}" if scalar else key
-    if first["type"] == "extra_forbidden":
-        allowed = list(schema.model_fields)
-        return f"{key}: no such key; allowed: {listing(allowed)}.{nearest(str(first['loc'][-1]), allowed)}"
-    if first["type"] == "missing":
-        return f"{key}: missing"
-    if first["type"] == "value_error":
-        said = str(first.get("ctx", {}).get("error", first["msg"]))
-        return f"{shown}: {said}" if location and scalar else said
-    kinds = node.get("anyOf", [node])
-    choices = [str(value) for kind in kinds for value in kind.get("enum", [])]
-    allowed_words = " or ".join(_in_words(kind) for kind in kinds)
-    return f"{shown}: not allowed; allowed: {allowed_words}.{nearest(str(given), choices)}"
-
-
-def _located(schema: type[BaseModel], location: list[str]) -> tuple[list[str], dict[str, Any]]:
-    """The part of an error's location that is a key of ours, and that key's JSON schema."""
-    whole = schema.model_json_schema()
-    node: dict[str, Any] = whole
-    path = []
-    for part in location:
-        if "$ref" in node:
-            node = whole["$defs"][node["$ref"].rsplit("/", 1)[-1]]
-        if part in node.get("properties", {}):
-            node = node["properties"][part]
-        elif node.get("additionalProperties") is not False or "properties" not in node:
-            continue  # which kind of a union was tried, or the position in a list
-        path.append(part)
-    return path, node
-
-
-def _in_words(kind: dict[str, Any]) -> str:
-    if "enum" in kind:
-        return listing(str(value) for value in kind["enum"])
-    if "const" in kind:
-        return str(kind["const"])
-    if kind.get("type") == "array":
-        return f"a list, each {_in_words(kind.get('items', {}))}"
-    words = {"integer": "a whole number", "number": "a number", "boolean": "true, false", "null": "null"}
-    word = words.get(str(kind.get("type")), "text")
-    limits = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
-    bounds = [f"{sign} {kind[name]}" for name, sign in limits.items() if name in kind]
-    if "pattern" in kind:
-        bounds.append("of letters, digits, '_', '-' and '.'")
-    return " ".join([word, " and ".join(bounds)]).strip()
