@@ -28,6 +28,8 @@ from mlet_bench.training.loop import Trainer, TrainingRows, TrainSummary
 from mlet_bench.training.streams import drawing_from
 
 log = logging.getLogger("mlet_bench")
+RECIPE = 1
+"""Part of every fingerprint; raised when the same config comes to give other results."""
 COLLAPSE_TOLERANCE = 1e-5
 """Largest difference of logits after collapse, per unit of max(1, largest |logit|)."""
 
@@ -100,6 +102,7 @@ def run_fingerprint(config: TrainCommand, prepared: Prepared) -> str:
     model = {"name": config.model.name, **models.settings_of(config.model).model_dump(mode="json")}
     return files.fingerprint(
         {
+            "recipe": RECIPE,
             "data": prepared.fingerprint,
             "model": model,
             "emb": config.emb.model_dump(mode="json"),
