@@ -50,7 +50,7 @@ def run(config: TrainCommand, run_dir: str, live: Live) -> tuple[Path, dict[str,
     hardware.check_memory(config, prepared.cardinalities, len(prepared.numeric), prepared.rows, device)
     fingerprint = run_fingerprint(config, prepared)
     folder = RunFolder(Path(run_dir.replace("{dataset}", prepared.name).replace("{fingerprint}", fingerprint)))
-    hardware.check_disk(folder.path, 5 * hardware.table_bytes(config.emb, prepared.cardinalities))
+    files.check_disk(folder.path, 5 * hardware.table_bytes(config.emb, prepared.cardinalities), "the run")
     with folder.opened(fingerprint, config.model_dump(mode="json"), rerun=config.rerun):
         if folder.finished:
             live.say(f"finished before: {folder.path} (rerun=true starts anew)")

@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,6 +44,14 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError):
         raise UserError(f"{path}: damaged, this is not JSON") from None
+
+
+def check_disk(folder: Path, needed: int, what: str) -> None:
+    """UserError if the disk that will hold `folder` has less than the `needed` bytes free that `what` takes."""
+    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    if needed > free:
+        raise UserError(f"{folder}: {what} needs about {needed:,} bytes of disk and {free:,} are free")
 
 
 def md5(path: Path) -> str:

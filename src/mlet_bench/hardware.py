@@ -3,9 +3,7 @@
 import os
 import platform
 import resource
-import shutil
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,14 +49,6 @@ def check_memory(
             "train.optimizer=rowwise_adagrad or sgd, a higher dataset.min_count or a smaller dataset.train_share "
             "needs less"
         )
-
-
-def check_disk(folder: Path, needed: int) -> None:
-    """UserError if the disk that will hold `folder` has less than `needed` bytes free."""
-    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    free = shutil.disk_usage(existing).free
-    if needed > free:
-        raise UserError(f"{folder}: the run needs about {needed:,} bytes of disk and {free:,} are free")
 
 
 def table_bytes(emb: EmbConfig, cardinalities: Sequence[int]) -> int:

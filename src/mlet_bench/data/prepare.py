@@ -50,7 +50,7 @@ def prepare(
     folder = data_root() / "prepared" / name
     if folder.exists():
         return Prepared.open(folder)
-    _check_disk(folder.parent, 2 * source.raw_bytes())
+    files.check_disk(folder.parent, 2 * source.raw_bytes(), "preparing")  # the parts, and a spooled copy of the rows
     with _made(folder.parent), files.locked(folder.with_name(f".{name}.lock")):
         if folder.exists():  # another process was faster
             return Prepared.open(folder)
@@ -62,14 +62,6 @@ def prepare(
         finally:
             shutil.rmtree(working, ignore_errors=True)
     return Prepared.open(folder)
-
-
-def _check_disk(folder: Path, needed: int) -> None:
-    """UserError if the disk that will hold `folder` has no room for the rows and a spooled copy of them."""
-    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    free = shutil.disk_usage(existing).free
-    if needed > free:
-        raise UserError(f"{folder}: preparing needs about {needed:,} bytes of disk and {free:,} are free")
 
 
 def _options(source: RawSource, config: DatasetConfig) -> dict[str, Any]:

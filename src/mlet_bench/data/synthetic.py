@@ -24,6 +24,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlet_bench.config import SyntheticConfig
+from mlet_bench.data.criteo import CATEGORICAL, NUMERIC
 from mlet_bench.data.raw import LABEL, TRUTH
 from mlet_bench.errors import UserError
 
@@ -32,8 +33,6 @@ CARDINALITIES = (
     *(180, 70, 30_000, 4_000, 40, 17, 1_500, 80, 4, 5_000, 640, 3_000, 400),
     *(27, 1_400, 2_500, 11, 570, 250, 4, 14_000, 17, 16, 2_000, 81, 1_500),
 )
-NUMERIC = tuple(f"I{i}" for i in range(1, 14))
-CATEGORICAL = tuple(f"C{i}" for i in range(1, 27))
 ZIPF = 1.05
 INTERACTING = ("C1", "C2", "C3", "C7", "C10", "C11", "C14", "C18")
 SHARES = (0.75, 0.15, 0.10)  # of main effects, interactions and numeric columns
