@@ -271,6 +271,7 @@ def test_rare_categories_share_a_trained_vector_and_unseen_ones_stay_zero(comman
     firsts = weights["embedding.fields.offsets"][:-1]
     assert torch.equal(weights["embedding.table.weight"][firsts], torch.zeros(26, 4))
     rare = weights["embedding.table.weight"][firsts + 1]
+    assert result_of("run")["dataset"]["categories"] == len(weights["embedding.table.weight"]) - 2 * 26
     assert (rare != 0).any(1).sum() >= 20
 
 

@@ -138,7 +138,7 @@ def _stages(
             "name": prepared.name,
             "rows": prepared.rows,
             "fields": len(prepared.fields),
-            "categories": sum(prepared.cardinalities) - len(prepared.fields),
+            "categories": sum(entry["categories"] for entry in prepared.manifest["fields"]),
             "fingerprint": prepared.fingerprint,
         },
         "model": config.model.name,
