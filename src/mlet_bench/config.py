@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -53,6 +54,21 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=
 """A word that can stand in a path."""
 
 
+Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_tuple)]
+"""Column names."""
+
+
+def _sum_to_one(value: tuple[float, ...]) -> tuple[float, ...]:
+    if abs(sum(value) - 1) > 1e-6:
+        raise ValueError("dataset.shares: the shares of train, valid and test must add up to 1")
+    return value
+
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Shares = Annotated[tuple[Share, Share, Share], BeforeValidator(_tuple), AfterValidator(_sum_to_one)]
+"""Of train, valid and test."""
+
+
 class DatasetConfig(Section):
     """What every data set has."""
 
@@ -60,8 +76,12 @@ class DatasetConfig(Section):
     reader: str
     raw: OptionalPath
     prepared: OptionalPath
+    vocab: OptionalPath
     min_count: int = Field(ge=1)
+    numeric_as: Literal["log1p", "bucket", "standard", "as_is"]
     train_share: float = Field(gt=0, le=1)
+    bad_rows: Literal["stop", "skip"]
+    max_bad_share: float = Field(ge=0, le=1)
     item_field: str | None
     seed: int = Field(ge=0)
 
@@ -77,9 +97,59 @@ class SyntheticConfig(DatasetConfig):
 
 class CriteoConfig(DatasetConfig):
     reader: Literal["criteo"]
+    split: Literal["time", "random", "test"]
+    shares: Shares
 
 
-DATASETS: dict[str, type[DatasetConfig]] = {"synthetic": SyntheticConfig, "criteo": CriteoConfig}
+class AvazuConfig(DatasetConfig):
+    reader: Literal["avazu"]
+    split: Literal["time", "random", "test"]
+    shares: Shares
+
+
+class BarsConfig(DatasetConfig):
+    """A ready-split set of csv files: train, valid and test."""
+
+    reader: Literal["bars"]
+    label: str
+    numeric: Names
+    categorical: Names
+    hour: str | None
+    """The column of times written YYMMDDHH, of which an hour, a weekday and a weekend field are made."""
+    drop: Names
+    md5: dict[Literal["train", "valid", "test"], Annotated[str, Field(pattern="^[0-9a-f]{32}$")]]
+
+
+class MovieLens1MConfig(DatasetConfig):
+    reader: Literal["movielens1m"]
+    split: Literal["time", "random", "test"]
+    shares: Shares
+
+
+class TableConfig(DatasetConfig):
+    """The user's own csv or Parquet."""
+
+    reader: Literal["table"]
+    label: str | None
+    numeric: Names | None
+    categorical: Names | None
+    drop: Names
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None
+    missing: Annotated[tuple[str, ...], BeforeValidator(_tuple)]
+    split: Literal["auto", "random", "order", "time", "column", "files", "test"]
+    split_column: str | None
+    time_column: str | None
+    shares: Shares
+
+
+DATASETS: dict[str, type[DatasetConfig]] = {
+    "synthetic": SyntheticConfig,
+    "criteo": CriteoConfig,
+    "avazu": AvazuConfig,
+    "bars": BarsConfig,
+    "movielens1m": MovieLens1MConfig,
+    "table": TableConfig,
+}
 
 
 class EmbConfig(Section):
@@ -123,6 +193,7 @@ class TrainConfig(Section):
     monitor: Literal["auc", "logloss"]
     patience: int | None = Field(ge=1)
     checkpoint_minutes: float = Field(gt=0)
+    shuffle_gb: float = Field(gt=0)
 
 
 class EvalConfig(Section):

@@ -13,10 +13,10 @@ import torch
 
 from mlet_bench import data, files, hardware, models
 from mlet_bench.config import PrepareCommand, TrainCommand
-from mlet_bench.data import Prepared, Split
+from mlet_bench.data import Prepared
 from mlet_bench.embedding import build as build_embedding
 from mlet_bench.errors import RunFailedError, UserError
-from mlet_bench.evaluation.buckets import evaluate
+from mlet_bench.evaluation.buckets import Judged, evaluate
 from mlet_bench.evaluation.metrics import Scored, auc_with_interval, logloss, probability
 from mlet_bench.evaluation.predict import milliseconds, predict
 from mlet_bench.models import CTRModel
@@ -24,7 +24,8 @@ from mlet_bench.report.live import Live
 from mlet_bench.run_folder import LOG, MODEL, PREDICTIONS, RESULT, RunFolder
 from mlet_bench.training import stopping
 from mlet_bench.training.checkpoint import save_weights
-from mlet_bench.training.loop import Trainer, TrainingRows, TrainSummary
+from mlet_bench.training.loop import Trainer, TrainSummary
+from mlet_bench.training.rows import bytes_held, shuffle_of, training_rows
 from mlet_bench.training.streams import drawing_from
 
 log = logging.getLogger("mlet_bench")
@@ -47,7 +48,7 @@ def run(config: TrainCommand, run_dir: str, live: Live) -> tuple[Path, dict[str,
     prepared = prepare(config, live)
     if not 0 < prepared.manifest["positives"]["valid"] < prepared.rows["valid"]:
         raise UserError(f"{prepared.folder}: all validation labels are equal: no state can be chosen by AUC")
-    hardware.check_memory(config, prepared.cardinalities, len(prepared.numeric), prepared.rows, device)
+    hardware.check_memory(config, prepared.cardinalities, bytes_held(prepared, config.train), device)
     fingerprint = run_fingerprint(config, prepared)
     folder = RunFolder(Path(run_dir.replace("{dataset}", prepared.name).replace("{fingerprint}", fingerprint)))
     files.check_disk(folder.path, 5 * hardware.table_bytes(config.emb, prepared.cardinalities), "the run")
@@ -79,26 +80,26 @@ def prepare(config: TrainCommand | PrepareCommand, live: Live) -> Prepared:
     """The prepared data set of a config, made if it is missing."""
     with live.preparing() as progress:
 
-        def heard(rows: int) -> None:
+        def heard(stage: str, done: int, of: int, rows: int) -> None:
             stopping.raise_if_requested()
-            progress(rows)
+            progress(stage, done, of, rows)
 
         return data.prepared_for(config.dataset, best=best_reachable, progress=heard)
 
 
 def best_reachable(prepared: Prepared, split: str) -> dict[str, Any]:
     """What the true logits of a generated data set score on a split, overall and in the default buckets."""
-    rows = prepared.split(split)
-    assert rows.true_logit_B is not None
-    assert rows.counts_BF is not None
     edges = [10**power for power in range(6)]
-    whole, buckets = evaluate(rows.label_B, rows.true_logit_B, rows.counts_BF, prepared.fields, edges)
+    rows = Judged.of(prepared.pieces(split, counts=True), edges)
+    assert rows.true_logit_R is not None
+    whole, buckets = evaluate(rows, rows.true_logit_R, prepared.fields, edges)
     return {**whole, "buckets": buckets}
 
 
 def run_fingerprint(config: TrainCommand, prepared: Prepared) -> str:
     """Of all that can change the result, and of nothing else."""
-    train = config.train.model_dump(mode="json", exclude={"checkpoint_minutes"})
+    train = config.train.model_dump(mode="json", exclude={"checkpoint_minutes", "shuffle_gb"})
+    train["shuffle"] = shuffle_of(prepared, config.train)
     model = {"name": config.model.name, **models.settings_of(config.model).model_dump(mode="json")}
     return files.fingerprint(
         {
@@ -119,18 +120,15 @@ def _stages(
 ) -> tuple[dict[str, Any], bool]:
     """The result of a run, and whether collapse kept its promise."""
     model = build_model(config, prepared).to(device)
-    valid, test = prepared.split("valid"), prepared.split("test")
-    summary = _train(config, model, prepared, valid, folder, live)
+    summary = _train(config, model, prepared, folder, live)
     live.stage("collapse and evaluate")
     model.eval()
     collapsed = collapse(model, config, prepared).to(device).eval()
-    batch = config.eval.batch_size
-    trained_B, test_B = predict(model, test, batch), predict(collapsed, test, batch)
-    difference = float(np.abs(trained_B - test_B).max())
-    metrics, buckets = _evaluate(config, prepared, test, test_B)
-    valid_metrics, _ = _evaluate(config, prepared, valid, predict(collapsed, valid, batch))
+    trained_R = predict(model, prepared.pieces("test"), config.eval.batch_size)
+    test_R, metrics, buckets = _judge(config, prepared, "test", collapsed, folder / PREDICTIONS)
+    difference = float(np.abs(trained_R - test_R).max())
+    _, valid_metrics, _ = _judge(config, prepared, "valid", collapsed)
     save_weights(folder / MODEL, collapsed.state_dict())
-    _save_predictions(folder / PREDICTIONS, test, test_B)
     sizes = {"training": model, "inference": collapsed}
     result = {
         "version": 1,
@@ -153,7 +151,7 @@ def _stages(
             **{f"embedding_bytes_{name}": _bytes(sized.embedding) for name, sized in sizes.items()},
             **{f"parameters_{name}": _parameters(sized) for name, sized in sizes.items()},
         },
-        "inference": _inference(config, prepared, model, collapsed, test),
+        "inference": _inference(config, prepared, model, collapsed),
         "train": {
             "steps": summary.steps,
             "epochs": summary.epochs,
@@ -163,7 +161,7 @@ def _stages(
             "peak_memory_bytes": hardware.peak_memory_bytes(),
         },
     }
-    return result, difference <= COLLAPSE_TOLERANCE * max(1.0, float(np.abs(trained_B).max()))
+    return result, difference <= COLLAPSE_TOLERANCE * max(1.0, float(np.abs(trained_R).max()))
 
 
 def build_model(config: TrainCommand, prepared: Prepared) -> CTRModel:
@@ -184,14 +182,13 @@ def collapse(model: CTRModel, config: TrainCommand, prepared: Prepared) -> CTRMo
     return collapsed
 
 
-def _train(
-    config: TrainCommand, model: CTRModel, prepared: Prepared, valid: Split, folder: Path, live: Live
-) -> TrainSummary:
+def _train(config: TrainCommand, model: CTRModel, prepared: Prepared, folder: Path, live: Live) -> TrainSummary:
     device = next(model.parameters()).device
-    rows = TrainingRows(prepared.split("train", counts=False), config.train.batch_size, config.seed, device)
+    rows = training_rows(prepared, config.train, config.seed, device)
+    valid_label_R = np.concatenate([piece.label_B for piece in prepared.pieces("valid")])
 
     def validate() -> dict[str, float]:
-        scored, _ = Scored.of(valid.label_B, predict(model, valid, config.eval.batch_size))
+        scored, _ = Scored.of(valid_label_R, predict(model, prepared.pieces("valid"), config.eval.batch_size))
         return {"auc": auc_with_interval(scored)[0], "logloss": logloss(scored.label_B, scored.logit_B)}
 
     with live.training() as watcher:
@@ -208,37 +205,40 @@ def _train(
         return trainer.run()
 
 
-def _evaluate(
-    config: TrainCommand, prepared: Prepared, split: Split, logit_B: np.ndarray
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    assert split.counts_BF is not None
-    return evaluate(split.label_B, logit_B, split.counts_BF, prepared.fields, config.eval.buckets, split.true_logit_B)
+def _judge(
+    config: TrainCommand, prepared: Prepared, split: str, model: CTRModel, path: Path | None = None
+) -> tuple[np.ndarray, dict[str, Any], list[dict[str, Any]]]:
+    """logit_R of a split, its metrics, and those by bucket; the predictions are written to `path` if it is given."""
+    rows = Judged.of(prepared.pieces(split, counts=True), config.eval.buckets)
+    logit_R = predict(model, prepared.pieces(split), config.eval.batch_size)
+    metrics, buckets = evaluate(rows, logit_R, prepared.fields, config.eval.buckets)
+    if path is not None:
+        _save_predictions(path, rows.label_R, logit_R)
+    return logit_R, metrics, buckets
 
 
-def _inference(
-    config: TrainCommand, prepared: Prepared, model: CTRModel, collapsed: CTRModel, test: Split
-) -> dict[str, Any]:
+def _inference(config: TrainCommand, prepared: Prepared, model: CTRModel, collapsed: CTRModel) -> dict[str, Any]:
     """Milliseconds a batch takes in the trained, the collapsed and a fresh single-layer model, in turn."""
     single = config.emb.model_copy(update={"mode": "single", "inner": None})
     fresh = build_model(config.model_copy(update={"emb": single}), prepared)
     fresh = fresh.to(next(model.parameters()).device).eval()
-    batch = min(config.eval.batch_size, len(test))
-    trained_ms, collapsed_ms, single_ms = milliseconds([model, collapsed, fresh], test, batch)
+    few = next(prepared.pieces("test")).head(config.eval.batch_size)
+    trained_ms, collapsed_ms, single_ms = milliseconds([model, collapsed, fresh], few, len(few))
     return {
-        "batch_size": batch,
+        "batch_size": len(few),
         "trained_ms": trained_ms,
         "collapsed_ms": collapsed_ms,
         "single_ms": single_ms,
     }
 
 
-def _save_predictions(path: Path, split: Split, logit_B: np.ndarray) -> None:
+def _save_predictions(path: Path, label_R: np.ndarray, logit_R: np.ndarray) -> None:
     table = pa.table(
         {
-            "row": np.arange(len(split), dtype=np.int64),
-            "label": split.label_B.astype(np.int8),
-            "logit": logit_B,
-            "probability": probability(logit_B),
+            "row": np.arange(len(label_R), dtype=np.int64),
+            "label": label_R.astype(np.int8),
+            "logit": logit_R,
+            "probability": probability(logit_R),
         }
     )
     with files.whole(path) as temporary:

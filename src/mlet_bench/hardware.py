@@ -30,24 +30,20 @@ def device_for(config: HardwareConfig) -> torch.device:
 def check_memory(
     config: TrainCommand,
     cardinalities: Sequence[int],
-    numeric: int,
-    rows: dict[str, int],
+    data: int,
     device: torch.device,
 ) -> None:
-    """UserError with the bytes if tables, optimiser state and rows cannot fit in the device's free memory."""
+    """UserError with the bytes if tables, optimiser state and `data` bytes of rows cannot fit in the free memory."""
     adam, exact = config.train.optimizer == "adam", config.train.update == "exact"
     copies = 1 + 2 * adam + exact + (adam and exact)  # weights, moments, dense gradient, Adam's denominator
     collapsed = 4 * sum(cardinalities) * config.emb.dim
     tables = table_bytes(config.emb, cardinalities) * copies + 2 * collapsed
-    row_bytes = 4 * (len(cardinalities) + numeric + 1)
-    data = row_bytes * sum(rows.values()) + 8 * len(cardinalities) * (rows["valid"] + rows["test"])
     free = torch.cuda.mem_get_info()[0] if device.type == "cuda" else psutil.virtual_memory().available
     if tables + data > free:
         raise UserError(
             f"the run needs about {tables + data:,} bytes of memory ({tables:,} for the tables with their optimiser "
             f"state, {data:,} for the rows) and {free:,} are free; a smaller emb.inner or emb.dim, "
-            "train.optimizer=rowwise_adagrad or sgd, a higher dataset.min_count or a smaller dataset.train_share "
-            "needs less"
+            "train.optimizer=rowwise_adagrad or sgd, a higher dataset.min_count or a smaller train.shuffle_gb helps"
         )
 
 

@@ -4,12 +4,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mlet_bench.config import CriteoConfig, DatasetConfig, SyntheticConfig
+from mlet_bench.config import (
+    AvazuConfig,
+    BarsConfig,
+    CriteoConfig,
+    DatasetConfig,
+    MovieLens1MConfig,
+    SyntheticConfig,
+    TableConfig,
+)
+from mlet_bench.data.avazu import AvazuSource
+from mlet_bench.data.bars import BarsSource
 from mlet_bench.data.criteo import CriteoSource
-from mlet_bench.data.prepare import Summary, prepare
+from mlet_bench.data.movielens1m import MovieLens1MSource
+from mlet_bench.data.prepare import Progress, Summary, prepare
 from mlet_bench.data.prepared import Prepared, Split
-from mlet_bench.data.raw import SPLITS, RawSource
+from mlet_bench.data.raw import RawSource
+from mlet_bench.data.splits import SPLITS
 from mlet_bench.data.synthetic import SyntheticSource
+from mlet_bench.data.table import TableSource
 from mlet_bench.errors import UserError, listing, nearest
 
 __all__ = ["READERS", "SPLITS", "Prepared", "Split", "check", "prepare", "prepared_for", "source_for"]
@@ -17,6 +30,10 @@ __all__ = ["READERS", "SPLITS", "Prepared", "Split", "check", "prepare", "prepar
 READERS: dict[type[DatasetConfig], Callable[[Any], RawSource]] = {
     SyntheticConfig: SyntheticSource,
     CriteoConfig: CriteoSource,
+    AvazuConfig: AvazuSource,
+    BarsConfig: BarsSource,
+    MovieLens1MConfig: MovieLens1MSource,
+    TableConfig: TableSource,
 }
 
 
@@ -39,9 +56,7 @@ def check(config: DatasetConfig) -> None:
         )
 
 
-def prepared_for(
-    config: DatasetConfig, *, best: Summary, progress: Callable[[int], None] = lambda rows: None
-) -> Prepared:
+def prepared_for(config: DatasetConfig, *, best: Summary, progress: Progress) -> Prepared:
     """The prepared data of a config: the folder that it names, or the one made from its raw rows."""
     if config.prepared is not None:
         return Prepared.open(existing_folder(config.prepared))

@@ -1,157 +1,84 @@
-"""Criteo's display-advertising text: label, I1..I13, C1..C26, tab-separated, no header, in time order."""
+"""Criteo's display-advertising text: label, I1..I13, C1..C26, tab-separated, no header, in time order.
 
-from collections.abc import Iterator
+One file is Criteo-Kaggle's train.txt; several are the days of the 1TB set.
+"""
+
+import glob
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.csv
 
 from mlet_bench.config import CriteoConfig
-from mlet_bench.data.raw import LABEL, existing, raw_file
+from mlet_bench.data import text
+from mlet_bench.data.bad_rows import Reading
+from mlet_bench.data.raw import KEY, LABEL, existing
+from mlet_bench.data.splits import AllTest, LastDay, Sevenths, SplitRule, Stratified
 from mlet_bench.errors import UserError
 
 NUMERIC = tuple(f"I{i}" for i in range(1, 14))
 CATEGORICAL = tuple(f"C{i}" for i in range(1, 27))
-COLUMNS = (LABEL, *NUMERIC, *CATEGORICAL)
-CHUNK_BYTES = 1 << 26
-PARTS = 7  # as facebookresearch/dlrm splits Criteo-Kaggle: equal parts in time order, a day each
+LAYOUT = text.Layout(
+    columns=(LABEL, *NUMERIC, *CATEGORICAL),
+    kinds={LABEL: "label", **dict.fromkeys(NUMERIC, "integer"), **dict.fromkeys(CATEGORICAL, "category")},
+    delimiter="\t",
+    header=False,
+)
 
 
 class CriteoSource:
-    """Raw Criteo-Kaggle rows; 6 of 7 parts train, the last halved into valid and test."""
+    """Raw Criteo rows, of one file or of several in the order of the numbers in their names."""
 
     numeric = NUMERIC
     categorical = CATEGORICAL
 
     def __init__(self, config: CriteoConfig) -> None:
-        path = existing(config.raw, config.name)
-        if path.is_dir():
-            path = path / "train.txt"
-            if not path.is_file():
-                raise UserError(f"dataset.raw={path.parent}: the folder holds no train.txt")
-        self.path = path
+        self.files = _files(config)
+        self.split: SplitRule
+        if config.split == "random":
+            self.split = Stratified(config.shares, config.seed)
+        elif config.split == "test":
+            self.split = AllTest()
+        else:
+            self.split = Sevenths() if len(self.files) == 1 else LastDay(config.shares, config.seed, "file")
 
     def check(self) -> None:
-        with self.path.open("rb") as opened:
-            head = opened.read(1 << 18)
-            complete = not opened.read(1)
-        if not head:
-            raise UserError(f"{self.path}: the file is empty")
-        if not complete:
-            head = head[: head.rfind(b"\n") + 1] or head
-        mistake = first_mistake(head, 1)
-        if mistake:
-            raise UserError(f"{self.path}: {mistake}")
-        if raw_lines_at_least(self.path, PARTS * 2) < PARTS * 2:
-            raise UserError(f"{self.path}: too few rows for {PARTS} parts and a split in two; needs {PARTS * 2}")
-
-    def identity(self) -> list[dict[str, Any]]:
-        known = raw_file(self.path)
-        return [{"bytes": known.bytes, "rows": known.lines, "md5": known.md5}]
-
-    def raw_bytes(self) -> int:
-        return self.path.stat().st_size
+        for path in self.files:
+            text.check_head(path, LAYOUT)
 
     def options(self) -> dict[str, Any]:
-        return {"split": "time: 6 of 7 equal parts train, the last halved into valid and test"}
+        return {}
 
-    def batches(self) -> Iterator[pa.Table]:
-        line = 1
-        for chunk in _chunks(self.path):
-            table = _parse(self.path, chunk, line)
-            line += table.num_rows
-            yield table
-        if line - 1 != raw_file(self.path).lines:
-            raise UserError(f"{self.path}: holds carriage returns inside lines, or changed while it was read")
+    def warnings(self, md5: Sequence[str]) -> list[str]:
+        return []
 
-    def split_of(self, first_row: int, rows: int) -> np.ndarray:
-        train, valid, _ = split_sizes(raw_file(self.path).lines)
-        return np.searchsorted([train, train + valid], np.arange(first_row, first_row + rows), "right").astype(np.int8)
-
-
-def split_sizes(rows: int) -> tuple[int, int, int]:
-    """Rows of train, valid and test: seven parts as equal as can be, the first ones the larger.
-
-    >>> split_sizes(8000)
-    (6858, 571, 571)
-    """
-    last = rows // PARTS
-    valid = last - last // 2
-    return rows - last, valid, last // 2
+    def tables(self, reading: Reading) -> Iterator[pa.Table]:
+        offset = 0
+        for number, path in enumerate(self.files):
+            for table in text.read_text(path, LAYOUT, reading, offset):
+                if len(self.files) > 1:
+                    table = table.append_column(KEY, pa.repeat(pa.scalar(number, pa.int64()), table.num_rows))
+                yield table
+            offset += path.stat().st_size
 
 
-def raw_lines_at_least(path: Path, wanted: int) -> int:
-    """The number of lines, counted no further than `wanted`."""
-    with path.open("rb") as opened:
-        return sum(1 for _, _ in zip(range(wanted), opened, strict=False))
+def _files(config: CriteoConfig) -> tuple[Path, ...]:
+    if config.raw is not None and glob.has_magic(str(config.raw)) and not config.raw.exists():
+        found = [Path(name) for name in glob.glob(str(config.raw))]
+        if not found:
+            raise UserError(f"dataset.raw={config.raw}: no file has such a name")
+        return tuple(sorted(found, key=_by_number))
+    path = existing(config.raw, config.name)
+    if not path.is_dir():
+        return (path,)
+    for name in ("train.txt", "train.txt.gz"):
+        if (path / name).is_file():
+            return (path / name,)
+    raise UserError(f"dataset.raw={path}: the folder holds no train.txt; name the file, or a glob such as 'day_*.gz'")
 
 
-def _chunks(path: Path) -> Iterator[bytes]:
-    """The file in pieces that end with a line's end."""
-    rest = b""
-    with path.open("rb") as opened:
-        while block := opened.read(CHUNK_BYTES):
-            block = rest + block
-            cut = block.rfind(b"\n") + 1
-            rest = block[cut:]
-            if cut:
-                yield block[:cut]
-    if rest:
-        yield rest
-
-
-def _parse(path: Path, chunk: bytes, first_line: int) -> pa.Table:
-    types = {
-        LABEL: pa.int8(),
-        **dict.fromkeys(NUMERIC, pa.int64()),
-        **dict.fromkeys(CATEGORICAL, pa.string()),
-    }
-    try:
-        table = pyarrow.csv.read_csv(
-            pa.py_buffer(chunk),
-            read_options=pyarrow.csv.ReadOptions(column_names=list(COLUMNS), block_size=1 << 23),
-            parse_options=pyarrow.csv.ParseOptions(delimiter="\t", quote_char=False, ignore_empty_lines=False),
-            convert_options=pyarrow.csv.ConvertOptions(column_types=types, null_values=[""], strings_can_be_null=False),
-        )
-        labels = table.column(LABEL).to_numpy()
-        if table.column(LABEL).null_count == 0 and ((labels == 0) | (labels == 1)).all():
-            return table
-        reason = "a label is neither 0 nor 1"
-    except pa.ArrowInvalid as error:
-        reason = str(error).splitlines()[0]
-    raise UserError(f"{path}: {first_mistake(chunk, first_line) or reason}")
-
-
-def first_mistake(chunk: bytes, first_line: int) -> str | None:
-    """The first bad line of a chunk, in words: line number, column and the cell."""
-    lines = chunk.split(b"\n")
-    if lines[-1] == b"":
-        lines.pop()
-    for number, raw in enumerate(lines, first_line):
-        cells = raw.removesuffix(b"\r").split(b"\t")
-        if len(cells) != len(COLUMNS):
-            return (
-                f"line {number} has {len(cells)} columns; Criteo's layout has {len(COLUMNS)}: "
-                "label, I1..I13, C1..C26, tab-separated"
-            )
-        if cells[0] not in (b"0", b"1"):
-            return f"line {number}, column label: {_shown(cells[0])} is neither 0 nor 1"
-        for name, cell in zip(COLUMNS, cells, strict=True):
-            if name in NUMERIC and cell and not _is_integer(cell):
-                return f"line {number}, column {name}: {_shown(cell)} is no whole number of 64 bits"
-            try:
-                cell.decode("utf-8")
-            except UnicodeDecodeError:
-                return f"line {number}, column {name}: {_shown(cell)} is no UTF-8 text"
-    return None
-
-
-def _is_integer(cell: bytes) -> bool:
-    digits = cell.removeprefix(b"-")
-    return digits.isdigit() and len(digits) < 20 and -(2**63) <= int(cell) < 2**63
-
-
-def _shown(cell: bytes) -> str:
-    return repr(cell[:40].decode("utf-8", "backslashreplace"))
+def _by_number(path: Path) -> tuple[list[int], str]:
+    """day_2 before day_10."""
+    return [int(digits) for digits in re.findall(r"\d+", path.name)], path.name

@@ -1,84 +1,143 @@
 """Raw rows → a prepared Parquet folder, whole or not at all.
 
-Two passes of bounded memory: the first reads the raw rows once, gives every category a provisional id, counts
-it, and spools the rows with those ids; the second turns provisional ids into final ones and writes the parts.
+The rows are read once into a spool (spool.py); then every row gets its split, every category is counted and
+numbered, and the parts are written (parts.py). Memory grows with the categories, not with the rows.
 """
 
+import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from mlet_bench import files
 from mlet_bench.config import DatasetConfig
-from mlet_bench.data.prepared import MANIFEST_VERSION, Prepared
-from mlet_bench.data.raw import LABEL, SPLITS, TRUTH, RawSource, data_root
-from mlet_bench.data.vocabulary import FieldVocabulary, VocabularyBuilder
-from mlet_bench.errors import UserError
+from mlet_bench.data.ahead import ahead
+from mlet_bench.data.bad_rows import Reading
+from mlet_bench.data.parts import Encoded, known, write_parts, write_vocabularies
+from mlet_bench.data.prepared import BAD_ROWS, MANIFEST_VERSION, Prepared
+from mlet_bench.data.raw import LABEL, RawFile, RawSource, data_root, raw_file, remembered, stamp
+from mlet_bench.data.splits import SPLITS
+from mlet_bench.data.spool import Assigned, Columns, Spool
+from mlet_bench.data.vocabulary import FieldVocabulary, encoded_with, numbered
+from mlet_bench.errors import UserError, listing
 
-PART_ROWS = 1 << 20
-ROW_GROUP_ROWS = 1 << 17
+PACKED = {".gz": 8, ".parquet": 8}
+"""How many bytes of text a byte of such a file stands for, at most as a rule."""
 
 Summary = Callable[[Prepared, str], dict[str, Any]]
 """What the truth itself would score on a split of a generated data set."""
 
 
-def fingerprint(source: RawSource, config: DatasetConfig) -> str:
-    """Of the raw content and of every option that changes what is prepared."""
-    return files.fingerprint({"version": MANIFEST_VERSION, "inputs": source.identity(), **_options(source, config)})
+class Progress(Protocol):
+    """Who hears how far the work is: `done` of `of` units of its stage, and the rows handled so far."""
+
+    def __call__(self, stage: str, done: int, of: int, rows: int) -> None: ...
 
 
-def prepare(
-    source: RawSource,
-    config: DatasetConfig,
-    *,
-    best: Summary,
-    progress: Callable[[int], None] = lambda rows: None,
-) -> Prepared:
+def prepare(source: RawSource, config: DatasetConfig, *, best: Summary, progress: Progress) -> Prepared:
     """The prepared folder of `source` under data_root(), made if it is not there; UserError for bad rows.
 
-    `best` scores the truth on a split, where the source knows it; `progress` hears of the rows read so far.
+    `best` scores the truth on a split, where the source knows it.
     """
     source.check()
-    name = f"{config.name}-{fingerprint(source, config)}"
-    folder = data_root() / "prepared" / name
-    if folder.exists():
-        return Prepared.open(folder)
-    files.check_disk(folder.parent, 2 * source.raw_bytes(), "preparing")  # the parts, and a spooled copy of the rows
-    with _made(folder.parent), files.locked(folder.with_name(f".{name}.lock")):
-        if folder.exists():  # another process was faster
-            return Prepared.open(folder)
-        working = folder.with_name(f".{name}.tmp")
-        shutil.rmtree(working, ignore_errors=True)  # of a process that was killed: we hold its lock
+    job = _Job(source, config)
+    made = job.made_before()
+    if made is not None:
+        return made
+    place = job.place
+    raw_bytes = sum(path.stat().st_size * PACKED.get(path.suffix, 1) for path in source.files)
+    files.check_disk(place, 3 * raw_bytes // 2, "preparing")  # the parts, and a spooled copy of the rows
+    working = place / f".{config.name}-{job.stamp}.tmp"
+    with _existing(place), files.locked(working.with_suffix(".lock")):
+        made = job.made_before()  # another process was faster
+        if made is not None:
+            return made
+        _clean_up(place, working)
         try:
-            _write(source, config, working, best, progress)
-            working.rename(folder)
+            folder = job.folder(_write(job, working, best, progress))
+            if not folder.exists():  # the same content may lie under another path, and have been prepared from there
+                working.rename(folder)
         finally:
             shutil.rmtree(working, ignore_errors=True)
     return Prepared.open(folder)
 
 
-def _options(source: RawSource, config: DatasetConfig) -> dict[str, Any]:
-    thinned = config.train_share < 1
-    return {
-        "name": config.name,
-        "reader": config.reader,
-        "min_count": config.min_count,
-        "train_share": config.train_share,
-        "thinning_seed": config.seed if thinned else None,
-        "numeric": "ln(x+1), negative and missing as 0",
-        **source.options(),
-    }
+class _Job:
+    """A source and how it is to be prepared."""
+
+    def __init__(self, source: RawSource, config: DatasetConfig) -> None:
+        self.source, self.config = source, config
+        self.columns = Columns.of(source, config.numeric_as)
+        self.known = None if config.vocab is None else _vocabulary_of(config.vocab, self.columns)
+        self.min_count = config.min_count if self.known is None else self.known.min_count
+        self.place = data_root() / "prepared"
+
+    @cached_property
+    def options(self) -> dict[str, Any]:
+        config = self.config
+        return {
+            "name": config.name,
+            "reader": config.reader,
+            "min_count": self.min_count,
+            "train_share": config.train_share,
+            "thinning_seed": config.seed if config.train_share < 1 else None,
+            "numeric_as": config.numeric_as,
+            "bad_rows": config.bad_rows,
+            "vocabulary": None if self.known is None else self.known.vocabulary,
+            **self.source.split.options(),
+            **self.source.options(),
+        }
+
+    def fingerprint(self, inputs: list[RawFile]) -> str:
+        """Of the raw content and of every option that changes what is prepared."""
+        content = [{"bytes": file.bytes, "md5": file.md5} for file in inputs]
+        return files.fingerprint({"version": MANIFEST_VERSION, "inputs": content, **self.options})
+
+    @cached_property
+    def stamp(self) -> str:
+        """As a fingerprint, of the files' sizes and times: known before they are read."""
+        seen = [[str(path.resolve()), stamp(path)] for path in self.source.files]
+        return files.fingerprint({"version": MANIFEST_VERSION, "files": seen, **self.options})
+
+    def folder(self, fingerprint: str) -> Path:
+        return self.place / f"{self.config.name}-{fingerprint}"
+
+    def made_before(self) -> Prepared | None:
+        inputs = [file for path in self.source.files if (file := remembered(path)) is not None]
+        if len(inputs) < len(self.source.files):
+            return None
+        folder = self.folder(self.fingerprint(inputs))
+        return Prepared.open(folder) if folder.exists() else None
+
+    def reading(self, folder: Path) -> Reading:
+        total = sum(path.stat().st_size for path in self.source.files)
+        aside = folder / BAD_ROWS if self.config.bad_rows == "skip" else None
+        return Reading(total, aside, self.config.max_bad_share)
+
+
+def _vocabulary_of(folder: Path, columns: Columns) -> Prepared:
+    """The folder whose vocabulary is asked for; UserError if its columns are others or treated in another way."""
+    known = Prepared.open(folder)
+    for what, theirs, ours in (
+        ("fields", known.fields, columns.categorical),
+        ("numeric columns", known.numeric, columns.numeric),
+        ("dataset.numeric_as", (known.manifest["options"]["numeric_as"],), (columns.numeric_as,)),
+    ):
+        if theirs != ours:
+            raise UserError(f"dataset.vocab={folder}: its {what} are {listing(theirs)}, here they are {listing(ours)}")
+    return known
 
 
 @contextmanager
-def _made(folder: Path) -> Iterator[None]:
+def _existing(folder: Path) -> Iterator[None]:
     """The folder, and its parents; those that were missing are removed again if the block leaves them empty."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
@@ -93,149 +152,120 @@ def _made(folder: Path) -> Iterator[None]:
         raise
 
 
-def _write(
-    source: RawSource, config: DatasetConfig, folder: Path, best: Summary, progress: Callable[[int], None]
-) -> None:
-    spool = folder / "spool"
-    spool.mkdir(parents=True)
-    builders = {field: VocabularyBuilder() for field in source.categorical}
-    found = _first_pass(source, config, builders, spool, progress)
-    vocabularies = {field: builder.finish(config.min_count) for field, builder in builders.items()}
-    for split in SPLITS:
-        _second_pass(source, config, vocabularies, spool / f"{split}.arrow", folder / split)
-    (folder / "vocab").mkdir()
-    for field, vocabulary in vocabularies.items():
-        pq.write_table(vocabulary.table(field), folder / "vocab" / f"{field}.parquet", compression="zstd")
-    shutil.rmtree(spool)
-    written = {
-        str(path.relative_to(folder)): {"bytes": path.stat().st_size, "md5": files.md5(path)}
-        for path in sorted(folder.rglob("*.parquet"))
-    }
-    manifest: dict[str, Any] = {
-        "version": MANIFEST_VERSION,
-        "name": config.name,
-        "fingerprint": fingerprint(source, config),
-        "options": _options(source, config),
-        "inputs": source.identity(),
-        "schema": {"label": LABEL, "numeric": list(source.numeric), "categorical": list(source.categorical)},
-        **found,
-        "fields": [
-            {
-                "field": field,
-                "cardinality": vocabulary.cardinality,
-                "categories": vocabulary.kept,
-                "merged": len(vocabulary.values) - vocabulary.kept,
-            }
-            for field, vocabulary in vocabularies.items()
-        ],
-        "best": None,
-        "versions": {"pyarrow": pa.__version__, "numpy": np.__version__},
-        "files": written,
-    }
-    if found["truth"]:
+def _clean_up(place: Path, ours: Path) -> None:
+    """Remove what killed processes left: our own working folder, and others that nobody holds."""
+    for left in place.glob(".*.tmp"):
+        if left == ours:
+            shutil.rmtree(left, ignore_errors=True)
+            continue
+        try:
+            with files.locked(left.with_suffix(".lock"), busy="held"):
+                shutil.rmtree(left, ignore_errors=True)
+        except UserError:
+            pass
+
+
+def _write(job: _Job, folder: Path, best: Summary, progress: Progress) -> str:
+    """Fill `folder`, the manifest last; returns its fingerprint."""
+    work = folder / "spool"
+    work.mkdir(parents=True)
+    stop = threading.Event()
+    reading = job.reading(folder)
+    with ThreadPoolExecutor(os.cpu_count()) as pool, ThreadPoolExecutor(1) as hashing:
+        hashed = hashing.submit(lambda: [raw_file(path, stop) for path in job.source.files])
+        try:
+            encoded, split_words = _encode(job, work, reading, pool, progress)
+            for name in (*SPLITS, "vocab"):
+                (folder / name).mkdir()
+            written = dict(write_vocabularies(encoded.vocabularies, folder, pool))
+            done, total = 0, sum(encoded.assigned.rows.values())
+            for part, facts in write_parts(encoded, folder, pool):
+                written[part.name], done = facts, done + part.rows
+                progress("writing", done, total, done)
+            inputs = hashed.result()
+        finally:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+    if reading.bad:
+        written[BAD_ROWS] = known(folder / BAD_ROWS)
+    manifest = _manifest(job, encoded, reading, inputs, written, split_words)
+    if encoded.spool.has_truth:
         prepared = Prepared(folder, manifest)
         manifest["best"] = {split: best(prepared, split) for split in ("valid", "test")}
+    shutil.rmtree(work)
     files.write_json(folder / "manifest.json", manifest)
+    return str(manifest["fingerprint"])
 
 
-def _first_pass(
-    source: RawSource,
-    config: DatasetConfig,
-    builders: dict[str, VocabularyBuilder],
-    spool: Path,
-    progress: Callable[[int], None],
-) -> dict[str, Any]:
-    """Spool the rows of each split with provisional ids; returns what was found on the way."""
-    thinning = np.random.default_rng(config.seed)
-    rows, positives = dict.fromkeys(SPLITS, 0), dict.fromkeys(SPLITS, 0)
-    missing = dict.fromkeys((*source.numeric, *source.categorical), 0)
-    writers: dict[str, pa.RecordBatchFileWriter] = {}
-    first_row, truth = 0, False
-    try:
-        for batch in source.batches():
-            split_B = source.split_of(first_row, batch.num_rows)
-            first_row += batch.num_rows
-            if config.train_share < 1:
-                dropped = thinning.random(batch.num_rows) >= config.train_share
-                kept = np.flatnonzero(~(dropped & (split_B == 0)))
-                batch, split_B = batch.take(pa.array(kept)), split_B[kept]
-            columns = _spooled(batch, source, builders, split_B == 0, missing)
-            truth = TRUTH in columns
-            table = pa.table(columns)
-            for index, split in enumerate(SPLITS):
-                chosen = np.flatnonzero(split_B == index)
-                part = table if len(chosen) == table.num_rows else table.take(pa.array(chosen))
-                if split not in writers:
-                    writers[split] = pa.ipc.new_file(spool / f"{split}.arrow", table.schema)
-                writers[split].write_table(part)
-                rows[split] += part.num_rows
-                positives[split] += int(pc.sum(part.column(LABEL)).as_py() or 0)
-            progress(first_row)
-    finally:
-        for writer in writers.values():
-            writer.close()
-    empty = [split for split in SPLITS if rows[split] == 0]
-    if empty:
+def _encode(job: _Job, work: Path, reading: Reading, pool: Executor, progress: Progress) -> tuple[Encoded, str]:
+    """Read all rows, give each its split, and number the categories."""
+    config, source = job.config, job.source
+    spool = Spool(work, job.columns)
+    with closing(reading), closing(ahead(source.tables(reading))) as tables:
+        for table in tables:
+            spool.add(table, pool)
+            progress("reading", reading.bytes, reading.total_bytes, spool.first_rows[-1])
+        reading.finish()
+    split_words = source.split.begin(spool.finish(pool))
+    assigned = Assigned(spool, work / "splits")
+    assigned.assign(source.split, config.train_share, config.seed)
+    empty = [split for split, rows in assigned.rows.items() if rows == 0]
+    if empty and job.known is None:
         raise UserError(f"the {empty[0]} split has no rows: more raw rows or a larger dataset.train_share are needed")
-    return {"rows": rows, "positives": positives, "missing": missing, "truth": truth}
+
+    def vocabulary(field: str) -> FieldVocabulary:
+        values = spool.builders[field].values
+        if job.known is not None:
+            return encoded_with(job.known.vocabulary_table(field), values, job.min_count)
+        return numbered(values, assigned.train_counts(field), job.min_count)
+
+    fields = job.columns.categorical
+    vocabularies = dict(zip(fields, pool.map(vocabulary, fields), strict=True))
+    moments = None
+    if config.numeric_as == "standard":
+        found = {name: [seen.mean, seen.std] for name, seen in assigned.moments.items()}
+        moments = found if job.known is None else job.known.manifest["moments"]
+    return Encoded(spool, assigned, vocabularies, moments, job.min_count > 1), split_words
 
 
-def _spooled(
-    batch: pa.Table,
-    source: RawSource,
-    builders: dict[str, VocabularyBuilder],
-    train_B: np.ndarray,
-    missing: dict[str, int],
+def _manifest(
+    job: _Job,
+    encoded: Encoded,
+    reading: Reading,
+    inputs: list[RawFile],
+    written: dict[str, dict[str, Any]],
+    split_words: str,
 ) -> dict[str, Any]:
-    columns: dict[str, Any] = {LABEL: batch.column(LABEL).cast(pa.int8())}
-    for name in source.numeric:
-        column = batch.column(name)
-        missing[name] += column.null_count
-        value = pc.fill_null(column, 0).to_numpy().astype(np.float64)
-        columns[name] = np.log1p(np.maximum(value, 0)).astype(np.float32)
-    for name in source.categorical:
-        column = batch.column(name).combine_chunks()
-        if isinstance(column, pa.ChunkedArray):  # no rows: there is nothing to combine
-            column = pa.array([], pa.string())
-        encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-        columns[name] = builders[name].add(encoded, train_B)
-        empty = pc.index(encoded.dictionary, "").as_py()
-        if empty >= 0:
-            missing[name] += int((encoded.indices.to_numpy() == empty).sum())
-    if TRUTH in batch.column_names:
-        columns[TRUTH] = batch.column(TRUTH)
-    return columns
+    columns = job.columns
+    return {
+        "version": MANIFEST_VERSION,
+        "name": job.config.name,
+        "fingerprint": job.fingerprint(inputs),
+        "options": job.options,
+        "inputs": [{"bytes": file.bytes, "md5": file.md5} for file in inputs],
+        "warnings": job.source.warnings([file.md5 for file in inputs]),
+        "schema": {"label": LABEL, "numeric": list(columns.numeric), "categorical": list(columns.categorical)},
+        "split": split_words,
+        "rows": encoded.assigned.rows,
+        "positives": encoded.assigned.positives,
+        "bad_rows": reading.bad,
+        "missing": encoded.spool.missing,
+        "truth": encoded.spool.has_truth,
+        "moments": encoded.moments,
+        "fields": [_field(name, vocabulary) for name, vocabulary in encoded.vocabularies.items()],
+        "vocabulary": files.fingerprint([written[f"vocab/{name}.parquet"]["md5"] for name in columns.categorical]),
+        "best": None,
+        "versions": {"pyarrow": pa.__version__, "numpy": np.__version__},
+        "files": dict(sorted(written.items())),
+    }
 
 
-def _second_pass(
-    source: RawSource,
-    config: DatasetConfig,
-    vocabularies: dict[str, FieldVocabulary],
-    spooled: Path,
-    folder: Path,
-) -> None:
-    """Write one split's parts with final ids; with a minimum count also each original category's count."""
-    folder.mkdir()
-    with pa.memory_map(str(spooled)) as opened:
-        table = pa.ipc.open_file(opened).read_all()
-        for part, start in enumerate(range(0, max(table.num_rows, 1), PART_ROWS)):
-            rows = table.slice(start, PART_ROWS)
-            columns: dict[str, Any] = {LABEL: rows.column(LABEL)}
-            for name in source.numeric:
-                columns[name] = rows.column(name)
-            for name in source.categorical:
-                columns[name] = vocabularies[name].final_of_provisional[rows.column(name).to_numpy()]
-            if config.min_count > 1:
-                for name in source.categorical:
-                    counts = vocabularies[name].count_of_provisional
-                    columns[f"{name}_count"] = counts[rows.column(name).to_numpy()]
-            if TRUTH in rows.column_names:
-                columns[TRUTH] = rows.column(TRUTH)
-            pq.write_table(
-                pa.table(columns),
-                folder / f"part-{part:05d}.parquet",
-                row_group_size=ROW_GROUP_ROWS,
-                use_dictionary=[name for name in columns if name not in (LABEL, TRUTH, *source.numeric)],
-                compression="zstd",
-                compression_level=1,
-            )
+def _field(name: str, vocabulary: FieldVocabulary) -> dict[str, Any]:
+    rare = vocabulary.counts[vocabulary.kept :]
+    return {
+        "field": name,
+        "cardinality": vocabulary.cardinality,
+        "categories": vocabulary.kept,
+        "merged": len(rare),
+        "merged_train_rows": int(rare.sum()),
+    }

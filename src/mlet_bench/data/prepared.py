@@ -3,6 +3,7 @@
 B rows, F sparse fields, N numeric columns.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -16,7 +17,9 @@ from mlet_bench import files
 from mlet_bench.data.raw import LABEL, TRUTH
 from mlet_bench.errors import UserError, listing
 
-MANIFEST_VERSION = 1
+MANIFEST_VERSION = 2
+BAD_ROWS = "bad_rows.jsonl"
+"""The rows that were set aside, in a prepared folder."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,17 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.label_B)
+
+    def fill(self, start: int, piece: "Split") -> None:
+        """Copy a piece's rows to the rows from `start` on."""
+        into = slice(start, start + len(piece))
+        for ours, theirs in zip(self._arrays, piece._arrays, strict=True):
+            ours[into] = theirs
+
+    @property
+    def _arrays(self) -> list[np.ndarray]:
+        arrays = (self.ids_BF, self.numeric_BN, self.label_B, self.counts_BF, self.true_logit_B)
+        return [array for array in arrays if array is not None]
 
     def head(self, rows: int) -> "Split":
         """The first rows, without counts and truth."""
@@ -74,7 +88,9 @@ class Prepared:
             )
             if not all(isinstance(part, tuple | dict) for part in needed):
                 raise TypeError
-            str(manifest["fingerprint"]), str(manifest["name"]), manifest["best"], manifest["positives"]
+            for key in ("fingerprint", "name", "best", "positives", "vocabulary", "truth", "moments", "missing"):
+                manifest[key]
+            int(manifest["options"]["min_count"]), manifest["options"]["numeric_as"]
         except (KeyError, TypeError, ValueError, AttributeError):
             raise UserError(f"{folder / 'manifest.json'}: damaged; remove the folder and prepare it again") from None
         return prepared
@@ -104,6 +120,19 @@ class Prepared:
     def rows(self) -> dict[str, int]:
         return {name: int(count) for name, count in self.manifest["rows"].items()}
 
+    @property
+    def vocabulary(self) -> str:
+        """What stands for the whole vocabulary: equal in two folders whose ids mean the same."""
+        return str(self.manifest["vocabulary"])
+
+    @property
+    def min_count(self) -> int:
+        return int(self.manifest["options"]["min_count"])
+
+    def vocabulary_table(self, name: str) -> pa.Table:
+        """Columns value, id and train_count of a field, the most frequent category first."""
+        return self._read(f"vocab/{name}.parquet", ["value", "id", "train_count"])
+
     @cached_property
     def id_counts(self) -> tuple[np.ndarray, ...]:
         """For each field, by id: how often it occurs in the training split (int64)."""
@@ -118,32 +147,73 @@ class Prepared:
             counts.append(total)
         return tuple(counts)
 
-    def split(self, name: str, *, counts: bool = True) -> Split:
-        """All rows of train, valid or test in memory, with their categories' training counts if asked."""
+    def parts(self, name: str) -> list[str]:
+        """The Parquet parts of train, valid or test, in order."""
         if name not in self.rows:
             raise UserError(f"split={name}: no such split; allowed: {listing(self.rows)}")
-        parts = sorted(part for part in self.manifest["files"] if part.startswith(f"{name}/"))
-        table = pa.concat_tables([self._read(part) for part in parts])
-        if table.num_rows != self.rows[name]:
-            raise UserError(f"{self.folder / name}: holds {table.num_rows} rows, the manifest says {self.rows[name]}")
-        ids_BF = _matrix(table, self.fields, np.int32)
-        if len(ids_BF) and not ((ids_BF >= 0) & (ids_BF < np.array(self.cardinalities))).all():
-            raise UserError(f"{self.folder / name}: an id is out of range")
+        return sorted(part for part in self.manifest["files"] if part.startswith(f"{name}/"))
+
+    def pieces(self, name: str, *, counts: bool = False) -> Iterator[Split]:
+        """A split part by part, in the order of its rows, with its categories' training counts if asked."""
+        rows = 0
+        for part in self.parts(name):
+            piece = self.read(part, counts=counts)
+            rows += len(piece)
+            yield piece
+        if rows != self.rows[name]:
+            raise UserError(f"{self.folder / name}: holds {rows} rows, the manifest says {self.rows[name]}")
+
+    def split(self, name: str, *, counts: bool = True) -> Split:
+        """All rows of a split in memory."""
+        whole, done = self.empty(self.rows[name], counts=counts), 0
+        for piece in self.pieces(name, counts=counts):
+            whole.fill(done, piece)
+            done += len(piece)
+        return whole
+
+    def read(self, part: str, groups: Sequence[int] | None = None, *, counts: bool = False) -> Split:
+        """A part, or some of its row groups."""
+        self._check_md5(part)
+        merged = counts and self.min_count > 1  # ids merge the rare categories: their counts stand beside them
+        truth = [TRUTH] if self.manifest["truth"] else []
+        names = [LABEL, *self.numeric, *self.fields, *truth, *(self._count_columns if merged else ())]
+        try:
+            opened = pq.ParquetFile(self.folder / part, memory_map=True)
+            chosen = range(opened.num_row_groups) if groups is None else groups
+            table = opened.read_row_groups(list(chosen), names)
+            if table.column_names != names or any(column.null_count for column in table.columns):
+                raise pa.ArrowInvalid("its columns are not those of the manifest")
+        except (pa.ArrowException, OSError, KeyError) as error:
+            raise UserError(f"{self.folder / part}: cannot be read ({str(error).splitlines()[0]})") from None
+        rows = self.empty(table.num_rows, counts=counts)
+        rows.label_B[:] = table.column(LABEL).to_numpy()
+        for index, name in enumerate(self.numeric):
+            rows.numeric_BN[:, index] = table.column(name).to_numpy()
+        for index, (name, cardinality) in enumerate(zip(self.fields, self.cardinalities, strict=True)):
+            id_B = table.column(name).to_numpy()
+            if len(id_B) and not 0 <= id_B.min() <= id_B.max() < cardinality:
+                raise UserError(f"{self.folder / part}: an id of field {name} is out of range")
+            rows.ids_BF[:, index] = id_B
+            if rows.counts_BF is not None:
+                column = f"{name}_count"
+                rows.counts_BF[:, index] = table.column(column).to_numpy() if merged else self.id_counts[index][id_B]
+        if rows.true_logit_B is not None:
+            rows.true_logit_B[:] = table.column(TRUTH).to_numpy()
+        return rows
+
+    def empty(self, rows: int, *, counts: bool = False) -> Split:
+        """Room for so many rows."""
         return Split(
-            ids_BF=ids_BF,
-            numeric_BN=_matrix(table, self.numeric, np.float32),
-            label_B=table.column(LABEL).to_numpy().astype(np.float32),
-            counts_BF=self._counts(table, ids_BF) if counts else None,
-            true_logit_B=table.column(TRUTH).to_numpy() if TRUTH in table.column_names else None,
+            ids_BF=np.empty((rows, len(self.fields)), np.int32),
+            numeric_BN=np.empty((rows, len(self.numeric)), np.float32),
+            label_B=np.empty(rows, np.float32),
+            counts_BF=np.empty((rows, len(self.fields)), np.int64) if counts else None,
+            true_logit_B=np.empty(rows, np.float64) if self.manifest["truth"] else None,
         )
 
-    def _counts(self, table: pa.Table, ids_BF: np.ndarray) -> np.ndarray:
-        if self.manifest["options"]["min_count"] > 1:  # ids merge the rare categories: counts were kept beside them
-            return _matrix(table, [f"{field}_count" for field in self.fields], np.int64)
-        counts_BF = np.empty(ids_BF.shape, np.int64)
-        for index, counts in enumerate(self.id_counts):
-            counts_BF[:, index] = counts[ids_BF[:, index]]
-        return counts_BF
+    @property
+    def _count_columns(self) -> tuple[str, ...]:
+        return tuple(f"{name}_count" for name in self.fields)
 
     def verify(self) -> None:
         """Compare the md5 of every file; UserError names the first that differs."""
@@ -159,7 +229,7 @@ class Prepared:
 
     def _check_size(self, name: str, size: int) -> None:
         parts = PurePosixPath(name).parts
-        if len(parts) != 2 or ".." in parts or parts[0].startswith("/"):
+        if name != BAD_ROWS and (len(parts) != 2 or ".." in parts or parts[0].startswith("/")):
             raise UserError(f"{self.folder / 'manifest.json'}: names a file outside its folder: {name}")
         path = self.folder / name
         if not path.is_file():
@@ -176,10 +246,3 @@ class Prepared:
         if files.md5(self.folder / name) != known["md5"]:
             raise UserError(f"{self.folder / name}: its content is not what was prepared (md5 differs)")
         self._checked.add(name)
-
-
-def _matrix(table: pa.Table, names: tuple[str, ...] | list[str], dtype: Any) -> np.ndarray:
-    matrix = np.empty((table.num_rows, len(names)), dtype)
-    for index, name in enumerate(names):
-        matrix[:, index] = table.column(name).to_numpy()
-    return matrix

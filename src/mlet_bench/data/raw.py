@@ -3,55 +3,55 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import pyarrow as pa
 
 from mlet_bench import files
+from mlet_bench.data.bad_rows import Reading
+from mlet_bench.data.splits import SplitRule
 from mlet_bench.errors import UserError
 
-SPLITS = ("train", "valid", "test")
 LABEL = "label"
 TRUTH = "true_logit"
 """Column of the logit that labels were drawn from; only generated data sets have it."""
+KEY = "split_key"
+"""Column (int64) that the split rule goes by, where it needs one: a day, a time, the number of a given split."""
 
 
 class RawSource(Protocol):
-    """Raw rows in order, in batches of any size."""
+    """Raw rows in order, in tables of any size."""
 
     numeric: tuple[str, ...]
     categorical: tuple[str, ...]
+    files: tuple[Path, ...]
+    """What the rows are read from; empty when they are generated."""
+    split: SplitRule
 
     def check(self) -> None:
         """A quick look at the input before anything is created; UserError names what is wrong."""
 
-    def identity(self) -> list[dict[str, Any]]:
-        """What the rows are known by: for files bytes, rows and md5; never a name, a path or a time."""
-
-    def raw_bytes(self) -> int:
-        """About how many bytes the rows have as text, for the check of free disk."""
-
     def options(self) -> dict[str, Any]:
         """The reader's own choices that decide what the rows are."""
 
-    def batches(self) -> Iterator[pa.Table]:
-        """Columns label (int8, 0 or 1), the numeric ones (nulls are missing), the categorical ones
-        (strings, "" is missing) and, where the truth is known, `true_logit` (float64)."""
+    def warnings(self, md5: Sequence[str]) -> list[str]:
+        """What the user should know of the input, given the md5 of its files."""
 
-    def split_of(self, first_row: int, rows: int) -> np.ndarray:
-        """For rows first_row … first_row + rows - 1 the index into SPLITS (int8)."""
+    def tables(self, reading: Reading) -> Iterator[pa.Table]:
+        """Columns label (0 or 1), the numeric ones (nulls are missing), the categorical ones (strings or
+        dictionaries of strings; null and "" are missing), and KEY and `true_logit` (float64) where there are any.
+        Bad rows and progress are told to `reading`."""
 
 
 @dataclass(frozen=True)
 class RawFile:
-    """A raw file's content: bytes, number of lines and md5."""
+    """A raw file's content."""
 
     bytes: int
-    lines: int
     md5: str
 
 
@@ -60,39 +60,56 @@ def data_root() -> Path:
     return Path(os.environ.get("MLET_BENCH_DATA") or "data")
 
 
-def raw_file(path: Path) -> RawFile:
-    """Read a file once for its md5 and lines; remembered by path, size and time of change."""
+def stamp(path: Path) -> dict[str, int]:
+    """What tells cheaply whether a file may have changed."""
     status = path.stat()
-    cache_path = data_root() / "raw-md5.json"
-    key = str(path.resolve())
-    stamp = {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
+    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
+
+
+def remembered(path: Path) -> RawFile | None:
+    """What is known of a file from an earlier reading, if its size and time are the same."""
     try:
-        cache = json.loads(cache_path.read_text(encoding="utf-8"))
-        known = cache[key]
-        if {name: known[name] for name in stamp} == stamp:
-            return RawFile(int(status.st_size), int(known["lines"]), str(known["md5"]))
+        entry = json.loads(_memory().read_text(encoding="utf-8"))[str(path.resolve())]
+        if {name: entry[name] for name in ("size", "mtime_ns")} == stamp(path):
+            return RawFile(int(entry["size"]), str(entry["md5"]))
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    digest, lines, last = hashlib.md5(usedforsecurity=False), 0, b"\n"
-    with path.open("rb") as opened:
-        while block := opened.read(1 << 24):
+    return None
+
+
+def raw_file(path: Path, stop: threading.Event) -> RawFile:
+    """Size and md5, read once and then remembered; `stop` ends the reading early."""
+    known = remembered(path)
+    if known is not None:
+        return known
+    before = stamp(path)
+    digest = hashlib.md5(usedforsecurity=False)
+    with path.open("rb", buffering=0) as opened:
+        while (block := opened.read(1 << 22)) and not stop.is_set():
             digest.update(block)
-            lines += block.count(b"\n")
-            last = block[-1:]
-    found = RawFile(status.st_size, lines + (last != b"\n"), digest.hexdigest())
-    _remember(cache_path, key, {**stamp, **asdict(found)})
+    if stop.is_set():
+        return RawFile(before["size"], "")
+    if stamp(path) != before:
+        raise UserError(f"{path}: changed while it was read")
+    found = RawFile(before["size"], digest.hexdigest())
+    _remember(str(path.resolve()), {**before, "md5": found.md5})
     return found
 
 
-def _remember(cache_path: Path, key: str, entry: dict[str, Any]) -> None:
-    cache_path.parent.mkdir(parents=True, exist_ok=True)
-    with files.locked(cache_path.with_name(".raw-md5.lock")):
+def _memory() -> Path:
+    return data_root() / "raw-md5.json"
+
+
+def _remember(key: str, entry: dict[str, Any]) -> None:
+    path = _memory()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with files.locked(path.with_name(".raw-md5.lock")):
         try:
-            cache = json.loads(cache_path.read_text(encoding="utf-8"))
+            cache = json.loads(path.read_text(encoding="utf-8"))
             assert isinstance(cache, dict)
         except (OSError, ValueError, AssertionError):
             cache = {}
-        files.write_json(cache_path, {**cache, key: entry})
+        files.write_json(path, {**cache, key: entry})
 
 
 def existing(path: Path | None, dataset: str) -> Path:

@@ -17,15 +17,18 @@ Scale and bias are solved for the wanted AUC of the truth and a click rate of CL
 structures are equally hard at best.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from mlet_bench.config import SyntheticConfig
+from mlet_bench.data.bad_rows import Reading
 from mlet_bench.data.criteo import CATEGORICAL, NUMERIC
 from mlet_bench.data.raw import LABEL, TRUTH
+from mlet_bench.data.splits import InOrder, SplitRule
 from mlet_bench.errors import UserError
 
 VERSION = 1  # of the generator: raised when the same options give other rows
@@ -53,32 +56,28 @@ class SyntheticSource:
         if config.structure == "shared" and config.rank > config.vector_dim:
             raise UserError(f"dataset.rank={config.rank}: at most dataset.vector_dim={config.vector_dim}")
         self.config = config
+        self.files: tuple[Path, ...] = ()
+        self.split: SplitRule = InOrder((10 / 12, 1 / 12, 1 / 12))
 
     def check(self) -> None:
         """Nothing to look at."""
-
-    def identity(self) -> list[dict[str, Any]]:
-        return []
-
-    def raw_bytes(self) -> int:
-        return self.config.rows * 240
 
     def options(self) -> dict[str, Any]:
         names = ("seed", "rows", "structure", "rank", "vector_dim", "best_auc")
         chosen = {name: getattr(self.config, name) for name in names}
         if self.config.structure == "independent":
             chosen["rank"] = self.config.vector_dim
-        return {"generator": VERSION, **chosen, "split": "10/12 train, 1/12 valid, 1/12 test, in order"}
+        return {"generator": VERSION, **chosen}
 
-    def batches(self) -> Iterator[pa.Table]:
+    def warnings(self, md5: Sequence[str]) -> list[str]:
+        return []
+
+    def tables(self, reading: Reading) -> Iterator[pa.Table]:
         world = _World(self.config)
         for chunk, start in enumerate(range(0, self.config.rows, CHUNK_ROWS)):
             rows = min(CHUNK_ROWS, self.config.rows - start)
             yield world.table(np.random.default_rng([self.config.seed, 2, chunk]), rows)
-
-    def split_of(self, first_row: int, rows: int) -> np.ndarray:
-        bounds = [self.config.rows * 10 // 12, self.config.rows * 11 // 12]
-        return np.searchsorted(bounds, np.arange(first_row, first_row + rows), "right").astype(np.int8)
+            reading.passed(rows, start + rows)
 
 
 class _World:

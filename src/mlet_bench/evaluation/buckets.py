@@ -1,39 +1,70 @@
 """Metrics split by how often a row's category occurred in the training split.
 
-R rows, F sparse fields.
+R rows, F sparse fields, G = F + 1 of them with `rarest`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from mlet_bench.data import Split
 from mlet_bench.evaluation.metrics import Scored, metrics
 
 RAREST = "rarest"
 """The pseudo-field of the smallest count over a row's fields."""
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What a split's rows are judged by, beside their logits."""
+
+    label_R: np.ndarray
+    bucket_RG: np.ndarray
+    """uint8; the bucket of each field and, last, of the rarest: 0 for never seen, then as the edges rise."""
+    true_logit_R: np.ndarray | None
+
+    @classmethod
+    def of(cls, pieces: Iterable[Split], edges: Sequence[int]) -> "Judged":
+        """From a split's pieces, which come with their counts."""
+        labels, buckets, truths = [], [], []
+        for piece in pieces:
+            assert piece.counts_BF is not None
+            labels.append(piece.label_B)
+            buckets.append(buckets_of(piece.counts_BF, edges))
+            if piece.true_logit_B is not None:
+                truths.append(piece.true_logit_B)
+        return cls(np.concatenate(labels), np.concatenate(buckets), np.concatenate(truths) if truths else None)
+
+
+def buckets_of(counts_BF: np.ndarray, edges: Sequence[int]) -> np.ndarray:
+    """bucket_BG (uint8), G = F + 1.
+
+    >>> buckets_of(np.array([[0, 3], [12, 10]]), [1, 10]).tolist()
+    [[0, 1, 0], [2, 2, 2]]
+    """
+    counts_BG = np.concatenate([counts_BF, counts_BF.min(1, keepdims=True)], 1)
+    return np.searchsorted(edges, counts_BG, side="right").astype(np.uint8)
+
+
 def evaluate(
-    label_R: np.ndarray,
+    judged: Judged,
     logit_R: np.ndarray,
-    counts_RF: np.ndarray,
     fields: Sequence[str],
     edges: Sequence[int],
-    true_logit_R: np.ndarray | None = None,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Metrics of all rows, and of the rows of every bucket that has some, field by field, `rarest` last.
 
     `edges` are the lowest counts of the buckets; below the first lies bucket 0, never seen. Where the true
     logits are known, `best_auc` and `best_logloss` say what the truth itself scores on the same rows.
     """
-    scored, order_R = Scored.of(label_R, logit_R)
-    truth = None if true_logit_R is None else Scored.of(label_R, true_logit_R)
+    scored, order_R = Scored.of(judged.label_R, logit_R)
+    truth = None if judged.true_logit_R is None else Scored.of(judged.label_R, judged.true_logit_R)
     whole = {**metrics(scored), **_best(None if truth is None else truth[0])}
     buckets = []
     for index, name in enumerate([*fields, RAREST]):
-        count_R = counts_RF.min(1) if name == RAREST else counts_RF[:, index]
-        bucket_R = np.searchsorted(edges, count_R, side="right")
+        bucket_R = judged.bucket_RG[:, index]
         for bucket in np.unique(bucket_R):
             chosen = scored[bucket_R[order_R] == bucket]
             best = _best(None if truth is None else truth[0][bucket_R[truth[1]] == bucket])

@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -48,11 +50,11 @@ class Live:
         log.info(text)
 
     @contextmanager
-    def preparing(self) -> Iterator[Callable[[int], None]]:
-        """Hears of the rows read so far; the bar appears with the first of them."""
-        with self._progress("{task.description}", "{task.completed:,} rows") as progress:
-            task = progress.add_task("preparing", total=None, visible=False)
-            yield lambda rows: progress.update(task, completed=rows, visible=True)
+    def preparing(self) -> Iterator[Callable[[str, int, int, int], None]]:
+        """Hears of a stage, how much of how much of it is done, and the rows so far; shows rate and time left."""
+        columns = ("{task.description}", BarColumn(), "{task.fields[note]}", TimeRemainingColumn())
+        with self._progress(*columns) as progress:
+            yield PreparingWatcher(self, progress).advanced
 
     @contextmanager
     def training(self) -> Iterator["TrainingWatcher"]:
@@ -69,6 +71,38 @@ class Live:
             transient=True,
             disable=not self.console.is_terminal,
         )
+
+
+class PreparingWatcher:
+    """Hears how far preparing is: a bar on a terminal, elsewhere a line now and then."""
+
+    EVERY_SECONDS = 30
+
+    def __init__(self, live: Live, progress: Progress) -> None:
+        self._live, self._progress = live, progress
+        self._task: TaskID | None = None
+        self._stage = ""
+
+    def advanced(self, stage: str, done: int, of: int, rows: int) -> None:
+        now = time.monotonic()
+        if stage != self._stage:
+            self._stage, self._began, self._said = stage, now, now
+            if self._task is not None:
+                self._progress.remove_task(self._task)
+            self._task = self._progress.add_task(stage, total=of or None, note="")
+            self._first = rows
+        rate = (rows - self._first) / max(now - self._began, 1e-9)
+        note = f"{rows:,} rows" + (f"  {rate:,.0f} rows/s" if rows > self._first else "")
+        assert self._task is not None
+        self._progress.update(self._task, completed=done, note=note)
+        if not self._live.console.is_terminal and now - self._said >= self.EVERY_SECONDS:
+            self._said = now
+            left = (
+                f", {100 * done / of:.0f} %, {(now - self._began) * (of - done) / max(done, 1):.0f} s left"
+                if of
+                else ""
+            )
+            self._live.say(f"{stage}: {note}{left}")
 
 
 class TrainingWatcher:

@@ -69,21 +69,43 @@ def _cost(result: dict[str, Any]) -> Table:
 
 
 def show_prepared(console: Console, manifest: dict[str, Any], folder: Path) -> None:
-    """What prepare found: rows, positives, and per column missing cells and categories."""
+    """What prepare found: rows, positives and bad rows, per column missing cells and categories, what was merged."""
+    merged = manifest["options"]["min_count"] > 1
+    read = sum(manifest["rows"].values())
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=Text(manifest["name"]), title_justify="left")
-    for name in ("column", "missing", "categories", "merged by min_count"):
-        table.add_column(name, justify="left" if name == "column" else "right")
+    table.add_column("column")
+    for name in ("missing cells", "categories", *(("merged by\nmin_count", "their rows\nin train") if merged else ())):
+        table.add_column(name, justify="right", vertical="bottom")
     for name in manifest["schema"]["numeric"]:
-        table.add_row(Text(name), f"{manifest['missing'][name]:,}", "numeric", "")
+        table.add_row(Text(name), _cells(manifest["missing"][name], read), "numeric", *(("", "") if merged else ()))
     for entry in manifest["fields"]:
-        missing = manifest["missing"][entry["field"]]
-        table.add_row(Text(entry["field"]), f"{missing:,}", f"{entry['categories']:,}", f"{entry['merged']:,}")
+        cells = [_cells(manifest["missing"][entry["field"]], read), f"{entry['categories']:,}"]
+        if merged:
+            cells += [f"{entry['merged']:,}", _cells(entry["merged_train_rows"], manifest["rows"]["train"])]
+        table.add_row(Text(entry["field"]), *cells)
+    total = sum(entry["categories"] for entry in manifest["fields"])
+    gone = sum(entry["merged"] for entry in manifest["fields"])
+    table.add_section()
+    table.add_row("all fields", "", f"{total:,}", *((f"{gone:,}", "") if merged else ()))
     console.print(table)
-    splits = ", ".join(
-        f"{split} {rows:,} rows ({manifest['positives'][split]:,} positive)" for split, rows in manifest["rows"].items()
-    )
-    console.print(splits, markup=False, soft_wrap=True)
-    console.print(f"prepared folder: {folder}", markup=False, soft_wrap=True)
+    splits = Table(box=None, pad_edge=False)
+    for name in ("split", "rows", "positive", "share"):
+        splits.add_column(name, justify="left" if name == "split" else "right")
+    for name, rows in manifest["rows"].items():
+        positive = manifest["positives"][name]
+        splits.add_row(name, f"{rows:,}", f"{positive:,}", f"{positive / rows:.4f}" if rows else "-")
+    console.print(splits)
+    lines = [f"split {manifest['split']}"]
+    if manifest["bad_rows"]:
+        lines.append(f"{manifest['bad_rows']:,} bad rows were set aside in {folder / 'bad_rows.jsonl'}")
+    lines += [f"note: {warning}" for warning in manifest["warnings"]]
+    for line in (*lines, f"prepared folder: {folder}"):
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def _cells(count: int, of: int) -> str:
+    """A count, with its share where there is one."""
+    return f"{count:,} ({100 * count / of:.1f} %)" if count and of else f"{count:,}"
 
 
 def number(value: float | None) -> str:

@@ -6,7 +6,7 @@ B batch, F sparse fields, N numeric columns.
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,12 +17,12 @@ from torch import Tensor
 
 from mlet_bench import files
 from mlet_bench.config import EmbConfig, TrainConfig
-from mlet_bench.data import Split
 from mlet_bench.errors import Interrupted, RunFailedError
 from mlet_bench.models import CTRModel
 from mlet_bench.training import checkpoint, stopping
 from mlet_bench.training.optimisers import Optimisers
-from mlet_bench.training.streams import order, stream_seed
+from mlet_bench.training.rows import TrainingRows
+from mlet_bench.training.streams import stream_seed
 
 
 class Watcher(Protocol):
@@ -42,24 +42,6 @@ class TrainSummary:
     """Of the steps alone; null when all were taken before a resume that timed nothing."""
     seconds: float
     """Spent in steps."""
-
-
-class TrainingRows:
-    """A split on the device, cut into the batches of an epoch."""
-
-    def __init__(self, split: Split, batch_size: int, seed: int, device: torch.device) -> None:
-        self._ids_BF = torch.from_numpy(split.ids_BF).to(device)
-        self._numeric_BN = torch.from_numpy(split.numeric_BN).to(device)
-        self._label_B = torch.from_numpy(split.label_B).to(device)
-        self._batch_size, self._seed = batch_size, seed
-        self.steps = math.ceil(len(split) / batch_size)
-
-    def batches(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """ids_BF, numeric_BN and label_B from step `start` of an epoch on; seed and epoch decide the order."""
-        order_R = order(len(self._label_B), self._seed, epoch).to(self._label_B.device)
-        for step in range(start, self.steps):
-            rows_B = order_R[step * self._batch_size : (step + 1) * self._batch_size]
-            yield self._ids_BF[rows_B], self._numeric_BN[rows_B], self._label_B[rows_B]
 
 
 def evaluation_steps(steps: int, every: int | float | None) -> set[int]:

@@ -25,7 +25,7 @@ def drawing_from(seed: int, *stream: str | int) -> Iterator[None]:
         yield
 
 
-def order(rows: int, seed: int, epoch: int) -> torch.Tensor:
-    """The order in which an epoch visits the training rows (int64)."""
-    generator = torch.Generator().manual_seed(stream_seed(seed, "order", epoch))
+def order(rows: int, seed: int, epoch: int, *of: str | int) -> torch.Tensor:
+    """The order in which an epoch visits the training rows, or some of them (int64)."""
+    generator = torch.Generator().manual_seed(stream_seed(seed, "order", epoch, *of))
     return torch.randperm(rows, generator=generator)

@@ -1,0 +1,303 @@
+"""The user's own rows: csv (plain or .gz) or Parquet, their columns named in the config or guessed and shown."""
+
+import glob
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from mlet_bench.config import TableConfig
+from mlet_bench.data import text, times
+from mlet_bench.data.bad_rows import BadRow, Reading
+from mlet_bench.data.raw import KEY, LABEL, TRUTH, existing
+from mlet_bench.data.splits import SPLITS, AllTest, ByTime, Given, InOrder, SplitRule, Stratified
+from mlet_bench.errors import UserError, listing, nearest
+
+LABELS = ("label", "click", "clicked", "target", "y")
+DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
+GUESS_BYTES = 1 << 20
+BATCH_ROWS = 1 << 17
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What each column is for."""
+
+    label: str
+    numeric: tuple[str, ...]
+    categorical: tuple[str, ...]
+    dropped: tuple[str, ...]
+    key: str | None
+    """The column that the split goes by."""
+    guessed: bool
+
+
+class TableSource:
+    """Rows of one file, of several of one kind, or of train, valid and test files."""
+
+    def __init__(self, config: TableConfig) -> None:
+        self.config = config
+        self.files, self.given = _files(config)
+        self.kind = _kind(self.files[0])
+        for path in self.files:
+            if _kind(path) != self.kind:
+                raise UserError(
+                    f"dataset.raw={config.raw}: {path.name} and {self.files[0].name} are of different kinds"
+                )
+        self._delimiter = config.delimiter or DELIMITERS.get(self.kind, ",")
+        self._schema = self._types(self.files[0])
+        self.roles = _roles(config, self._schema, self.files[0])
+        self.numeric, self.categorical = self.roles.numeric, self.roles.categorical
+        self.split = _split(config, self.given)
+
+    def check(self) -> None:
+        for path in self.files:
+            names = self._types(path).keys()
+            wanted = (self.roles.label, *self.numeric, *self.categorical, *([self.roles.key] if self.roles.key else []))
+            for name in wanted:
+                if name not in names:
+                    raise UserError(f"{path}: has no column {name}; it has {listing(names)}.{nearest(name, names)}")
+            if self.kind != ".parquet":
+                text.check_head(path, self._layout(path))
+
+    def options(self) -> dict[str, Any]:
+        roles = self.roles
+        columns = {"label": roles.label, "numeric": list(roles.numeric), "categorical": list(roles.categorical)}
+        return {"columns": columns, "missing": list(self.config.missing), "files": len(self.files)}
+
+    def warnings(self, md5: Sequence[str]) -> list[str]:
+        roles = self.roles
+        if not roles.guessed:
+            return []
+        parts = {"label": (roles.label,), "numeric": roles.numeric, "categorical": roles.categorical}
+        parts["drop"] = roles.dropped
+        said = ", ".join(f"{name}=[{','.join(columns)}]" for name, columns in parts.items() if columns)
+        return [f"columns were guessed from their names and types: {said}"]
+
+    def tables(self, reading: Reading) -> Iterator[pa.Table]:
+        offset = 0
+        for index, path in enumerate(self.files):
+            if self.kind == ".parquet":
+                found = self._parquet(path, reading, offset)
+            else:
+                found = text.read_text(path, self._layout(path), reading, offset)
+            for table in found:
+                yield self._columns(table, index)
+            offset += path.stat().st_size
+
+    def _columns(self, table: pa.Table, index: int) -> pa.Table:
+        roles = self.roles
+        columns = {LABEL: table.column(roles.label)}
+        if self.given:
+            columns[KEY] = pa.repeat(pa.scalar(index, pa.int64()), table.num_rows)
+        elif roles.key is not None:
+            columns[KEY] = self._key(table.column(roles.key))
+        columns.update({name: table.column(name) for name in (*roles.numeric, *roles.categorical)})
+        return pa.table(columns)
+
+    def _key(self, column: pa.ChunkedArray) -> pa.Array:
+        if self.config.split == "time":
+            if pa.types.is_dictionary(column.type):
+                return times.keys(column, lambda cell: times.time(cell) or 0)
+            return column.cast(pa.int64())
+
+        def index(cell: str) -> int:
+            if cell not in SPLITS:
+                raise UserError(
+                    f"dataset.split_column={self.roles.key}: {cell!r} is no split; allowed: {listing(SPLITS)}"
+                )
+            return SPLITS.index(cell)
+
+        return times.keys(pc.dictionary_encode(column.cast(pa.string())), index)
+
+    def _types(self, path: Path) -> dict[str, pa.DataType]:
+        """The columns of a file, and what they look like."""
+        if self.kind == ".parquet":
+            schema = _opened(path).schema_arrow
+            return dict(zip(schema.names, schema.types, strict=True))
+        columns = text.header_of(path, self._delimiter, quoted=True)
+        if len(set(columns)) < len(columns):
+            raise UserError(f"{path}: line 1 names a column twice")
+        with text.open_binary(path) as opened:
+            opened.readline()
+            head = opened.read(GUESS_BYTES)
+        head = head[: head.rfind(b"\n") + 1] or head
+        try:
+            found = pyarrow.csv.read_csv(
+                pa.py_buffer(head),
+                read_options=pyarrow.csv.ReadOptions(column_names=list(columns), block_size=GUESS_BYTES),
+                parse_options=pyarrow.csv.ParseOptions(
+                    delimiter=self._delimiter, invalid_row_handler=lambda row: "skip"
+                ),
+                convert_options=pyarrow.csv.ConvertOptions(null_values=list(self.config.missing)),
+            )
+        except pa.ArrowInvalid as error:
+            raise UserError(f"{path}: cannot be read as text ({str(error).splitlines()[0]})") from None
+        return dict(zip(found.schema.names, found.schema.types, strict=True))
+
+    def _layout(self, path: Path) -> text.Layout:
+        roles = self.roles
+        kinds: dict[str, text.Kind] = {roles.label: "label", **dict.fromkeys(roles.numeric, "number")}
+        kinds.update(dict.fromkeys(roles.categorical, "category"))
+        if roles.key is not None:
+            kinds[roles.key] = "time" if self.config.split == "time" else "category"
+        columns = text.header_of(path, self._delimiter, quoted=True)
+        return text.Layout(columns, kinds, self._delimiter, quoted=True, missing=("", *self.config.missing))
+
+    def _parquet(self, path: Path, reading: Reading, offset: int) -> Iterator[pa.Table]:
+        roles = self.roles
+        wanted = {roles.label: pa.float64(), **dict.fromkeys(roles.numeric, pa.float64())}
+        wanted.update(dict.fromkeys(roles.categorical, pa.string()))
+        names = [*wanted, *([roles.key] if roles.key and roles.key not in wanted else [])]
+        opened, row = _opened(path), 1
+        size, rows = path.stat().st_size, opened.metadata.num_rows
+        try:
+            for batch in opened.iter_batches(BATCH_ROWS, columns=names):
+                columns = {name: _cast(batch.column(name), wanted.get(name), path, name) for name in names}
+                table = _screened(pa.table(columns), roles, path, row, reading)
+                row += batch.num_rows
+                reading.passed(table.num_rows, offset + size * (row - 1) // max(rows, 1))
+                yield table
+        except pa.ArrowException as error:
+            raise UserError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from None
+
+
+def _cast(column: pa.Array, wanted: pa.DataType | None, path: Path, name: str) -> pa.Array:
+    if wanted is None:
+        return column
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_boolean(column.type) and wanted == pa.float64():
+        column = column.cast(pa.int8())
+    try:
+        return column.cast(wanted)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        what = "a number" if wanted == pa.float64() else "text"
+        raise UserError(f"{path}: column {name} of type {column.type} cannot be read as {what}") from None
+
+
+def _screened(table: pa.Table, roles: Roles, path: Path, first_row: int, reading: Reading) -> pa.Table:
+    """The good rows; numbers that are NaN count as missing, as pandas writes them."""
+    bad = np.zeros(table.num_rows, bool)
+    for name in (roles.label, *roles.numeric):
+        values = pc.fill_null(table.column(name), np.nan).to_numpy()
+        wrong = ~np.isin(values, (0, 1)) if name == roles.label else np.isinf(values)
+        for place in np.flatnonzero(wrong & ~bad):
+            reason = "is neither 0 nor 1" if name == roles.label else "is no finite number"
+            row = {key: str(value) for key, value in table.slice(place, 1).to_pylist()[0].items()}
+            reading.set_aside(BadRow(path, first_row + int(place), name, row[name], reason, str(row)))
+        bad |= wrong
+        if name != roles.label:
+            numbers = pa.array(values, mask=np.isnan(values))
+            table = table.set_column(table.column_names.index(name), name, numbers)
+    return table.filter(pa.array(~bad)) if bad.any() else table
+
+
+def _opened(path: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path)
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{path}: cannot be read as Parquet ({str(error).splitlines()[0]})") from None
+
+
+def _kind(path: Path) -> str:
+    suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+    allowed = (*DELIMITERS, ".parquet")
+    if suffix not in allowed:
+        raise UserError(
+            f"dataset.raw: {path.name} ends with {path.suffix or 'nothing'}; allowed: {listing(allowed)}, also .gz"
+        )
+    return suffix
+
+
+def _files(config: TableConfig) -> tuple[tuple[Path, ...], bool]:
+    """The files to read, and whether they are train, valid and test."""
+    raw = config.raw
+    if raw is not None and glob.has_magic(str(raw)) and not raw.exists():
+        found = tuple(sorted(Path(name) for name in glob.glob(str(raw))))
+        if not found:
+            raise UserError(f"dataset.raw={raw}: no file has such a name")
+        return found, False
+    path = existing(raw, config.name)
+    if not path.is_dir():
+        if config.split == "files":
+            raise UserError(
+                f"dataset.split=files: dataset.raw={path} must be a folder with train, valid and test files"
+            )
+        return (path,), False
+    readable = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith((".", "_")))
+    by_name = {split: [p for p in readable if p.name.split(".")[0] == split] for split in SPLITS}
+    if config.split in ("auto", "files") and all(len(found) == 1 for found in by_name.values()):
+        return tuple(by_name[split][0] for split in SPLITS), True
+    if config.split == "files":
+        raise UserError(f"dataset.raw={path}: needs one file each named train, valid and test")
+    if not readable:
+        raise UserError(f"dataset.raw={path}: the folder holds no files")
+    return tuple(readable), False
+
+
+def _split(config: TableConfig, given: bool) -> SplitRule:
+    if given:
+        return Given("files")
+    if config.split == "column":
+        return Given("column")
+    if config.split == "time":
+        return ByTime(config.shares, str(config.time_column))
+    if config.split == "order":
+        return InOrder(config.shares)
+    return AllTest() if config.split == "test" else Stratified(config.shares, config.seed)
+
+
+def _roles(config: TableConfig, schema: dict[str, pa.DataType], path: Path) -> Roles:
+    """The columns' roles: as the config names them, the rest by name and type."""
+    named = {
+        "label": (config.label,) if config.label else (),
+        "numeric": config.numeric or (),
+        "categorical": config.categorical or (),
+        "drop": config.drop,
+        "split_column": (config.split_column,) if config.split_column else (),
+        "time_column": (config.time_column,) if config.time_column else (),
+    }
+    seen: dict[str, str] = {}
+    for key, columns in named.items():
+        for name in columns:
+            if name not in schema:
+                raise UserError(f"dataset.{key}={name}: {path.name} has no such column; it has {listing(schema)}."
+                                + nearest(name, schema))  # fmt: skip
+            if name in seen and key != "time_column":
+                raise UserError(f"dataset.{key}={name}: the column is named under dataset.{seen[name]} too")
+            seen[name] = key
+    for split, key in (("column", "split_column"), ("time", "time_column")):
+        if (config.split == split) != bool(named[key]):
+            raise UserError(f"dataset.split={config.split}: dataset.{key} goes with split={split}, and that needs it")
+    label = config.label or next((name for word in LABELS for name in schema if name.lower() == word), None)
+    if label is None:
+        raise UserError(f"dataset.label: none of the columns of {path.name} is named {listing(LABELS)}; "
+                        f"choose one of {listing(schema)}")  # fmt: skip
+    rest = [name for name in schema if name not in seen and name != label]
+    guessed_numeric = [] if config.numeric is not None else [n for n in rest if pa.types.is_floating(schema[n])]
+    times_ = [n for n in rest if pa.types.is_temporal(schema[n]) or pa.types.is_nested(schema[n])]
+    taken = {*guessed_numeric, *times_}
+    guessed_categorical = [] if config.categorical is not None else [n for n in rest if n not in taken]
+    numeric = (*named["numeric"], *guessed_numeric)
+    categorical = (*named["categorical"], *guessed_categorical)
+    used = {label, *numeric, *categorical, *named["split_column"], *named["time_column"]}
+    if not categorical:
+        raise UserError("dataset.categorical: at least one column is needed")
+    reserved = {LABEL, KEY, TRUTH} & {*numeric, *categorical}
+    if reserved:
+        raise UserError(f"dataset.categorical: a column cannot be named {listing(reserved)}; rename it")
+    return Roles(
+        label=label,
+        numeric=numeric,
+        categorical=categorical,
+        dropped=tuple(name for name in schema if name not in used),
+        key=next(iter((*named["split_column"], *named["time_column"])), None),
+        guessed=config.label is None or bool(guessed_numeric or guessed_categorical),
+    )

@@ -1,0 +1,72 @@
+"""Hours and times of raw rows, and the fields and split keys made of them."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+
+def hour(cell: str) -> datetime | None:
+    """A time written YYMMDDHH.
+
+    >>> hour("14102123").isoformat(), hour("14109900")
+    ('2014-10-21T23:00:00', None)
+    """
+    if len(cell) != 8 or not (cell.isascii() and cell.isdigit()):
+        return None
+    try:
+        return datetime.strptime(cell, "%y%m%d%H")
+    except ValueError:
+        return None
+
+
+def time(cell: str) -> int | None:
+    """A whole number as it is; a date and time of ISO 8601 as microseconds since 1970 (UTC where no zone stands).
+
+    >>> time("1412121600"), time("2014-10-01T00:00:00"), time("soon")
+    (1412121600, 1412121600000000, None)
+    """
+    digits = cell.removeprefix("-")
+    if digits.isascii() and digits.isdigit():
+        return int(cell) if len(digits) < 19 else None
+    try:
+        found = datetime.fromisoformat(cell)
+    except ValueError:
+        return None
+    return round((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1e6)
+
+
+def hour_of_day(cell: str) -> str:
+    return cell[6:]
+
+
+def weekday(cell: str) -> str:
+    """0 for Sunday … 6 for Saturday, as strftime's %w."""
+    return hour(cell).strftime("%w")  # type: ignore[union-attr]
+
+
+def weekend(cell: str) -> str:
+    return "1" if weekday(cell) in "06" else "0"
+
+
+def derived(column: pa.Array | pa.ChunkedArray, of: Callable[[str], Any]) -> pa.DictionaryArray:
+    """`of` every cell of a dictionary of text, computed once for each different one."""
+    column = _one(column)
+    values = np.array([of(cell) for cell in column.dictionary.to_pylist()], dtype=object)
+    different, place = np.unique(values, return_inverse=True) if len(values) else (values, np.empty(0, np.int64))
+    return pa.DictionaryArray.from_arrays(
+        pa.array(place[column.indices.to_numpy()].astype(np.int32)), pa.array(list(different), pa.string())
+    )
+
+
+def keys(column: pa.Array | pa.ChunkedArray, of: Callable[[str], int]) -> pa.Array:
+    """As `derived`, for whole numbers (int64)."""
+    column = _one(column)
+    values = np.array([of(cell) for cell in column.dictionary.to_pylist()], np.int64)
+    return pa.array(values[column.indices.to_numpy()])
+
+
+def _one(column: pa.Array | pa.ChunkedArray) -> pa.DictionaryArray:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
