@@ -7,7 +7,7 @@ BIN := .venv/bin
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 # PyTorch first: asked for by a dependency it would come with several gigabytes of CUDA packages.
 .venv/installed: pyproject.toml
@@ -26,6 +26,10 @@ demo: .venv/installed ## train, collapse and judge an MLET model on generated ro
 .PHONY: test
 test: .venv/installed ## run the tests
 	$(BIN)/python -m pytest
+
+.PHONY: bench-data
+bench-data: .venv/installed ## time prepare and the training batches on 1 and 3 million generated rows (about 4 minutes)
+	$(BIN)/python scripts/bench_data.py --rows $(or $(ROWS),1000000,3000000)
 
 .PHONY: lint
 lint: .venv/installed ## check style and types

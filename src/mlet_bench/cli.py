@@ -200,6 +200,26 @@ def _prepare(arguments: Arguments) -> int:
     return DONE
 
 
+def _evaluate(arguments: Arguments) -> int:
+    from mlet_bench.compose import Composer
+
+    if arguments.multirun:
+        raise UserError("-m: evaluate judges one run a call; sweeps are for train")
+    composed = Composer("evaluate", arguments.config_dir).one(arguments.overrides)
+    if arguments.show_config:
+        return _show_config(composed)
+    from mlet_bench.config import EvaluateCommand, convert_command
+
+    config = convert_command(EvaluateCommand, composed.values)
+    from mlet_bench.evaluating import evaluate_run
+    from mlet_bench.report.live import make_console
+    from mlet_bench.report.run_table import show_evaluation
+
+    folder, found = evaluate_run(config, composed.run_dir)
+    show_evaluation(make_console(), found, folder)
+    return DONE
+
+
 def _show_config(composed: "Composed") -> int:
     import yaml
 
@@ -222,7 +242,7 @@ def _not_built(command: str) -> Callable[[Arguments], int]:
 COMMANDS: dict[str, Callable[[Arguments], int]] = {
     "train": _train,
     "prepare": _prepare,
-    "evaluate": _not_built("evaluate"),
+    "evaluate": _evaluate,
     "tune": _not_built("tune"),
     "report": _not_built("report"),
     "bench": _not_built("bench"),

@@ -246,8 +246,14 @@ class OtherData(Section):
     prepared: OptionalPath
 
 
+def _given(value: Any) -> Any:
+    if value is None:
+        raise ValueError("give the folder of a finished run")
+    return value
+
+
 class EvaluateCommand(Section):
-    run: RequiredPath
+    run: Annotated[RequiredPath, BeforeValidator(_given)]
     split: Literal["train", "valid", "test"]
     dataset: OtherData
 
@@ -281,7 +287,6 @@ class BenchCommand(Section):
 
 
 LATER: dict[str, type[Section]] = {  # commands whose arguments are checked and that are not built yet
-    "evaluate": EvaluateCommand,
     "tune": TuneCommand,
     "report": ReportCommand,
     "bench": BenchCommand,

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
 from mlet_bench import data, files, hardware, models
@@ -17,7 +15,8 @@ from mlet_bench.data import Prepared
 from mlet_bench.embedding import build as build_embedding
 from mlet_bench.errors import RunFailedError, UserError
 from mlet_bench.evaluation.buckets import Judged, evaluate
-from mlet_bench.evaluation.metrics import Scored, auc_with_interval, logloss, probability
+from mlet_bench.evaluation.judge import judge
+from mlet_bench.evaluation.metrics import Scored, auc_with_interval, logloss
 from mlet_bench.evaluation.predict import milliseconds, predict
 from mlet_bench.models import CTRModel
 from mlet_bench.report.live import Live
@@ -46,6 +45,8 @@ def run(config: TrainCommand, run_dir: str, live: Live) -> tuple[Path, dict[str,
     if "{fingerprint}" not in run_dir:
         RunFolder(Path(run_dir)).check_usable()
     prepared = prepare(config, live)
+    if not prepared.rows["train"]:
+        raise UserError(f"{prepared.folder}: has no training rows; it is for evaluate, with dataset.prepared=")
     if not 0 < prepared.manifest["positives"]["valid"] < prepared.rows["valid"]:
         raise UserError(f"{prepared.folder}: all validation labels are equal: no state can be chosen by AUC")
     hardware.check_memory(config, prepared.cardinalities, bytes_held(prepared, config.train), device)
@@ -125,9 +126,9 @@ def _stages(
     model.eval()
     collapsed = collapse(model, config, prepared).to(device).eval()
     trained_R = predict(model, prepared.pieces("test"), config.eval.batch_size)
-    test_R, metrics, buckets = _judge(config, prepared, "test", collapsed, folder / PREDICTIONS)
+    test_R, metrics, buckets = judge(collapsed, prepared, "test", config.eval, folder / PREDICTIONS)
     difference = float(np.abs(trained_R - test_R).max())
-    _, valid_metrics, _ = _judge(config, prepared, "valid", collapsed)
+    _, valid_metrics, _ = judge(collapsed, prepared, "valid", config.eval)
     save_weights(folder / MODEL, collapsed.state_dict())
     sizes = {"training": model, "inference": collapsed}
     result = {
@@ -138,6 +139,7 @@ def _stages(
             "fields": len(prepared.fields),
             "categories": sum(entry["categories"] for entry in prepared.manifest["fields"]),
             "fingerprint": prepared.fingerprint,
+            "vocabulary": prepared.vocabulary,
         },
         "model": config.model.name,
         "emb": {"mode": config.emb.mode, "dim": config.emb.dim, "inner": config.emb.inner},
@@ -205,18 +207,6 @@ def _train(config: TrainCommand, model: CTRModel, prepared: Prepared, folder: Pa
         return trainer.run()
 
 
-def _judge(
-    config: TrainCommand, prepared: Prepared, split: str, model: CTRModel, path: Path | None = None
-) -> tuple[np.ndarray, dict[str, Any], list[dict[str, Any]]]:
-    """logit_R of a split, its metrics, and those by bucket; the predictions are written to `path` if it is given."""
-    rows = Judged.of(prepared.pieces(split, counts=True), config.eval.buckets)
-    logit_R = predict(model, prepared.pieces(split), config.eval.batch_size)
-    metrics, buckets = evaluate(rows, logit_R, prepared.fields, config.eval.buckets)
-    if path is not None:
-        _save_predictions(path, rows.label_R, logit_R)
-    return logit_R, metrics, buckets
-
-
 def _inference(config: TrainCommand, prepared: Prepared, model: CTRModel, collapsed: CTRModel) -> dict[str, Any]:
     """Milliseconds a batch takes in the trained, the collapsed and a fresh single-layer model, in turn."""
     single = config.emb.model_copy(update={"mode": "single", "inner": None})
@@ -230,19 +220,6 @@ def _inference(config: TrainCommand, prepared: Prepared, model: CTRModel, collap
         "collapsed_ms": collapsed_ms,
         "single_ms": single_ms,
     }
-
-
-def _save_predictions(path: Path, label_R: np.ndarray, logit_R: np.ndarray) -> None:
-    table = pa.table(
-        {
-            "row": np.arange(len(label_R), dtype=np.int64),
-            "label": label_R.astype(np.int8),
-            "logit": logit_R,
-            "probability": probability(logit_R),
-        }
-    )
-    with files.whole(path) as temporary:
-        pq.write_table(table, temporary)
 
 
 def _bytes(module: torch.nn.Module) -> int:

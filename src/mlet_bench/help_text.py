@@ -5,7 +5,7 @@ from pathlib import Path
 WHAT = {
     "train": "train a model, collapse its embedding and judge it",
     "prepare": "turn raw files into a prepared Parquet folder",
-    "evaluate": "a finished run's model on a split of its data (not built yet)",
+    "evaluate": "judge a finished run on a split of its data, or on other data",
     "tune": "the same number of trials for every arm of a comparison (not built yet)",
     "report": "tables, figures and a page from finished runs (not built yet)",
     "bench": "samples/s, step time and share of the machine's peak (not built yet)",
@@ -55,15 +55,39 @@ names another place than data/.
 Data sets: {datasets}
 
 Keys:
-  dataset.raw=PATH       raw file or folder
+  dataset.raw=PATH       raw file, folder, or for several files a quoted glob
   dataset.min_count=1    categories rarer than this in the training split share one id
   dataset.train_share=1  share of the training rows to keep
+  dataset.split=time     how rows are split, where the set leaves a choice; see --cfg job
+  dataset.numeric_as=    log1p, bucket, standard or as_is
+  dataset.bad_rows=stop  skip: set bad rows aside in bad_rows.jsonl, up to dataset.max_bad_share=0.01
+  dataset.vocab=DIR      encode with the vocabulary of another prepared folder
   verify=true            check the md5 of every file of a folder that is there already
   hydra.run.dir=DIR      also write prepare.json, the folder and its manifest, there
 
 Examples:
   mlet-bench prepare dataset=synthetic
-  mlet-bench prepare dataset=criteo dataset.raw=train.txt dataset.min_count=10"""
+  mlet-bench prepare dataset=criteo dataset.raw=train.txt dataset.min_count=10
+  mlet-bench prepare dataset=criteo 'dataset.raw="day_*.gz"' dataset.bad_rows=skip
+  mlet-bench prepare dataset=table dataset.raw=rows.parquet dataset.label=bought dataset.numeric=[price]"""
+
+EVALUATE = """mlet-bench evaluate run=DIR [split=test] [dataset.prepared=DIR]
+
+Loads the collapsed model of a finished run and judges it on a whole split: AUC and logloss, overall and by how
+often an item occurred in training. Writes evaluation.json and predictions.parquet.
+
+Keys:
+  run=DIR               folder of a finished run
+  split=test            train, valid or test
+  dataset.prepared=DIR  other data than the run's own, prepared with dataset.vocab=the run's prepared folder
+  hydra.run.dir=DIR     where to write; default outputs/evaluations/RUN-SPLIT-DATA, by fingerprints
+
+Examples:
+  mlet-bench evaluate run=outputs/criteo/dlrm/mlet/seed1-0123456789ab split=valid
+  mlet-bench prepare dataset=criteo dataset.raw=later.txt dataset.vocab=data/prepared/criteo-0123456789ab \\
+    dataset.split=test
+  mlet-bench evaluate run=outputs/criteo/dlrm/mlet/seed1-0123456789ab \\
+    dataset.prepared=data/prepared/criteo-ba9876543210"""
 
 LATER = """mlet-bench {command} {usage}
 
@@ -73,10 +97,6 @@ Example:
   mlet-bench {command} {example}"""
 
 USAGE = {
-    "evaluate": (
-        "run=DIR [split=test] [dataset.prepared=DIR]",
-        "run=outputs/synthetic/dlrm/mlet/seed1-0123456789ab",
-    ),
     "tune": ("[group=choice] [key=value] …", "model=dlrm trials=20"),
     "report": ("runs=DIR or runs=[A,B]", "runs=outputs"),
     "bench": ("[group=choice] [key=value] …", "model=dlrm emb=mlet emb.inner=64"),
@@ -105,6 +125,8 @@ def of(command: str) -> str:
         return TRAIN.format(choices="\n".join(lines))
     if command == "prepare":
         return PREPARE.format(datasets=", ".join(choices("dataset")))
+    if command == "evaluate":
+        return EVALUATE
     usage, example = USAGE[command]
     what = WHAT[command][0].upper() + WHAT[command][1:]
     return LATER.format(command=command, usage=usage, what=what, example=example)

@@ -253,7 +253,12 @@ def _manifest(
         "truth": encoded.spool.has_truth,
         "moments": encoded.moments,
         "fields": [_field(name, vocabulary) for name, vocabulary in encoded.vocabularies.items()],
-        "vocabulary": files.fingerprint([written[f"vocab/{name}.parquet"]["md5"] for name in columns.categorical]),
+        "vocabulary": files.fingerprint(
+            {
+                "values": {name: written[f"vocab/{name}.parquet"]["md5"] for name in columns.categorical},
+                "numeric": [list(columns.numeric), columns.numeric_as, encoded.moments],
+            }
+        ),
         "best": None,
         "versions": {"pyarrow": pa.__version__, "numpy": np.__version__},
         "files": dict(sorted(written.items())),

@@ -122,7 +122,7 @@ class Prepared:
 
     @property
     def vocabulary(self) -> str:
-        """What stands for the whole vocabulary: equal in two folders whose ids mean the same."""
+        """Equal in two folders whose ids and numbers mean the same."""
         return str(self.manifest["vocabulary"])
 
     @property

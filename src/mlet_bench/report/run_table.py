@@ -14,22 +14,34 @@ from mlet_bench.evaluation.buckets import RAREST
 def show_result(console: Console, result: dict[str, Any], folder: Path, item_field: str | None) -> None:
     """AUC and logloss overall and by frequency bucket, sizes before and after collapse, speed, and the folder."""
     emb, data = result["emb"], result["dataset"]
-    mode = f"mlet d={emb['dim']} k={emb['inner']}" if emb["mode"] == "mlet" else f"single d={emb['dim']}"
-    title = f"{result['model']} · {mode} · {data['name']} · seed {result['seed']}"
-    console.print(Group(Text(), Text(title, style="bold"), _metrics(result, item_field), _cost(result), Text()))
+    title = f"{result['model']} · {_mode(emb)} · {data['name']} · seed {result['seed']}"
+    table = _metrics(result["metrics"]["test"], result["buckets"], "test", item_field)
+    console.print(Group(Text(), Text(title, style="bold"), table, _cost(result), Text()))
     console.print(f"run folder: {folder}", markup=False, soft_wrap=True)
 
 
-def _metrics(result: dict[str, Any], item: str | None) -> Table:
-    test = result["metrics"]["test"]
+def show_evaluation(console: Console, found: dict[str, Any], folder: Path) -> None:
+    """AUC and logloss of a run on a split, overall and for the rarest categories, and the folder."""
+    run = found["run"]
+    title = f"{run['model']} · {_mode(run['emb'])} · seed {run['seed']} · on {found['dataset']['name']}"
+    table = _metrics(found["metrics"], found["buckets"], found["split"], None)
+    console.print(Group(Text(), Text(title, style="bold"), table))
+    console.print(f"evaluation: {folder}", markup=False, soft_wrap=True)
+
+
+def _mode(emb: dict[str, Any]) -> str:
+    return f"mlet d={emb['dim']} k={emb['inner']}" if emb["mode"] == "mlet" else f"single d={emb['dim']}"
+
+
+def _metrics(test: dict[str, Any], buckets: list[dict[str, Any]], split: str, item: str | None) -> Table:
     known = "best_auc" in test
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    table.add_column("test split by\ntraining count", no_wrap=True)
+    table.add_column(f"{split} split by\ntraining count", no_wrap=True)
     for name in ("rows", "AUC", "95 % interval", "logloss", *(("best\nAUC", "best\nlogloss") if known else ())):
         table.add_column(name, justify="right", no_wrap=True, vertical="bottom")
     table.add_row(*_row("all rows", test, known), end_section=True)
     for field in [*([item] if item else []), RAREST]:
-        chosen = [bucket for bucket in result["buckets"] if bucket["field"] == field]
+        chosen = [bucket for bucket in buckets if bucket["field"] == field]
         for position, bucket in enumerate(chosen):
             label = f"{field} {'unseen' if bucket['bucket'] == '0' else bucket['bucket']}"
             table.add_row(*_row(label, bucket, known), end_section=position == len(chosen) - 1)

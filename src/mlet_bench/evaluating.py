@@ -1,0 +1,93 @@
+"""A finished run's collapsed model on a split of its data, or of other data with the same vocabulary."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from mlet_bench import files, models
+from mlet_bench.config import EvaluateCommand, TrainCommand, convert_command
+from mlet_bench.data import Prepared
+from mlet_bench.data.raw import data_root
+from mlet_bench.embedding import SingleEmbedding
+from mlet_bench.errors import UserError
+from mlet_bench.evaluation.judge import judge
+from mlet_bench.models import CTRModel
+from mlet_bench.run_folder import CONFIG, MODEL, PREDICTIONS, RunFolder
+from mlet_bench.training.checkpoint import load_weights
+
+EVALUATION = "evaluation.json"
+
+
+def evaluate_run(config: EvaluateCommand, out: str) -> tuple[Path, dict[str, Any]]:
+    """Judge the model of `config.run`; returns the folder that was written and what was found.
+
+    `{run}` and `{data}` in `out` are replaced by the fingerprints of both. UserError if the run is not finished,
+    or if the data has another vocabulary than the one that the model was trained with.
+    """
+    folder = RunFolder(config.run)
+    if not folder.finished:
+        raise UserError(f"run={config.run}: not the folder of a finished run, it has no DONE")
+    result = folder.result()
+    trained, fingerprint = _config_of(config.run)
+    prepared = _data(config, trained, result)
+    if prepared.vocabulary != result["dataset"].get("vocabulary"):
+        raise UserError(
+            f"{prepared.folder}: has another vocabulary than the run was trained with; prepare it with dataset.vocab="
+            "the run's prepared folder"
+        )
+    if not prepared.rows[config.split]:
+        having = ", ".join(name for name, rows in prepared.rows.items() if rows)
+        raise UserError(f"split={config.split}: {prepared.folder} has no rows there; allowed: {having}")
+    model = _model(config.run, trained, prepared)
+    written = Path(out.replace("{run}", fingerprint).replace("{data}", prepared.fingerprint))
+    written.mkdir(parents=True, exist_ok=True)
+    _, metrics, buckets = judge(model, prepared, config.split, trained.eval, written / PREDICTIONS)
+    found = {
+        "version": 1,
+        "run": {"fingerprint": fingerprint, **{key: result[key] for key in ("model", "emb", "seed")}},
+        "dataset": {"name": prepared.name, "rows": prepared.rows, "fingerprint": prepared.fingerprint},
+        "split": config.split,
+        "metrics": metrics,
+        "buckets": buckets,
+    }
+    files.write_json(written / EVALUATION, found)
+    return written, found
+
+
+def _config_of(run: Path) -> tuple[TrainCommand, str]:
+    """The config that a run was trained with, read without resolvers, and the run's fingerprint."""
+    path = run / CONFIG
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        fingerprint = str(values.pop("fingerprint"))
+    except (OSError, ValueError, AttributeError, KeyError, yaml.YAMLError):
+        raise UserError(f"{path}: missing or damaged") from None
+    try:
+        return convert_command(TrainCommand, values), fingerprint
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def _data(config: EvaluateCommand, trained: TrainCommand, result: dict[str, Any]) -> Prepared:
+    if config.dataset.prepared is not None:
+        return Prepared.open(config.dataset.prepared)
+    own = trained.dataset.prepared
+    if own is None:
+        own = data_root() / "prepared" / f"{result['dataset']['name']}-{result['dataset']['fingerprint']}"
+    if not own.is_dir():
+        raise UserError(f"{own}: the run's data is not there; prepare it again, or give dataset.prepared=DIR")
+    return Prepared.open(own)
+
+
+def _model(run: Path, trained: TrainCommand, prepared: Prepared) -> CTRModel:
+    embedding = SingleEmbedding.empty(prepared.cardinalities, trained.emb.dim)
+    model = models.build(trained.model, embedding, len(prepared.numeric))
+    try:
+        model.load_state_dict(load_weights(run / MODEL), strict=True)
+    except RuntimeError as error:
+        raise UserError(f"{run / MODEL}: does not fit its config ({str(error).splitlines()[-1].strip()})") from None
+    if trained.hardware.threads:
+        torch.set_num_threads(trained.hardware.threads)
+    return model.eval()

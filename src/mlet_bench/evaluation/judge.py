@@ -1,0 +1,41 @@
+"""A model on a whole split: logits → metrics, buckets and predictions.parquet."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mlet_bench import files
+from mlet_bench.config import EvalConfig
+from mlet_bench.data import Prepared
+from mlet_bench.evaluation.buckets import Judged, evaluate
+from mlet_bench.evaluation.metrics import probability
+from mlet_bench.evaluation.predict import predict
+from mlet_bench.models import CTRModel
+
+
+def judge(
+    model: CTRModel, prepared: Prepared, split: str, config: EvalConfig, path: Path | None = None
+) -> tuple[np.ndarray, dict[str, Any], list[dict[str, Any]]]:
+    """logit_R of a split's R rows, its metrics, and those by bucket; predictions go to `path` if it is given."""
+    rows = Judged.of(prepared.pieces(split, counts=True), config.buckets)
+    logit_R = predict(model, prepared.pieces(split), config.batch_size)
+    metrics, buckets = evaluate(rows, logit_R, prepared.fields, config.buckets)
+    if path is not None:
+        _save(path, rows.label_R, logit_R)
+    return logit_R, metrics, buckets
+
+
+def _save(path: Path, label_R: np.ndarray, logit_R: np.ndarray) -> None:
+    table = pa.table(
+        {
+            "row": np.arange(len(label_R), dtype=np.int64),
+            "label": label_R.astype(np.int8),
+            "logit": logit_R,
+            "probability": probability(logit_R),
+        }
+    )
+    with files.whole(path) as temporary:
+        pq.write_table(table, temporary)
