@@ -69,7 +69,7 @@ def write_parts(encoded: Encoded, folder: Path, pool: Executor) -> Iterator[tupl
     ]
 
     def write(part: Part) -> tuple[Part, dict[str, Any]]:
-        _write(_columns(encoded, part), encoded.spool.columns.numeric, folder / part.name)
+        _write(encoded, part, folder / part.name)
         return part, known(folder / part.name)
 
     return pool.map(write, parts)
@@ -79,18 +79,40 @@ def known(path: Path) -> dict[str, Any]:
     return {"bytes": path.stat().st_size, "md5": files.md5(path)}
 
 
-def _columns(encoded: Encoded, part: Part) -> dict[str, np.ndarray]:
+def _write(encoded: Encoded, part: Part, path: Path) -> None:
+    """Packed deltas for ids and counts, a dictionary for numbers, no compression: small, and read at full speed."""
+    types = _types(encoded)
+    packed = {name: "DELTA_BINARY_PACKED" for name, kind in types.items() if kind in (np.int32, np.int64)}
+    with pq.ParquetWriter(
+        path,
+        pa.schema([(name, pa.from_numpy_dtype(kind)) for name, kind in types.items()]),
+        compression="none",
+        use_dictionary=[LABEL, *encoded.spool.columns.numeric],
+        column_encoding=packed or None,
+        write_statistics=False,
+    ) as writer:
+        for start in range(part.start, part.start + part.rows, ROW_GROUP_ROWS):
+            stop = min(start + ROW_GROUP_ROWS, part.start + part.rows)
+            writer.write_table(pa.table(_columns(encoded, part.split, start, stop)), row_group_size=ROW_GROUP_ROWS)
+
+
+def _types(encoded: Encoded) -> dict[str, type]:
     """A part's columns: label, numeric ones, ids, where needed counts, and the truth where it is known."""
-    spool, rows = encoded.spool, part.rows
-    columns = {LABEL: np.empty(rows, np.int8)}
-    columns.update({name: np.empty(rows, np.float32) for name in spool.columns.numeric})
-    columns.update({name: np.empty(rows, np.int32) for name in encoded.vocabularies})
+    fields = encoded.vocabularies
+    types: dict[str, type] = {LABEL: np.int8, **dict.fromkeys(encoded.spool.columns.numeric, np.float32)}
+    types.update(dict.fromkeys(fields, np.int32))
     if encoded.counted:
-        columns.update({f"{name}_count": np.empty(rows, np.int64) for name in encoded.vocabularies})
-    if spool.has_truth:
-        columns[TRUTH] = np.empty(rows, np.float64)
-    done = 0
-    for index, chosen in encoded.assigned.pieces(part.split, part.start, part.start + rows):
+        types.update({f"{name}_count": np.int64 for name in fields})
+    if encoded.spool.has_truth:
+        types[TRUTH] = np.float64
+    return types
+
+
+def _columns(encoded: Encoded, split: int, start: int, stop: int) -> dict[str, np.ndarray]:
+    """The columns of rows `start` … `stop - 1` of a split."""
+    spool, done = encoded.spool, 0
+    columns: dict[str, np.ndarray] = {name: np.empty(stop - start, kind) for name, kind in _types(encoded).items()}
+    for index, chosen in encoded.assigned.pieces(split, start, stop):
         block = spool.block(index)
         label_B = block.column(LABEL).to_numpy()[chosen]
         into = slice(done, done + len(label_B))
@@ -109,19 +131,5 @@ def _columns(encoded: Encoded, part: Part) -> dict[str, np.ndarray]:
         if spool.has_truth:
             columns[TRUTH][into] = block.column(TRUTH).to_numpy()[chosen]
         done += len(label_B)
-    assert done == rows
+    assert done == stop - start
     return columns
-
-
-def _write(columns: dict[str, np.ndarray], numeric_columns: tuple[str, ...], path: Path) -> None:
-    """Packed deltas for ids and counts, a dictionary for numbers, no compression: small, and read at full speed."""
-    packed = {name: "DELTA_BINARY_PACKED" for name, values in columns.items() if values.dtype in (np.int32, np.int64)}
-    pq.write_table(
-        pa.table(columns),
-        path,
-        row_group_size=ROW_GROUP_ROWS,
-        compression="none",
-        use_dictionary=[LABEL, *numeric_columns],
-        column_encoding=packed or None,
-        write_statistics=False,
-    )

@@ -112,11 +112,12 @@ def read_text(path: Path, layout: Layout, reading: Reading, offset: int = 0) -> 
                 reading.passed(table.num_rows, offset + to_byte)
                 yield table
             except (pa.ArrowInvalid, _BadCellError):
-                for table in _good_rows(path, chunk, line, layout, reading):
+                lines = bytes(chunk.data)
+                for table in _good_rows(path, lines, line, layout, reading):
                     reading.passed(table.num_rows, offset + to_byte)
                     yield table
                 reading.passed(0, offset + to_byte)
-                line += _count(chunk)
+                line += _count(lines)
     if line == first:
         raise UserError(f"{path}: " + ("holds no row below its header" if layout.header else "the file is empty"))
 
@@ -145,26 +146,35 @@ def _broken(path: Path, error: Exception) -> Exception:
     return UserError(f"{path}: the gzip file {how}; fetch it again")
 
 
-def _chunks(path: Path, layout: Layout) -> Iterator[tuple[bytes, int]]:
+@dataclass(frozen=True)
+class Chunk:
+    """Whole lines, not copied."""
+
+    data: memoryview | bytes
+    returns: bool
+    """Whether there is a carriage return among them."""
+
+
+def _chunks(path: Path, layout: Layout) -> Iterator[tuple[Chunk, int]]:
     """The rows in pieces that end with a line's end, and how far into the file each reaches."""
     rest = b""
     with path.open("rb") as raw, gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw as opened:
         if layout.header:
             _first_line(path, opened)
         while True:
+            block = bytearray(len(rest) + CHUNK_BYTES)
+            block[: len(rest)] = rest
             try:
-                block = opened.read(CHUNK_BYTES)
+                read = opened.readinto(memoryview(block)[len(rest) :])
             except (OSError, EOFError, zlib.error) as error:
                 raise _broken(path, error) from None
-            if not block:
-                break
-            block = rest + block if rest else block
-            cut = block.rfind(b"\n") + 1
-            rest = block[cut:]
+            end = len(rest) + read
+            cut = block.rfind(b"\n", 0, end) + 1 if read else end
+            rest = bytes(memoryview(block)[cut:end])
             if cut:
-                yield block[:cut], raw.tell()
-        if rest:
-            yield rest, raw.tell()
+                yield Chunk(memoryview(block)[:cut], block.find(b"\r", 0, cut) >= 0), raw.tell()
+            if not read:
+                return
 
 
 def _good_rows(path: Path, chunk: bytes, first_line: int, layout: Layout, reading: Reading) -> Iterator[pa.Table]:
@@ -178,7 +188,7 @@ def _good_rows(path: Path, chunk: bytes, first_line: int, layout: Layout, readin
         if not half:
             continue
         try:
-            yield _parse(half, layout)
+            yield _parse(_chunk(half), layout)
         except (pa.ArrowInvalid, _BadCellError):
             yield from _good_rows(path, half, line, layout, reading)
         line += _count(half)
@@ -195,7 +205,7 @@ def _good_lines(path: Path, lines: list[tuple[int, bytes]], layout: Layout, read
     if not good:
         return
     try:
-        yield _parse(b"".join(line + b"\n" for _, line in good), layout)
+        yield _parse(_chunk(b"".join(line + b"\n" for _, line in good)), layout)
     except (pa.ArrowInvalid, _BadCellError) as error:  # the parser refuses a line that we see nothing wrong with
         if len(good) == 1:
             reason = f"cannot be read ({str(error).splitlines()[0]})"
@@ -209,17 +219,24 @@ class _BadCellError(Exception):
     """A cell that pyarrow reads and we do not accept."""
 
 
-def _parse(chunk: bytes, layout: Layout, map_: Callable[..., Iterator[Any]] = map) -> pa.Table:
-    delimiter = layout.delimiter
+def _chunk(lines: bytes) -> Chunk:
+    return Chunk(lines, b"\r" in lines)
+
+
+def _parse(chunk: Chunk, layout: Layout, map_: Callable[..., Iterator[Any]] = map) -> pa.Table:
+    data, delimiter = chunk.data, layout.delimiter
     if len(delimiter) > 1:
-        if b"\t" in chunk:
+        data = bytes(data)
+        if b"\t" in data:
             raise _BadCellError("a cell holds a tab")
-        chunk, delimiter = chunk.replace(delimiter.encode(), b"\t"), "\t"
-    if b"\r" in chunk and chunk.count(b"\r") != chunk.count(b"\r\n") + chunk.endswith(b"\r"):
-        raise _BadCellError("a carriage return inside the line")
+        data, delimiter = data.replace(delimiter.encode(), b"\t"), "\t"
+    if chunk.returns:
+        data = bytes(data)
+        if data.count(b"\r") != data.count(b"\r\n") + data.endswith(b"\r"):
+            raise _BadCellError("a carriage return inside the line")
     types = {name: TYPES[kind] for name, kind in layout.kinds.items()}
     table = pyarrow.csv.read_csv(
-        pa.py_buffer(chunk),
+        pa.py_buffer(data),
         read_options=pyarrow.csv.ReadOptions(column_names=list(layout.columns), block_size=BLOCK_BYTES),
         parse_options=pyarrow.csv.ParseOptions(
             delimiter=delimiter, quote_char='"' if layout.quoted else False, ignore_empty_lines=False
