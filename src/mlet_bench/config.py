@@ -58,14 +58,15 @@ Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidat
 """Column names."""
 
 
-def _sum_to_one(value: tuple[float, ...]) -> tuple[float, ...]:
-    if abs(sum(value) - 1) > 1e-6:
-        raise ValueError("dataset.shares: the shares of train, valid and test must add up to 1")
+def _three_shares(value: tuple[float, ...]) -> tuple[float, ...]:
+    if len(value) != 3 or abs(sum(value) - 1) > 1e-6:
+        raise ValueError("dataset.shares: needs three shares, of train, valid and test, that add up to 1")
     return value
 
 
-Share = Annotated[float, Field(gt=0, lt=1)]
-Shares = Annotated[tuple[Share, Share, Share], BeforeValidator(_tuple), AfterValidator(_sum_to_one)]
+Shares = Annotated[
+    tuple[Annotated[float, Field(gt=0, lt=1)], ...], BeforeValidator(_tuple), AfterValidator(_three_shares)
+]
 """Of train, valid and test."""
 
 

@@ -68,7 +68,7 @@ Keys:
 Examples:
   mlet-bench prepare dataset=synthetic
   mlet-bench prepare dataset=criteo dataset.raw=train.txt dataset.min_count=10
-  mlet-bench prepare dataset=criteo 'dataset.raw="day_*.gz"' dataset.bad_rows=skip
+  mlet-bench prepare dataset=criteo 'dataset.raw=day_*.gz' dataset.bad_rows=skip
   mlet-bench prepare dataset=table dataset.raw=rows.parquet dataset.label=bought dataset.numeric=[price]"""
 
 EVALUATE = """mlet-bench evaluate run=DIR [split=test] [dataset.prepared=DIR]

@@ -28,6 +28,7 @@ class AvazuSource:
     categorical: tuple[str, ...] = ("hour", "weekday", *PLAIN)
 
     def __init__(self, config: AvazuConfig) -> None:
+        self.config = config
         path = existing(config.raw, config.name)
         if path.is_dir():
             found = [path / name for name in ("train.csv", "train.gz", "train.csv.gz") if (path / name).is_file()]
@@ -42,7 +43,7 @@ class AvazuSource:
             self.split = Stratified(config.shares, config.seed) if config.split == "random" else AllTest()
 
     def check(self) -> None:
-        text.check_head(self.files[0], self._layout())
+        text.check_head(self.files[0], self._layout(), rows=self.config.bad_rows == "stop")
 
     def options(self) -> dict[str, Any]:
         return {}

@@ -35,6 +35,7 @@ class CriteoSource:
     categorical = CATEGORICAL
 
     def __init__(self, config: CriteoConfig) -> None:
+        self.config = config
         self.files = _files(config)
         self.split: SplitRule
         if config.split == "random":
@@ -46,7 +47,7 @@ class CriteoSource:
 
     def check(self) -> None:
         for path in self.files:
-            text.check_head(path, LAYOUT)
+            text.check_head(path, LAYOUT, rows=self.config.bad_rows == "stop")
 
     def options(self) -> dict[str, Any]:
         return {}

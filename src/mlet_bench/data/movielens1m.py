@@ -36,6 +36,7 @@ class MovieLens1MSource:
     categorical: tuple[str, ...] = ("user_id", "movie_id", *USER, *MOVIE)
 
     def __init__(self, config: MovieLens1MConfig) -> None:
+        self.config = config
         folder = existing(config.raw, config.name)
         missing = [name for name in NAMES if not (folder / name).is_file()]
         if missing:
@@ -48,7 +49,7 @@ class MovieLens1MSource:
             self.split = Stratified(config.shares, config.seed) if config.split == "random" else AllTest()
 
     def check(self) -> None:
-        text.check_head(self.files[0], RATINGS)
+        text.check_head(self.files[0], RATINGS, rows=self.config.bad_rows == "stop")
         assert self._users
         assert self._movies
 

@@ -3,13 +3,13 @@
 import glob
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 import pyarrow.parquet as pq
 
 from mlet_bench.config import TableConfig
@@ -64,7 +64,7 @@ class TableSource:
                 if name not in names:
                     raise UserError(f"{path}: has no column {name}; it has {listing(names)}.{nearest(name, names)}")
             if self.kind != ".parquet":
-                text.check_head(path, self._layout(path))
+                text.check_head(path, self._layout(path), rows=self.config.bad_rows == "stop")
 
     def options(self) -> dict[str, Any]:
         roles = self.roles
@@ -124,22 +124,10 @@ class TableSource:
         columns = text.header_of(path, self._delimiter, quoted=True)
         if len(set(columns)) < len(columns):
             raise UserError(f"{path}: line 1 names a column twice")
-        with text.open_binary(path) as opened:
-            opened.readline()
-            head = opened.read(GUESS_BYTES)
-        head = head[: head.rfind(b"\n") + 1] or head
-        try:
-            found = pyarrow.csv.read_csv(
-                pa.py_buffer(head),
-                read_options=pyarrow.csv.ReadOptions(column_names=list(columns), block_size=GUESS_BYTES),
-                parse_options=pyarrow.csv.ParseOptions(
-                    delimiter=self._delimiter, invalid_row_handler=lambda row: "skip"
-                ),
-                convert_options=pyarrow.csv.ConvertOptions(null_values=list(self.config.missing)),
-            )
-        except pa.ArrowInvalid as error:
-            raise UserError(f"{path}: cannot be read as text ({str(error).splitlines()[0]})") from None
-        return dict(zip(found.schema.names, found.schema.types, strict=True))
+        rows = text.first_rows(path, self._delimiter, GUESS_BYTES)
+        cells = zip(*(row for row in rows if len(row) == len(columns)), strict=True)
+        types = [_looks_like([cell for cell in column if cell not in ("", *self.config.missing)]) for column in cells]
+        return dict(zip(columns, types or [pa.string()] * len(columns), strict=True))
 
     def _layout(self, path: Path) -> text.Layout:
         roles = self.roles
@@ -166,6 +154,18 @@ class TableSource:
                 yield table
         except pa.ArrowException as error:
             raise UserError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from None
+
+
+def _looks_like(cells: list[str]) -> pa.DataType:
+    """The narrowest type that all of a column's cells have."""
+    for kind, reads in ((pa.int64(), int), (pa.float64(), float), (pa.timestamp("us"), datetime.fromisoformat)):
+        try:
+            for cell in cells:
+                reads(cell)
+            return kind if cells else pa.string()
+        except ValueError:
+            pass
+    return pa.string()
 
 
 def _cast(column: pa.Array, wanted: pa.DataType | None, path: Path, name: str) -> pa.Array:

@@ -75,8 +75,21 @@ def check_header(path: Path, found: Sequence[str], needed: Sequence[str]) -> Non
         raise UserError(f"{path}: line 1 names a column twice")
 
 
-def check_head(path: Path, layout: Layout) -> None:
-    """A look at the first rows; UserError for the first bad one, or when there are none."""
+def first_rows(path: Path, delimiter: str, size: int) -> list[list[str]]:
+    """The cells of the rows in the first `size` bytes below the header, as far as they are text."""
+    with open_binary(path) as opened:
+        _first_line(path, opened)
+        try:
+            head = opened.read(size)
+        except (OSError, EOFError, zlib.error) as error:
+            raise _broken(path, error) from None
+    lines = _lines(head[: head.rfind(b"\n") + 1] or head)
+    rows = [_cells(line.removesuffix(b"\r").decode("utf-8", "replace"), delimiter, quoted=True) for line in lines]
+    return [row for row in rows if row is not None]
+
+
+def check_head(path: Path, layout: Layout, *, rows: bool) -> None:
+    """A look at the first rows; UserError when there are none, and for the first bad one if `rows` are looked at."""
     with open_binary(path) as opened:
         first = 1
         if layout.header:
@@ -91,7 +104,7 @@ def check_head(path: Path, layout: Layout) -> None:
         raise UserError(f"{path}: " + ("holds no row below its header" if layout.header else "the file is empty"))
     if not complete:
         head = head[: head.rfind(b"\n") + 1] or head
-    for number, line in enumerate(_lines(head), first):
+    for number, line in enumerate(_lines(head) if rows else [], first):
         mistake = _mistake(path, number, line, layout)
         if mistake is not None:
             raise UserError(str(mistake))
