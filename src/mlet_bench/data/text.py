@@ -112,10 +112,11 @@ def read_text(path: Path, layout: Layout, reading: Reading, offset: int = 0) -> 
                 reading.passed(table.num_rows, offset + to_byte)
                 yield table
             except (pa.ArrowInvalid, _BadCellError):
+                good = 0
                 for table in _good_rows(path, chunk, line, layout, reading):
-                    reading.passed(table.num_rows, offset + to_byte)
+                    good += table.num_rows
                     yield table
-                reading.passed(0, offset + to_byte)
+                reading.passed(good, offset + to_byte)  # the share of bad rows is that of the whole chunk
                 line += _count(chunk)
     if line == first:
         raise UserError(f"{path}: " + ("holds no row below its header" if layout.header else "the file is empty"))
