@@ -35,6 +35,7 @@ class AvazuSource:
                 raise UserError(f"dataset.raw={path}: the folder holds no train.csv, train.gz or train.csv.gz")
             path = found[0]
         self.files: tuple[Path, ...] = (path,)
+        self._skip = config.bad_rows == "skip"
         self.split: SplitRule
         if config.split == "time":
             self.split = LastDay(config.shares, config.seed)
@@ -42,7 +43,7 @@ class AvazuSource:
             self.split = Stratified(config.shares, config.seed) if config.split == "random" else AllTest()
 
     def check(self) -> None:
-        text.check_head(self.files[0], self._layout())
+        text.check_head(self.files[0], self._layout(), skip=self._skip)
 
     def options(self) -> dict[str, Any]:
         return {}

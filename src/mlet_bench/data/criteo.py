@@ -36,6 +36,7 @@ class CriteoSource:
 
     def __init__(self, config: CriteoConfig) -> None:
         self.files = _files(config)
+        self._skip = config.bad_rows == "skip"
         self.split: SplitRule
         if config.split == "random":
             self.split = Stratified(config.shares, config.seed)
@@ -46,7 +47,7 @@ class CriteoSource:
 
     def check(self) -> None:
         for path in self.files:
-            text.check_head(path, LAYOUT)
+            text.check_head(path, LAYOUT, skip=self._skip)
 
     def options(self) -> dict[str, Any]:
         return {}

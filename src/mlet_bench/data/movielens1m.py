@@ -41,6 +41,7 @@ class MovieLens1MSource:
         if missing:
             raise UserError(f"dataset.raw={folder}: the folder holds no {missing[0]}; it needs {', '.join(NAMES)}")
         self.files: tuple[Path, ...] = tuple(folder / name for name in NAMES)
+        self._skip = config.bad_rows == "skip"
         self.split: SplitRule
         if config.split == "time":
             self.split = ByTime(config.shares, "timestamp")
@@ -48,7 +49,7 @@ class MovieLens1MSource:
             self.split = Stratified(config.shares, config.seed) if config.split == "random" else AllTest()
 
     def check(self) -> None:
-        text.check_head(self.files[0], RATINGS)
+        text.check_head(self.files[0], RATINGS, skip=self._skip)
         assert self._users
         assert self._movies
 

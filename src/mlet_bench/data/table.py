@@ -64,7 +64,7 @@ class TableSource:
                 if name not in names:
                     raise UserError(f"{path}: has no column {name}; it has {listing(names)}.{nearest(name, names)}")
             if self.kind != ".parquet":
-                text.check_head(path, self._layout(path))
+                text.check_head(path, self._layout(path), skip=self.config.bad_rows == "skip")
 
     def options(self) -> dict[str, Any]:
         roles = self.roles

@@ -75,8 +75,11 @@ def check_header(path: Path, found: Sequence[str], needed: Sequence[str]) -> Non
         raise UserError(f"{path}: line 1 names a column twice")
 
 
-def check_head(path: Path, layout: Layout) -> None:
-    """A look at the first rows; UserError for the first bad one, or when there are none."""
+def check_head(path: Path, layout: Layout, *, skip: bool) -> None:
+    """A look at the first rows; UserError when there are none, and for the first bad one.
+
+    skip: bad rows will be set aside, so that one good row is enough.
+    """
     with open_binary(path) as opened:
         first = 1
         if layout.header:
@@ -91,10 +94,16 @@ def check_head(path: Path, layout: Layout) -> None:
         raise UserError(f"{path}: " + ("holds no row below its header" if layout.header else "the file is empty"))
     if not complete:
         head = head[: head.rfind(b"\n") + 1] or head
+    first_mistake: BadRow | None = None
     for number, line in enumerate(_lines(head), first):
         mistake = _mistake(path, number, line, layout)
-        if mistake is not None:
-            raise UserError(str(mistake))
+        if mistake is None and skip:
+            return
+        first_mistake = first_mistake or mistake
+        if first_mistake is not None and not skip:
+            break
+    if first_mistake is not None:
+        raise UserError(str(first_mistake))
 
 
 def read_text(path: Path, layout: Layout, reading: Reading, offset: int = 0) -> Iterator[pa.Table]:
