@@ -135,7 +135,7 @@ class TableSource:
                 parse_options=pyarrow.csv.ParseOptions(
                     delimiter=self._delimiter, invalid_row_handler=lambda row: "skip"
                 ),
-                convert_options=pyarrow.csv.ConvertOptions(null_values=list(self.config.missing)),
+                convert_options=pyarrow.csv.ConvertOptions(null_values=["", *self.config.missing]),
             )
         except pa.ArrowInvalid as error:
             raise UserError(f"{path}: cannot be read as text ({str(error).splitlines()[0]})") from None
