@@ -124,10 +124,7 @@ class TableSource:
         columns = text.header_of(path, self._delimiter, quoted=True)
         if len(set(columns)) < len(columns):
             raise UserError(f"{path}: line 1 names a column twice")
-        with text.open_binary(path) as opened:
-            opened.readline()
-            head = opened.read(GUESS_BYTES)
-        head = head[: head.rfind(b"\n") + 1] or head
+        head = text.head_of(path, GUESS_BYTES)
         try:
             found = pyarrow.csv.read_csv(
                 pa.py_buffer(head),

@@ -75,27 +75,29 @@ def check_header(path: Path, found: Sequence[str], needed: Sequence[str]) -> Non
         raise UserError(f"{path}: line 1 names a column twice")
 
 
+def head_of(path: Path, size: int, *, header: bool = True) -> bytes:
+    """The first whole lines of about `size` bytes, below the header if there is one."""
+    with open_binary(path) as opened:
+        if header:
+            _first_line(path, opened)
+        try:
+            head = opened.read(size)
+            complete = not opened.read(1)
+        except (OSError, EOFError, zlib.error) as error:
+            raise _broken(path, error) from None
+    return head if complete else head[: head.rfind(b"\n") + 1] or head
+
+
 def check_head(path: Path, layout: Layout, *, skip: bool) -> None:
     """A look at the first rows; UserError when there are none, and for the first bad one.
 
     skip: bad rows will be set aside, so that one good row is enough.
     """
-    with open_binary(path) as opened:
-        first = 1
-        if layout.header:
-            _first_line(path, opened)
-            first = 2
-        try:
-            head = opened.read(1 << 18)
-            complete = not opened.read(1)
-        except (OSError, EOFError, zlib.error) as error:
-            raise _broken(path, error) from None
+    head = head_of(path, 1 << 18, header=layout.header)
     if not head:
         raise UserError(f"{path}: " + ("holds no row below its header" if layout.header else "the file is empty"))
-    if not complete:
-        head = head[: head.rfind(b"\n") + 1] or head
     first_mistake: BadRow | None = None
-    for number, line in enumerate(_lines(head), first):
+    for number, line in enumerate(_lines(head), 1 + layout.header):
         mistake = _mistake(path, number, line, layout)
         if mistake is None and skip:
             return
