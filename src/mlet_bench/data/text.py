@@ -243,6 +243,8 @@ def _parse(chunk: bytes, layout: Layout, map_: Callable[..., Iterator[Any]] = ma
             strings_can_be_null=layout.missing != ("",),
         ),
     )
+    if layout.quoted and table.num_rows != _count(chunk):
+        raise _BadCellError("a line end inside quotes")
     for name, kind in layout.kinds.items():
         if kind == "label":
             if not labels_fine(table.column(name)):
