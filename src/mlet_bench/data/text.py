@@ -345,13 +345,15 @@ def _number(cell: str) -> float | None:
 
 
 def _cells(text: str, delimiter: str, quoted: bool) -> list[str] | None:
-    """The cells of one line; None when a quote is not closed."""
+    """The cells of one line, as pyarrow takes quotes; None when a quote is not closed."""
     if not quoted or '"' not in text:
         return text.split(delimiter)
     try:
         return next(csv.reader([text], delimiter=delimiter, strict=True))
-    except (csv.Error, StopIteration):
-        return None
+    except csv.Error as error:
+        if "unexpected end of data" in str(error):
+            return None
+    return next(csv.reader([text], delimiter=delimiter))  # text behind a closing quote belongs to its cell
 
 
 def _shown(raw: bytes) -> str:
