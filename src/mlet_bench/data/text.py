@@ -1,5 +1,6 @@
 """Delimited text → Arrow tables, plain or gzipped, with every bad row named."""
 
+import codecs
 import csv
 import gzip
 import math
@@ -229,6 +230,8 @@ def _parse(chunk: bytes, layout: Layout, map_: Callable[..., Iterator[Any]] = ma
         chunk, delimiter = chunk.replace(delimiter.encode(), b"\t"), "\t"
     if b"\r" in chunk and chunk.count(b"\r") != chunk.count(b"\r\n") + chunk.endswith(b"\r"):
         raise _BadCellError("a carriage return inside the line")
+    if chunk.startswith(codecs.BOM_UTF8):
+        chunk = codecs.BOM_UTF8 + chunk  # pyarrow leaves one out
     types = {name: TYPES[kind] for name, kind in layout.kinds.items()}
     table = pyarrow.csv.read_csv(
         pa.py_buffer(chunk),
