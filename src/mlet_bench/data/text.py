@@ -258,6 +258,8 @@ def _parse(chunk: bytes, layout: Layout, map_: Callable[..., Iterator[Any]] = ma
     encoded = dict(zip(names, map_(_encoded, [table.column(name) for name in names]), strict=True))
     for name, kind in layout.kinds.items():
         if kind in ("hour", "time"):
+            if encoded[name].null_count:
+                raise _BadCellError(f"column {name}: a cell is missing")
             for cell in encoded[name].dictionary.to_pylist():
                 if _cell_mistake(cell, kind, layout.missing):
                     raise _BadCellError(f"column {name}: {cell!r}")
