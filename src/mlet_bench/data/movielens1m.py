@@ -97,7 +97,7 @@ def _attribute(known: dict[str, tuple[str, ...]], place: int, name: str) -> Any:
 
 
 def _rows(path: Path, cells: int) -> Iterator[list[str]]:
-    for number, line in enumerate(path.read_text(encoding="latin-1").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="latin-1").removesuffix("\n").split("\n"), 1):
         row = line.split("::")
         if len(row) != cells:
             raise UserError(f"{path}: line {number} has {len(row)} cells between ::, {cells} are needed")
