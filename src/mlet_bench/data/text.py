@@ -21,14 +21,15 @@ import pyarrow.csv
 from mlet_bench.data import times
 from mlet_bench.data.ahead import ahead
 from mlet_bench.data.bad_rows import BadRow, Reading
+from mlet_bench.data.splits import SPLITS
 from mlet_bench.errors import UserError, listing
 
 CHUNK_BYTES = 1 << 26
 BLOCK_BYTES = 1 << 20
 """What one of pyarrow's threads parses at a time."""
 FEW_LINES = 256
-Kind = Literal["label", "integer", "number", "category", "hour", "time"]
-"""hour: YYMMDDHH, as Avazu writes it; time: a whole number, or a date and time of ISO 8601."""
+Kind = Literal["label", "integer", "number", "category", "hour", "time", "split"]
+"""hour: YYMMDDHH, as Avazu writes it; time: a whole number, or a date and time of ISO 8601; split: train, valid or test."""
 TYPES: dict[Kind, pa.DataType] = {
     "label": pa.float64(),
     "integer": pa.int64(),
@@ -36,8 +37,9 @@ TYPES: dict[Kind, pa.DataType] = {
     "category": pa.binary(),  # text is checked in the dictionary alone, where each category stands once
     "hour": pa.binary(),
     "time": pa.binary(),
+    "split": pa.binary(),
 }
-TEXT: tuple[Kind, ...] = ("category", "hour", "time")
+TEXT: tuple[Kind, ...] = ("category", "hour", "time", "split")
 
 
 @dataclass(frozen=True)
@@ -257,11 +259,11 @@ def _parse(chunk: bytes, layout: Layout, map_: Callable[..., Iterator[Any]] = ma
     names = [name for name, kind in layout.kinds.items() if kind in TEXT]
     encoded = dict(zip(names, map_(_encoded, [table.column(name) for name in names]), strict=True))
     for name, kind in layout.kinds.items():
-        if kind in ("hour", "time"):
+        if kind in ("hour", "time", "split"):
             if encoded[name].null_count:
                 raise _BadCellError(f"column {name}: a cell is missing")
             for cell in encoded[name].dictionary.to_pylist():
-                if _cell_mistake(cell, kind, layout.missing):
+                if cell_mistake(cell, kind, layout.missing):
                     raise _BadCellError(f"column {name}: {cell!r}")
     return pa.table({name: encoded.get(name, table.column(name)) for name in types})
 
@@ -319,19 +321,22 @@ def _mistake(path: Path, number: int, line: bytes, layout: Layout) -> BadRow | N
         what = f"has {len(cells)} columns, {len(layout.columns)} are needed: {listing(layout.columns)}"
         return BadRow(path, number, None, None, what, row)
     for name, cell in zip(layout.columns, cells, strict=True):
-        reason = _cell_mistake(cell, layout.kinds.get(name), layout.missing)
+        reason = cell_mistake(cell, layout.kinds.get(name), layout.missing)
         if reason:
             return BadRow(path, number, name, _short(cell), reason, row)
     return None
 
 
-def _cell_mistake(cell: str, kind: Kind | None, missing: tuple[str, ...]) -> str | None:
+def cell_mistake(cell: str, kind: Kind | None, missing: tuple[str, ...]) -> str | None:
+    """What is wrong with a cell, in words that follow it."""
     if kind == "label":
         return None if _number(cell) in (0, 1) else "is neither 0 nor 1"
     if kind == "hour":
         return None if times.hour(cell) else "is no hour written YYMMDDHH"
     if kind == "time":
         return None if times.time(cell) is not None else "is neither a whole number nor a date and time of ISO 8601"
+    if kind == "split":
+        return None if cell in SPLITS else f"is no split; allowed: {listing(SPLITS)}"
     if cell in missing or kind in (None, "category"):
         return None
     if kind == "integer":
