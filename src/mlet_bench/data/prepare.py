@@ -78,6 +78,8 @@ class _Job:
         self.columns = Columns.of(source, config.numeric_as)
         self.known = None if config.vocab is None else _vocabulary_of(config.vocab, self.columns)
         self.min_count = config.min_count if self.known is None else self.known.min_count
+        if self.min_count > 1:
+            self.columns.check_counts()
         self.place = data_root() / "prepared"
 
     @cached_property
