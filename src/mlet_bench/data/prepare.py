@@ -63,8 +63,13 @@ def prepare(source: RawSource, config: DatasetConfig, *, best: Summary, progress
         _clean_up(place, working)
         try:
             folder = job.folder(_write(job, working, best, progress))
-            if not folder.exists():  # the same content may lie under another path, and have been prepared from there
+            try:
                 working.rename(folder)
+            except OSError:
+                if (
+                    not folder.exists()
+                ):  # the same content may lie under another path, and have been prepared from there
+                    raise
         finally:
             shutil.rmtree(working, ignore_errors=True)
     return Prepared.open(folder)
