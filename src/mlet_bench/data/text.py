@@ -29,7 +29,7 @@ BLOCK_BYTES = 1 << 20
 """What one of pyarrow's threads parses at a time."""
 FEW_LINES = 256
 Kind = Literal["label", "integer", "number", "category", "hour", "time", "split"]
-"""hour: YYMMDDHH, as Avazu writes it; time: a whole number, or a date and time of ISO 8601; split: train, valid or test."""
+"""hour: YYMMDDHH, as Avazu writes it; time: a whole number, or a date and time of ISO 8601; split: a split's name."""
 TYPES: dict[Kind, pa.DataType] = {
     "label": pa.float64(),
     "integer": pa.int64(),
