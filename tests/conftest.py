@@ -4,13 +4,38 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
-from mlet_bench import cli
+from mlet_bench import cli, data
+from mlet_bench.config import DATASETS, DatasetConfig, TrainConfig, convert
+from mlet_bench.data.prepared import Prepared
 
 Cells = list[list[str]]
+CONF = Path(__file__).parents[1] / "conf"
+
+
+def dataset_config(choice: str, raw: Path | None = None, **changes: object) -> DatasetConfig:
+    """conf/dataset/<choice>.yaml with some keys changed."""
+    values: dict[str, Any] = yaml.safe_load((CONF / "dataset" / f"{choice}.yaml").read_text())
+    return convert(DATASETS[values["reader"]], {**values, "raw": raw, **changes}, "dataset")
+
+
+def train_config(**changes: object) -> TrainConfig:
+    """conf/train/default.yaml with some keys changed."""
+    return convert(TrainConfig, {**yaml.safe_load((CONF / "train" / "default.yaml").read_text()), **changes})
+
+
+def unheard(stage: str, done: int, of: int, rows: int) -> None:
+    """Nobody watches the progress."""
+
+
+def prepare(choice: str, raw: Path | None = None, **changes: object) -> Prepared:
+    config = dataset_config(choice, raw, **changes)
+    return data.prepared_for(config, best=lambda prepared, split: {}, progress=unheard)
 
 
 @pytest.fixture(autouse=True)

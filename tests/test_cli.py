@@ -135,9 +135,16 @@ def test_cfg_prints_the_config(command: Command, workplace: Path) -> None:
 
 
 def test_prepare_tells_what_it_found(command: Command, criteo_file: Path) -> None:
+    cells = criteo_cells(420)
     ended = command("prepare", "dataset=criteo", f"dataset.raw={criteo_file}", "hydra.run.dir=here")
     assert ended.code == cli.DONE
-    assert "train 360 rows" in ended.out
+    table = {line.split()[0]: line.split()[1:] for line in ended.out.splitlines() if line.split()}
+    positives = [sum(row[0] == "1" for row in part) for part in (cells[:360], cells[360:390], cells[390:])]
+    assert [table[split][:2] for split in ("train", "valid", "test")] == [
+        [rows, str(found)] for rows, found in zip(("360", "30", "30"), positives, strict=True)
+    ]
+    assert table["I3"] == [str(missing := sum(row[3] == "" for row in cells)), f"({missing / 4.2:.1f}", "%)", "numeric"]
+    assert table["C1"][-1] == str(len({row[14] for row in cells[:360]}))
     assert "prepared folder: data/prepared/criteo-" in ended.out
     assert Path("here/prepare.json").is_file()
     assert command("prepare", "dataset=criteo", f"dataset.raw={criteo_file}", "verify=true").code == cli.DONE

@@ -21,8 +21,9 @@ from mlet_bench.config import TrainCommand, convert_command
 from mlet_bench.embedding import MODES, SingleEmbedding
 from mlet_bench.help_text import choices
 from mlet_bench.training import loop
+from mlet_bench.training.rows import training_rows
 from mlet_bench.training.streams import order
-from tests.conftest import TINY, Ended, criteo_cells, write_criteo
+from tests.conftest import TINY, Ended, criteo_cells, unheard, write_criteo
 
 Command = Callable[..., Ended]
 FILES = {"DONE", "config.yaml", "metrics.jsonl", "model.safetensors", "predictions.parquet", "result.json",
@@ -87,7 +88,7 @@ def test_metrics_are_those_of_the_predictions(command: Command) -> None:
 def test_collapsed_model_loads_strictly_into_the_plain_model(command: Command) -> None:
     command(*words("emb=mlet", "hydra.run.dir=run"))
     config = config_of()
-    prepared = data.prepared_for(config.dataset, best=experiment.best_reachable)
+    prepared = data.prepared_for(config.dataset, best=experiment.best_reachable, progress=unheard)
     plain = models.build(config.model, SingleEmbedding.empty(prepared.cardinalities, 4), len(prepared.numeric))
     plain.load_state_dict(load_file("run/model.safetensors"), strict=True)
     test = prepared.split("test")
@@ -121,10 +122,10 @@ def test_mode_changes_nothing_but_the_embedding() -> None:
     dense, orders = [], []
     for more in (["emb=single"], ["emb=mlet"], ["emb=mlet", "emb.inner=3"]):
         config = config_of(*more)
-        prepared = data.prepared_for(config.dataset, best=experiment.best_reachable)
+        prepared = data.prepared_for(config.dataset, best=experiment.best_reachable, progress=unheard)
         model = experiment.build_model(config, prepared)
         dense.append({name: value for name, value in model.state_dict().items() if "embedding" not in name})
-        rows = loop.TrainingRows(prepared.split("train"), 64, config.seed, torch.device("cpu"))
+        rows = training_rows(prepared, config.train, config.seed, torch.device("cpu"))
         orders.append([ids_BF for ids_BF, _, _ in rows.batches(0, 0)])
     for other in dense[1:]:
         assert other.keys() == dense[0].keys()

@@ -12,21 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlet_bench import data
-from mlet_bench.config import CriteoConfig
-from mlet_bench.data import criteo
+from mlet_bench.data import criteo, text
 from mlet_bench.data.prepared import Prepared
 from mlet_bench.errors import UserError
-from tests.conftest import Cells, criteo_cells, write_criteo
-
-
-def config(raw: Path, **changes: object) -> CriteoConfig:
-    values = {"name": "criteo", "reader": "criteo", "raw": str(raw), "prepared": None, "min_count": 1,
-              "train_share": 1.0, "item_field": "C3", "seed": 0, **changes}  # fmt: skip
-    return CriteoConfig.model_validate(values)
-
-
-def prepare(raw: Path, **changes: object) -> Prepared:
-    return data.prepared_for(config(raw, **changes), best=lambda prepared, split: {})
+from tests.conftest import Cells, criteo_cells, dataset_config, prepare, write_criteo
 
 
 def assert_equals_reference(prepared: Prepared, cells: Cells, min_count: int = 1) -> None:
@@ -69,10 +58,10 @@ def assert_equals_reference(prepared: Prepared, cells: Cells, min_count: int = 1
 def test_equals_the_slow_reference(
     workplace: Path, monkeypatch: pytest.MonkeyPatch, min_count: int, end: str, chunk_bytes: int
 ) -> None:
-    monkeypatch.setattr(criteo, "CHUNK_BYTES", chunk_bytes)
+    monkeypatch.setattr(text, "CHUNK_BYTES", chunk_bytes)
     cells = criteo_cells(150)
     raw = write_criteo(workplace / "train.txt", cells, end)
-    assert_equals_reference(prepare(raw, min_count=min_count), cells, min_count)
+    assert_equals_reference(prepare("criteo", raw, min_count=min_count), cells, min_count)
 
 
 CELL = st.text(st.characters(exclude_characters="\t\n\r", exclude_categories=["Cs"]), max_size=3)
@@ -92,7 +81,7 @@ def test_equals_the_slow_reference_on_odd_cells(
     raw = write_criteo(workplace / "train.txt", cells)
     if not last_end:
         raw.write_bytes(raw.read_bytes()[:-1])
-    assert_equals_reference(prepare(raw, min_count=min_count), cells, min_count)
+    assert_equals_reference(prepare("criteo", raw, min_count=min_count), cells, min_count)
 
 
 def test_same_input_and_options_give_the_same_bytes(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,27 +89,27 @@ def test_same_input_and_options_give_the_same_bytes(workplace: Path, monkeypatch
     contents = []
     for place in ("one", "two"):
         monkeypatch.setenv("MLET_BENCH_DATA", str(workplace / place))
-        folder = prepare(raw).folder
+        folder = prepare("criteo", raw).folder
         contents.append({str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()})
     assert contents[0] == contents[1]
 
 
 def test_a_changed_option_is_another_folder(workplace: Path) -> None:
     raw = write_criteo(workplace / "train.txt", criteo_cells(150))
-    folders = {prepare(raw, **changes).folder for changes in ({}, {"min_count": 2}, {"train_share": 0.5})}
+    folders = {prepare("criteo", raw, **changes).folder for changes in ({}, {"min_count": 2}, {"train_share": 0.5})}
     assert len(folders) == 3
     raw.write_bytes(raw.read_bytes().replace(b"\t", b"\t7", 1))
-    assert prepare(raw).folder not in folders
+    assert prepare("criteo", raw).folder not in folders
 
 
 def test_thinning_keeps_a_seeded_share_of_training_rows_alone(workplace: Path) -> None:
     raw = write_criteo(workplace / "train.txt", criteo_cells(1_400))
-    whole, half = prepare(raw), prepare(raw, train_share=0.5)
+    whole, half = prepare("criteo", raw), prepare("criteo", raw, train_share=0.5)
     assert 500 < half.rows["train"] < 700
     assert half.rows["test"] == whole.rows["test"]
     np.testing.assert_array_equal(half.split("test").label_B, whole.split("test").label_B)
     assert sum(half.id_counts[0]) == half.rows["train"]
-    assert prepare(raw, train_share=0.5, seed=1).folder != half.folder
+    assert prepare("criteo", raw, train_share=0.5, seed=1).folder != half.folder
 
 
 BAD = {
@@ -146,7 +135,7 @@ def test_bad_row_is_named_and_nothing_is_left(
     cells[39] = change(cells[39])
     raw = write_criteo(workplace / "train.txt", cells)
     with pytest.raises(UserError, match=r"train.txt") as caught:
-        prepare(raw)
+        prepare("criteo", raw)
     assert said in str(caught.value)
     assert not (workplace / "data" / "prepared").exists()
 
@@ -155,59 +144,60 @@ def test_bytes_that_are_no_text(workplace: Path) -> None:
     raw = write_criteo(workplace / "train.txt", criteo_cells(60))
     raw.write_bytes(raw.read_bytes().replace(b"\t00000010", b"\t\xff\xfe", 1))
     with pytest.raises(UserError, match=r"no UTF-8 text"):
-        prepare(raw)
+        prepare("criteo", raw)
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(b"", "empty"), (b"0\t1\n" * 3, "columns"), (b"\x1f\x8b\x08" * 99, "columns")]
+    ("content", "said"),
+    [(b"", "empty"), (b"0\t1\n" * 3, "columns"), (b"\x1f\x8b\x08" * 99, "line 1, column label: .* is no UTF-8 text")],
 )
 def test_file_that_is_no_criteo(workplace: Path, content: bytes, said: str) -> None:
     raw = workplace / "train.txt"
     raw.write_bytes(content)
     with pytest.raises(UserError, match=said):
-        prepare(raw)
+        prepare("criteo", raw)
     assert [path.name for path in workplace.iterdir()] == ["train.txt"]
 
 
 def test_interrupted_prepare_leaves_no_folder(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     raw = write_criteo(workplace / "train.txt", criteo_cells(60))
 
-    def stop(rows: int) -> None:
+    def stop(stage: str, done: int, of: int, rows: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        data.prepared_for(config(raw), best=lambda prepared, split: {}, progress=stop)
+        data.prepared_for(dataset_config("criteo", raw), best=lambda prepared, split: {}, progress=stop)
     assert not (workplace / "data" / "prepared").exists()
-    assert_equals_reference(prepare(raw), criteo_cells(60))
+    assert_equals_reference(prepare("criteo", raw), criteo_cells(60))
 
 
 def test_leftovers_of_a_killed_prepare_are_cleared(workplace: Path) -> None:
     raw = write_criteo(workplace / "train.txt", criteo_cells(60))
-    folder = prepare(raw).folder
+    folder = prepare("criteo", raw).folder
     folder.rename(folder.with_name(f".{folder.name}.tmp"))
     (folder.with_name(f".{folder.name}.tmp") / "manifest.json").write_text("half")
-    assert_equals_reference(prepare(raw), criteo_cells(60))
+    assert_equals_reference(prepare("criteo", raw), criteo_cells(60))
     assert not list((workplace / "data" / "prepared").glob(".*.tmp"))
 
 
 def test_damage_is_noticed_by_name(workplace: Path) -> None:
     raw = write_criteo(workplace / "train.txt", criteo_cells(60))
-    part = prepare(raw).folder / "test" / "part-00000.parquet"
+    part = prepare("criteo", raw).folder / "test" / "part-00000.parquet"
     whole = part.read_bytes()
     part.write_bytes(whole[:-1])
     with pytest.raises(UserError, match=r"part-00000.parquet: has \d+ bytes"):
-        prepare(raw)
+        prepare("criteo", raw)
     part.write_bytes(whole[:100] + bytes([whole[100] ^ 1]) + whole[101:])
     with pytest.raises(UserError, match=r"part-00000.parquet: its content is not what was prepared"):
-        prepare(raw).split("test")
+        prepare("criteo", raw).split("test")
     part.unlink()
     with pytest.raises(UserError, match=r"part-00000.parquet: missing"):
-        prepare(raw)
+        prepare("criteo", raw)
 
 
 @pytest.mark.parametrize("name", ["../outside.parquet", "/etc/passwd", "train/../../x.parquet"])
 def test_manifest_cannot_name_files_outside(workplace: Path, name: str) -> None:
-    folder = prepare(write_criteo(workplace / "train.txt", criteo_cells(60))).folder
+    folder = prepare("criteo", write_criteo(workplace / "train.txt", criteo_cells(60))).folder
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["files"][name] = {"bytes": 1, "md5": ""}
     (folder / "manifest.json").write_text(json.dumps(manifest))
@@ -226,28 +216,28 @@ def test_damaged_manifest(workplace: Path, text: str) -> None:
 
 def test_a_renamed_file_is_the_same_data(workplace: Path) -> None:
     raw = write_criteo(workplace / "train.txt", criteo_cells(60))
-    assert prepare(raw).folder == prepare(raw.rename(workplace / "other.txt")).folder
+    assert prepare("criteo", raw).folder == prepare("criteo", raw.rename(workplace / "other.txt")).folder
 
 
 def test_split_without_rows_is_a_mistake(workplace: Path) -> None:
     raw = write_criteo(workplace / "train.txt", criteo_cells(60))
     with pytest.raises(UserError, match="train split has no rows"):
-        prepare(raw, train_share=1e-9)
+        prepare("criteo", raw, train_share=1e-9)
     assert not (workplace / "data" / "prepared").exists()
 
 
 def test_raw_hash_is_remembered_by_size_and_time(workplace: Path) -> None:
     raw = write_criteo(workplace / "train.txt", criteo_cells(60))
-    first = prepare(raw)
+    first = prepare("criteo", raw)
     cache = json.loads((workplace / "data" / "raw-md5.json").read_text())
     assert cache[str(raw)]["md5"] == first.manifest["inputs"][0]["md5"]
     assert str(workplace) not in (first.folder / "manifest.json").read_text()
     (workplace / "data" / "raw-md5.json").write_text("damaged")
-    assert prepare(raw).folder == first.folder
+    assert prepare("criteo", raw).folder == first.folder
 
 
 def test_real_criteo_rows(shared_data: Path) -> None:
     path = shared_data / "criteo" / "train.txt"
     cells = [line.split("\t") for line in path.read_text().splitlines()]
-    assert_equals_reference(prepare(path), cells)
-    assert_equals_reference(prepare(path, min_count=10), cells, 10)
+    assert_equals_reference(prepare("criteo", path), cells)
+    assert_equals_reference(prepare("criteo", path, min_count=10), cells, 10)

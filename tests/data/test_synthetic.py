@@ -1,25 +1,24 @@
 """The generated data set: known truth, the same popularity and difficulty for both structures."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 
 from mlet_bench import data, experiment
 from mlet_bench.config import SyntheticConfig
+from mlet_bench.data.bad_rows import Reading
 from mlet_bench.data.prepared import Prepared
 from mlet_bench.data.synthetic import _World, calibrate, expected_auc
+from tests.conftest import dataset_config, unheard
 
 
-def config(**changes: Any) -> SyntheticConfig:
-    values = {"name": "synthetic", "reader": "synthetic", "raw": None, "prepared": None, "min_count": 1,
-              "train_share": 1.0, "item_field": "C3", "seed": 0, "rows": 60_000, "structure": "shared", "rank": 2,
-              "vector_dim": 16, "best_auc": 0.85, **changes}  # fmt: skip
-    return SyntheticConfig.model_validate(values)
+def config(**changes: object) -> SyntheticConfig:
+    found = dataset_config("synthetic", **{"rows": 60_000, **changes})
+    assert isinstance(found, SyntheticConfig)
+    return found
 
 
-def prepare(**changes: Any) -> Prepared:
-    return data.prepared_for(config(**changes), best=experiment.best_reachable)
+def prepare(**changes: object) -> Prepared:
+    return data.prepared_for(config(**changes), best=experiment.best_reachable, progress=unheard)
 
 
 def test_truth_scores_the_wanted_auc_in_both_structures() -> None:
@@ -53,9 +52,10 @@ def test_shared_vectors_lie_near_a_subspace_and_independent_ones_do_not() -> Non
 
 
 def test_same_seed_same_rows_another_seed_others() -> None:
+    reading = Reading(1_000, None, 0.0)
     one, same, other = (
-        next(iter(data.source_for(config(rows=1_000, seed=seed)).batches())) for seed in (3, 3, 4)
-    )  # fmt: skip
+        next(iter(data.source_for(config(rows=1_000, seed=seed)).tables(reading))) for seed in (3, 3, 4)
+    )
     assert one.equals(same)
     assert not one.equals(other)
 

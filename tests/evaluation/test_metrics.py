@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
-from mlet_bench.evaluation.buckets import evaluate
+from mlet_bench.evaluation.buckets import Judged, buckets_of, evaluate
 from mlet_bench.evaluation.metrics import Scored, auc_with_interval, metrics, probability
 
 
@@ -54,11 +54,17 @@ def test_one_class_has_no_auc(labels: list[int], reason: str) -> None:
     assert (found["auc"], found["auc_ci95"], found["auc_reason"]) == (None, None, reason)
 
 
+def judged(
+    label_R: np.ndarray, counts_RF: np.ndarray, edges: list[int], true_logit_R: np.ndarray | None = None
+) -> Judged:
+    return Judged(label_R, buckets_of(counts_RF, edges), true_logit_R)
+
+
 def test_buckets_split_every_field_and_the_rarest() -> None:
     label_B, logit_B = sample(5_000, 2, ties=True)
     rng = np.random.default_rng(3)
     counts_BF = rng.choice([0, 1, 9, 10, 99, 100, 5_000], (5_000, 3))
-    whole, buckets = evaluate(label_B, logit_B, counts_BF, ["a", "b", "c"], [1, 10, 100])
+    whole, buckets = evaluate(judged(label_B, counts_BF, [1, 10, 100]), logit_B, ["a", "b", "c"], [1, 10, 100])
     for field in ("a", "b", "c", "rarest"):
         chosen = [bucket for bucket in buckets if bucket["field"] == field]
         assert sum(bucket["rows"] for bucket in chosen) == whole["rows"] == 5_000
@@ -77,7 +83,7 @@ def test_buckets_split_every_field_and_the_rarest() -> None:
 def test_truth_is_scored_on_the_same_rows() -> None:
     label_B, logit_B = sample(2_000, 5, ties=False)
     counts_B1 = np.arange(2_000)[:, None] % 20
-    whole, buckets = evaluate(label_B, -logit_B, counts_B1, ["a"], [1, 10], logit_B)
+    whole, buckets = evaluate(judged(label_B, counts_B1, [1, 10], logit_B), -logit_B, ["a"], [1, 10])
     assert whole["best_auc"] == pytest.approx(1 - whole["auc"], abs=1e-12)
     for bucket in buckets:
         assert bucket["best_auc"] == pytest.approx(1 - bucket["auc"], abs=1e-12)

@@ -8,6 +8,7 @@ from mlet_bench.config import EmbConfig, TrainConfig
 from mlet_bench.embedding import MLETEmbedding, SingleEmbedding
 from mlet_bench.models.base import CTRModel
 from mlet_bench.training.optimisers import Optimisers
+from tests import conftest
 
 CARDINALITIES = (30, 4)
 STEPS = 50
@@ -60,9 +61,7 @@ def toy(mode: str) -> Toy:
 
 
 def train_config(**changes: object) -> TrainConfig:
-    values = {"batch_size": 8, "epochs": 1, "optimizer": "adam", "lr": 0.01, "update": "exact", "eval_every": None,
-              "monitor": "auc", "patience": None, "checkpoint_minutes": 5.0, **changes}  # fmt: skip
-    return TrainConfig.model_validate(values)
+    return conftest.train_config(**{"batch_size": 8, "lr": 0.01, "update": "exact", "patience": None, **changes})
 
 
 def emb_config(mode: str, **changes: object) -> EmbConfig:

@@ -28,7 +28,6 @@ class AvazuSource:
     categorical: tuple[str, ...] = ("hour", "weekday", *PLAIN)
 
     def __init__(self, config: AvazuConfig) -> None:
-        self.config = config
         path = existing(config.raw, config.name)
         if path.is_dir():
             found = [path / name for name in ("train.csv", "train.gz", "train.csv.gz") if (path / name).is_file()]
@@ -36,6 +35,7 @@ class AvazuSource:
                 raise UserError(f"dataset.raw={path}: the folder holds no train.csv, train.gz or train.csv.gz")
             path = found[0]
         self.files: tuple[Path, ...] = (path,)
+        self._skip = config.bad_rows == "skip"
         self.split: SplitRule
         if config.split == "time":
             self.split = LastDay(config.shares, config.seed)
@@ -43,7 +43,7 @@ class AvazuSource:
             self.split = Stratified(config.shares, config.seed) if config.split == "random" else AllTest()
 
     def check(self) -> None:
-        text.check_head(self.files[0], self._layout(), rows=self.config.bad_rows == "stop")
+        text.check_head(self.files[0], self._layout(), skip=self._skip)
 
     def options(self) -> dict[str, Any]:
         return {}

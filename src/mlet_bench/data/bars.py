@@ -33,7 +33,7 @@ class BarsSource:
 
     def check(self) -> None:
         for path, layout in zip(self.files, self._layouts, strict=True):
-            text.check_head(path, layout, rows=self.config.bad_rows == "stop")
+            text.check_head(path, layout, skip=self.config.bad_rows == "skip")
 
     def options(self) -> dict[str, Any]:
         return {"columns": [self.config.label, *self.numeric, *self.categorical]}

@@ -35,8 +35,8 @@ class CriteoSource:
     categorical = CATEGORICAL
 
     def __init__(self, config: CriteoConfig) -> None:
-        self.config = config
         self.files = _files(config)
+        self._skip = config.bad_rows == "skip"
         self.split: SplitRule
         if config.split == "random":
             self.split = Stratified(config.shares, config.seed)
@@ -47,7 +47,7 @@ class CriteoSource:
 
     def check(self) -> None:
         for path in self.files:
-            text.check_head(path, LAYOUT, rows=self.config.bad_rows == "stop")
+            text.check_head(path, LAYOUT, skip=self._skip)
 
     def options(self) -> dict[str, Any]:
         return {}

@@ -36,12 +36,12 @@ class MovieLens1MSource:
     categorical: tuple[str, ...] = ("user_id", "movie_id", *USER, *MOVIE)
 
     def __init__(self, config: MovieLens1MConfig) -> None:
-        self.config = config
         folder = existing(config.raw, config.name)
         missing = [name for name in NAMES if not (folder / name).is_file()]
         if missing:
             raise UserError(f"dataset.raw={folder}: the folder holds no {missing[0]}; it needs {', '.join(NAMES)}")
         self.files: tuple[Path, ...] = tuple(folder / name for name in NAMES)
+        self._skip = config.bad_rows == "skip"
         self.split: SplitRule
         if config.split == "time":
             self.split = ByTime(config.shares, "timestamp")
@@ -49,7 +49,7 @@ class MovieLens1MSource:
             self.split = Stratified(config.shares, config.seed) if config.split == "random" else AllTest()
 
     def check(self) -> None:
-        text.check_head(self.files[0], RATINGS, rows=self.config.bad_rows == "stop")
+        text.check_head(self.files[0], RATINGS, skip=self._skip)
         assert self._users
         assert self._movies
 
@@ -97,7 +97,7 @@ def _attribute(known: dict[str, tuple[str, ...]], place: int, name: str) -> Any:
 
 
 def _rows(path: Path, cells: int) -> Iterator[list[str]]:
-    for number, line in enumerate(path.read_text(encoding="latin-1").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="latin-1").removesuffix("\n").split("\n"), 1):
         row = line.split("::")
         if len(row) != cells:
             raise UserError(f"{path}: line {number} has {len(row)} cells between ::, {cells} are needed")

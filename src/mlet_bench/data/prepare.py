@@ -63,8 +63,13 @@ def prepare(source: RawSource, config: DatasetConfig, *, best: Summary, progress
         _clean_up(place, working)
         try:
             folder = job.folder(_write(job, working, best, progress))
-            if not folder.exists():  # the same content may lie under another path, and have been prepared from there
+            try:
                 working.rename(folder)
+            except OSError:
+                if (
+                    not folder.exists()
+                ):  # the same content may lie under another path, and have been prepared from there
+                    raise
         finally:
             shutil.rmtree(working, ignore_errors=True)
     return Prepared.open(folder)
@@ -78,6 +83,8 @@ class _Job:
         self.columns = Columns.of(source, config.numeric_as)
         self.known = None if config.vocab is None else _vocabulary_of(config.vocab, self.columns)
         self.min_count = config.min_count if self.known is None else self.known.min_count
+        if self.min_count > 1:
+            self.columns.check_counts()
         self.place = data_root() / "prepared"
 
     @cached_property

@@ -17,7 +17,10 @@ from mlet_bench.data import numeric
 from mlet_bench.data.raw import KEY, LABEL, TRUTH, RawSource
 from mlet_bench.data.splits import SPLITS, TRAIN, Seen, SplitRule
 from mlet_bench.data.vocabulary import VocabularyBuilder
+from mlet_bench.errors import UserError
 
+LONGEST_NAME = 200
+"""Bytes of a field's name, which names a file."""
 KEYS_AT = 1 << 16
 """Fewest split keys that are counted at a time."""
 
@@ -33,9 +36,25 @@ class Columns:
 
     @classmethod
     def of(cls, source: RawSource, numeric_as: str) -> "Columns":
+        """UserError for a field whose name can be no file's in vocab/."""
         if numeric_as == "bucket":
-            return cls((), (*source.numeric, *source.categorical), frozenset(source.numeric), numeric_as)
-        return cls(source.numeric, source.categorical, frozenset(), numeric_as)
+            columns = cls((), (*source.numeric, *source.categorical), frozenset(source.numeric), numeric_as)
+        else:
+            columns = cls(source.numeric, source.categorical, frozenset(), numeric_as)
+        for name in columns.categorical:
+            if "/" in name or "\0" in name or len(name.encode()) > LONGEST_NAME:
+                raise UserError(
+                    f"{name}: a field's name holds no / and at most {LONGEST_NAME} bytes; rename the column"
+                )
+        return columns
+
+    def check_counts(self) -> None:
+        """UserError where a column has the name of a field's counts, which stand beside ids that merge categories."""
+        taken = {f"{name}_count" for name in self.categorical} & {*self.numeric, *self.categorical}
+        if taken:
+            raise UserError(
+                f"{min(taken)}: with dataset.min_count above 1 this is the column of a field's counts; rename it"
+            )
 
 
 class Spool:

@@ -64,7 +64,7 @@ class TableSource:
                 if name not in names:
                     raise UserError(f"{path}: has no column {name}; it has {listing(names)}.{nearest(name, names)}")
             if self.kind != ".parquet":
-                text.check_head(path, self._layout(path), rows=self.config.bad_rows == "stop")
+                text.check_head(path, self._layout(path), skip=self.config.bad_rows == "skip")
 
     def options(self) -> dict[str, Any]:
         roles = self.roles
@@ -101,20 +101,25 @@ class TableSource:
         columns.update({name: table.column(name) for name in (*roles.numeric, *roles.categorical)})
         return pa.table(columns)
 
+    @property
+    def _key_kind(self) -> text.Kind:
+        return "time" if self.config.split == "time" else "split"
+
     def _key(self, column: pa.ChunkedArray) -> pa.Array:
-        if self.config.split == "time":
-            if pa.types.is_dictionary(column.type):
-                return times.keys(column, lambda cell: times.time(cell) or 0)
-            return column.cast(pa.int64())
+        """Times, or the numbers of splits; null where a cell is neither."""
+        if self.config.split == "time" and not pa.types.is_dictionary(column.type):
+            if pa.types.is_date(column.type):
+                column = column.cast(pa.timestamp("us"))
+            if pa.types.is_temporal(column.type) or pa.types.is_integer(column.type):
+                return column.cast(pa.int64())
 
-        def index(cell: str) -> int:
-            if cell not in SPLITS:
-                raise UserError(
-                    f"dataset.split_column={self.roles.key}: {cell!r} is no split; allowed: {listing(SPLITS)}"
-                )
-            return SPLITS.index(cell)
+        def of(cell: str) -> int | None:
+            if self.config.split == "time":
+                return times.time(cell)
+            return SPLITS.index(cell) if cell in SPLITS else None
 
-        return times.keys(pc.dictionary_encode(column.cast(pa.string())), index)
+        cells = column.cast(pa.string()).combine_chunks().dictionary_encode()
+        return pa.array(map(of, cells.dictionary.to_pylist()), pa.int64()).take(cells.indices)
 
     def _types(self, path: Path) -> dict[str, pa.DataType]:
         """The columns of a file, and what they look like."""
@@ -134,7 +139,7 @@ class TableSource:
         kinds: dict[str, text.Kind] = {roles.label: "label", **dict.fromkeys(roles.numeric, "number")}
         kinds.update(dict.fromkeys(roles.categorical, "category"))
         if roles.key is not None:
-            kinds[roles.key] = "time" if self.config.split == "time" else "category"
+            kinds[roles.key] = self._key_kind
         columns = text.header_of(path, self._delimiter, quoted=True)
         return text.Layout(columns, kinds, self._delimiter, quoted=True, missing=("", *self.config.missing))
 
@@ -148,12 +153,32 @@ class TableSource:
         try:
             for batch in opened.iter_batches(BATCH_ROWS, columns=names):
                 columns = {name: _cast(batch.column(name), wanted.get(name), path, name) for name in names}
-                table = _screened(pa.table(columns), roles, path, row, reading)
+                table = self._screened(pa.table(columns), path, row, reading)
                 row += batch.num_rows
                 reading.passed(table.num_rows, offset + size * (row - 1) // max(rows, 1))
                 yield table
         except pa.ArrowException as error:
             raise UserError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from None
+
+    def _screened(self, table: pa.Table, path: Path, first_row: int, reading: Reading) -> pa.Table:
+        """The good rows; numbers that are NaN count as missing, as pandas writes them."""
+        roles, bad = self.roles, np.zeros(table.num_rows, bool)
+        for name in (roles.label, *roles.numeric, *([roles.key] if roles.key else [])):
+            kind = "label" if name == roles.label else "number" if name in roles.numeric else self._key_kind
+            if kind in ("label", "number"):
+                values = pc.fill_null(table.column(name), np.nan).to_numpy()
+                wrong = ~np.isin(values, (0, 1)) if kind == "label" else np.isinf(values)
+            else:
+                wrong = self._key(table.column(name)).is_null().to_numpy(zero_copy_only=False)
+            for place in np.flatnonzero(wrong & ~bad):
+                row = {key: str(value) for key, value in table.slice(place, 1).to_pylist()[0].items()}
+                reason = text.cell_mistake("", kind, ())
+                reading.set_aside(BadRow(path, first_row + int(place), name, row[name], str(reason), str(row)))
+            bad |= wrong
+            if kind == "number":
+                numbers = pa.array(values, mask=np.isnan(values))
+                table = table.set_column(table.column_names.index(name), name, numbers)
+        return table.filter(pa.array(~bad)) if bad.any() else table
 
 
 def _looks_like(cells: list[str]) -> pa.DataType:
@@ -180,23 +205,6 @@ def _cast(column: pa.Array, wanted: pa.DataType | None, path: Path, name: str) -
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         what = "a number" if wanted == pa.float64() else "text"
         raise UserError(f"{path}: column {name} of type {column.type} cannot be read as {what}") from None
-
-
-def _screened(table: pa.Table, roles: Roles, path: Path, first_row: int, reading: Reading) -> pa.Table:
-    """The good rows; numbers that are NaN count as missing, as pandas writes them."""
-    bad = np.zeros(table.num_rows, bool)
-    for name in (roles.label, *roles.numeric):
-        values = pc.fill_null(table.column(name), np.nan).to_numpy()
-        wrong = ~np.isin(values, (0, 1)) if name == roles.label else np.isinf(values)
-        for place in np.flatnonzero(wrong & ~bad):
-            reason = "is neither 0 nor 1" if name == roles.label else "is no finite number"
-            row = {key: str(value) for key, value in table.slice(place, 1).to_pylist()[0].items()}
-            reading.set_aside(BadRow(path, first_row + int(place), name, row[name], reason, str(row)))
-        bad |= wrong
-        if name != roles.label:
-            numbers = pa.array(values, mask=np.isnan(values))
-            table = table.set_column(table.column_names.index(name), name, numbers)
-    return table.filter(pa.array(~bad)) if bad.any() else table
 
 
 def _opened(path: Path) -> pq.ParquetFile:

@@ -1,5 +1,6 @@
 """Delimited text → Arrow tables, plain or gzipped, with every bad row named."""
 
+import codecs
 import csv
 import gzip
 import math
@@ -20,14 +21,15 @@ import pyarrow.csv
 from mlet_bench.data import times
 from mlet_bench.data.ahead import ahead
 from mlet_bench.data.bad_rows import BadRow, Reading
+from mlet_bench.data.splits import SPLITS
 from mlet_bench.errors import UserError, listing
 
 CHUNK_BYTES = 1 << 26
 BLOCK_BYTES = 1 << 20
 """What one of pyarrow's threads parses at a time."""
 FEW_LINES = 256
-Kind = Literal["label", "integer", "number", "category", "hour", "time"]
-"""hour: YYMMDDHH, as Avazu writes it; time: a whole number, or a date and time of ISO 8601."""
+Kind = Literal["label", "integer", "number", "category", "hour", "time", "split"]
+"""hour: YYMMDDHH, as Avazu writes it; time: a whole number, or a date and time of ISO 8601; split: a split's name."""
 TYPES: dict[Kind, pa.DataType] = {
     "label": pa.float64(),
     "integer": pa.int64(),
@@ -35,8 +37,9 @@ TYPES: dict[Kind, pa.DataType] = {
     "category": pa.binary(),  # text is checked in the dictionary alone, where each category stands once
     "hour": pa.binary(),
     "time": pa.binary(),
+    "split": pa.binary(),
 }
-TEXT: tuple[Kind, ...] = ("category", "hour", "time")
+TEXT: tuple[Kind, ...] = ("category", "hour", "time", "split")
 
 
 @dataclass(frozen=True)
@@ -77,37 +80,42 @@ def check_header(path: Path, found: Sequence[str], needed: Sequence[str]) -> Non
 
 def first_rows(path: Path, delimiter: str, size: int) -> list[list[str]]:
     """The cells of the rows in the first `size` bytes below the header, as far as they are text."""
-    with open_binary(path) as opened:
-        _first_line(path, opened)
-        try:
-            head = opened.read(size)
-        except (OSError, EOFError, zlib.error) as error:
-            raise _broken(path, error) from None
-    lines = _lines(head[: head.rfind(b"\n") + 1] or head)
+    lines = _lines(head_of(path, size))
     rows = [_cells(line.removesuffix(b"\r").decode("utf-8", "replace"), delimiter, quoted=True) for line in lines]
     return [row for row in rows if row is not None]
 
 
-def check_head(path: Path, layout: Layout, *, rows: bool) -> None:
-    """A look at the first rows; UserError when there are none, and for the first bad one if `rows` are looked at."""
+def head_of(path: Path, size: int, *, header: bool = True) -> bytes:
+    """The first whole lines of about `size` bytes, below the header if there is one."""
     with open_binary(path) as opened:
-        first = 1
-        if layout.header:
+        if header:
             _first_line(path, opened)
-            first = 2
         try:
-            head = opened.read(1 << 18)
+            head = opened.read(size)
             complete = not opened.read(1)
         except (OSError, EOFError, zlib.error) as error:
             raise _broken(path, error) from None
+    return head if complete else head[: head.rfind(b"\n") + 1] or head
+
+
+def check_head(path: Path, layout: Layout, *, skip: bool) -> None:
+    """A look at the first rows; UserError when there are none, and for the first bad one.
+
+    skip: bad rows will be set aside, so that one good row is enough.
+    """
+    head = head_of(path, 1 << 18, header=layout.header)
     if not head:
         raise UserError(f"{path}: " + ("holds no row below its header" if layout.header else "the file is empty"))
-    if not complete:
-        head = head[: head.rfind(b"\n") + 1] or head
-    for number, line in enumerate(_lines(head) if rows else [], first):
+    first_mistake: BadRow | None = None
+    for number, line in enumerate(_lines(head), 1 + layout.header):
         mistake = _mistake(path, number, line, layout)
-        if mistake is not None:
-            raise UserError(str(mistake))
+        if mistake is None and skip:
+            return
+        first_mistake = first_mistake or mistake
+        if first_mistake is not None and not skip:
+            break
+    if first_mistake is not None:
+        raise UserError(str(first_mistake))
 
 
 def read_text(path: Path, layout: Layout, reading: Reading, offset: int = 0) -> Iterator[pa.Table]:
@@ -125,11 +133,11 @@ def read_text(path: Path, layout: Layout, reading: Reading, offset: int = 0) -> 
                 reading.passed(table.num_rows, offset + to_byte)
                 yield table
             except (pa.ArrowInvalid, _BadCellError):
-                lines = bytes(chunk.data)
+                lines, good = bytes(chunk.data), 0
                 for table in _good_rows(path, lines, line, layout, reading):
-                    reading.passed(table.num_rows, offset + to_byte)
+                    good += table.num_rows
                     yield table
-                reading.passed(0, offset + to_byte)
+                reading.passed(good, offset + to_byte)  # the share of bad rows is that of the whole chunk
                 line += _count(lines)
     if line == first:
         raise UserError(f"{path}: " + ("holds no row below its header" if layout.header else "the file is empty"))
@@ -247,6 +255,8 @@ def _parse(chunk: Chunk, layout: Layout, map_: Callable[..., Iterator[Any]] = ma
         data = bytes(data)
         if data.count(b"\r") != data.count(b"\r\n") + data.endswith(b"\r"):
             raise _BadCellError("a carriage return inside the line")
+    if data[:3] == codecs.BOM_UTF8:
+        data = codecs.BOM_UTF8 + bytes(data)  # pyarrow leaves one out
     types = {name: TYPES[kind] for name, kind in layout.kinds.items()}
     table = pyarrow.csv.read_csv(
         pa.py_buffer(data),
@@ -261,6 +271,8 @@ def _parse(chunk: Chunk, layout: Layout, map_: Callable[..., Iterator[Any]] = ma
             strings_can_be_null=layout.missing != ("",),
         ),
     )
+    if layout.quoted and table.num_rows != _count(bytes(data)):
+        raise _BadCellError("a line end inside quotes")
     for name, kind in layout.kinds.items():
         if kind == "label":
             if not labels_fine(table.column(name)):
@@ -270,9 +282,11 @@ def _parse(chunk: Chunk, layout: Layout, map_: Callable[..., Iterator[Any]] = ma
     names = [name for name, kind in layout.kinds.items() if kind in TEXT]
     encoded = dict(zip(names, map_(_encoded, [table.column(name) for name in names]), strict=True))
     for name, kind in layout.kinds.items():
-        if kind in ("hour", "time"):
+        if kind in ("hour", "time", "split"):
+            if encoded[name].null_count:
+                raise _BadCellError(f"column {name}: a cell is missing")
             for cell in encoded[name].dictionary.to_pylist():
-                if _cell_mistake(cell, kind, layout.missing):
+                if cell_mistake(cell, kind, layout.missing):
                     raise _BadCellError(f"column {name}: {cell!r}")
     return pa.table({name: encoded.get(name, table.column(name)) for name in types})
 
@@ -330,19 +344,22 @@ def _mistake(path: Path, number: int, line: bytes, layout: Layout) -> BadRow | N
         what = f"has {len(cells)} columns, {len(layout.columns)} are needed: {listing(layout.columns)}"
         return BadRow(path, number, None, None, what, row)
     for name, cell in zip(layout.columns, cells, strict=True):
-        reason = _cell_mistake(cell, layout.kinds.get(name), layout.missing)
+        reason = cell_mistake(cell, layout.kinds.get(name), layout.missing)
         if reason:
             return BadRow(path, number, name, _short(cell), reason, row)
     return None
 
 
-def _cell_mistake(cell: str, kind: Kind | None, missing: tuple[str, ...]) -> str | None:
+def cell_mistake(cell: str, kind: Kind | None, missing: tuple[str, ...]) -> str | None:
+    """What is wrong with a cell, in words that follow it."""
     if kind == "label":
         return None if _number(cell) in (0, 1) else "is neither 0 nor 1"
     if kind == "hour":
         return None if times.hour(cell) else "is no hour written YYMMDDHH"
     if kind == "time":
         return None if times.time(cell) is not None else "is neither a whole number nor a date and time of ISO 8601"
+    if kind == "split":
+        return None if cell in SPLITS else f"is no split; allowed: {listing(SPLITS)}"
     if cell in missing or kind in (None, "category"):
         return None
     if kind == "integer":
@@ -361,13 +378,15 @@ def _number(cell: str) -> float | None:
 
 
 def _cells(text: str, delimiter: str, quoted: bool) -> list[str] | None:
-    """The cells of one line; None when a quote is not closed."""
+    """The cells of one line, as pyarrow takes quotes; None when a quote is not closed."""
     if not quoted or '"' not in text:
         return text.split(delimiter)
     try:
         return next(csv.reader([text], delimiter=delimiter, strict=True))
-    except (csv.Error, StopIteration):
-        return None
+    except csv.Error as error:
+        if "unexpected end of data" in str(error):
+            return None
+    return next(csv.reader([text], delimiter=delimiter))  # text behind a closing quote belongs to its cell
 
 
 def _shown(raw: bytes) -> str:
