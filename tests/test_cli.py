@@ -109,9 +109,6 @@ def test_help(command: Command, words: list[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "code"),
     [
-        ("evaluate run=somewhere", cli.FAILED),
-        ("evaluate", cli.MISTAKE),
-        ("evaluate run=x split=tset", cli.MISTAKE),
         ("report runs=[a,b]", cli.FAILED),
         ("report runs=", cli.MISTAKE),
         ("tune trials=3", cli.FAILED),

@@ -1,0 +1,136 @@
+"""A finished run judged again: on its own data, on other data, and what is refused."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from mlet_bench import cli
+from tests.conftest import TINY, Ended, criteo_cells, write_criteo
+
+Command = Callable[..., Ended]
+
+
+@pytest.fixture
+def run(criteo_file: Path, command: Command) -> Path:
+    words = ("train", "dataset=criteo", f"dataset.raw={criteo_file}", "emb=mlet", "emb.inner=8", "hydra.run.dir=run")
+    assert command(*words, *TINY).code == cli.DONE
+    return Path("run")
+
+
+def found_in(folder: str | Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((Path(folder) / "evaluation.json").read_text())
+    return found
+
+
+def prepared_with(command: Command, *words: str) -> Path:
+    ended = command("prepare", "dataset=criteo", "dataset.raw=later.txt", *words)
+    assert ended.code == cli.DONE
+    return Path(ended.out.strip().splitlines()[-1].removeprefix("prepared folder: "))
+
+
+def test_own_test_split_gives_the_metrics_of_the_run(command: Command, run: Path) -> None:
+    ended = command("evaluate", f"run={run}", "hydra.run.dir=again")
+    assert ended.code == cli.DONE
+    assert "all rows" in ended.out
+    result, found = json.loads((run / "result.json").read_text()), found_in("again")
+    assert found["metrics"] == result["metrics"]["test"]
+    assert found["buckets"] == result["buckets"]
+    assert pq.read_table("again/predictions.parquet").equals(pq.read_table(run / "predictions.parquet"))
+
+
+def test_other_splits_and_the_default_folder(command: Command, run: Path) -> None:
+    result = json.loads((run / "result.json").read_text())
+    for split in ("valid", "train"):
+        ended = command("evaluate", f"run={run}", f"split={split}")
+        found = found_in(ended.out.strip().splitlines()[-1].removeprefix("evaluation: "))
+        assert found["metrics"]["rows"] == result["dataset"]["rows"][split]
+    assert found_in(next(Path("outputs/evaluations").glob("*-valid-*")))["metrics"] == result["metrics"]["valid"]
+
+
+def test_other_data_with_the_same_vocabulary(command: Command, run: Path) -> None:
+    cells = criteo_cells(90, seed=5)
+    cells[0][14] = "never seen"
+    write_criteo(Path("later.txt"), cells)
+    own = next(Path("data/prepared").iterdir())
+    other = prepared_with(command, f"dataset.vocab={own}", "dataset.split=test")
+    assert command("evaluate", f"run={run}", f"dataset.prepared={other}", "hydra.run.dir=other").code == cli.DONE
+    found, predictions = found_in("other"), pq.read_table("other/predictions.parquet").to_pydict()
+    assert found["metrics"]["rows"] == 90
+    assert found["metrics"]["auc"] == pytest.approx(
+        roc_auc_score(predictions["label"], predictions["logit"]), abs=1e-12
+    )
+    assert predictions["label"] == [int(row[0]) for row in cells]
+    unseen = [bucket for bucket in found["buckets"] if bucket["field"] == "C1" and bucket["bucket"] == "0"]
+    assert unseen
+    assert unseen[0]["rows"] >= 1
+
+
+def test_the_same_rows_by_way_of_the_vocabulary_get_the_same_logits(command: Command, run: Path) -> None:
+    Path("later.txt").write_bytes(b"".join(Path("train.txt").read_bytes().splitlines(keepends=True)[390:]))
+    own = next(Path("data/prepared").iterdir())
+    other = prepared_with(command, f"dataset.vocab={own}", "dataset.split=test")
+    assert command("evaluate", f"run={run}", f"dataset.prepared={other}", "hydra.run.dir=other").code == cli.DONE
+    assert pq.read_table("other/predictions.parquet").equals(pq.read_table(run / "predictions.parquet"))
+
+
+def test_another_vocabulary_is_refused(command: Command, run: Path) -> None:
+    write_criteo(Path("later.txt"), criteo_cells(90, seed=5))
+    other = prepared_with(command)
+    ended = command("evaluate", f"run={run}", f"dataset.prepared={other}", "hydra.run.dir=other")
+    assert ended.code == cli.MISTAKE
+    assert "another vocabulary" in ended.err
+    assert not Path("other").exists()
+
+
+def test_training_on_rows_for_judging_is_refused(command: Command, run: Path) -> None:
+    write_criteo(Path("later.txt"), criteo_cells(90, seed=5))
+    own = next(Path("data/prepared").iterdir())
+    other = prepared_with(command, f"dataset.vocab={own}", "dataset.split=test")
+    ended = command("train", "dataset=criteo", f"dataset.prepared={other}", *TINY)
+    assert ended.code == cli.MISTAKE
+    assert "no training rows" in ended.err
+    ended = command("evaluate", f"run={run}", f"dataset.prepared={other}", "split=train")
+    assert ended.code == cli.MISTAKE
+    assert "split=train" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "run=null"),
+        (("run=",), "run"),
+        (("run=somewhere",), "run=somewhere"),
+        (("run=.", "split=tset"), "Did you mean test?"),
+        (("run=.", "dataset.prepare=x"), "dataset.prepare"),
+        (("-m", "run=."), "-m"),
+    ],
+)
+def test_mistakes_are_one_line_and_create_nothing(
+    command: Command, workplace: Path, words: tuple[str, ...], said: str
+) -> None:
+    ended = command("evaluate", *words)
+    assert ended.code == cli.MISTAKE
+    assert said in ended.err
+    assert ended.err.count("\n") == 1
+    assert list(workplace.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.yaml", "result.json"])
+def test_a_damaged_run_is_named(command: Command, run: Path, name: str) -> None:
+    (run / name).write_bytes(b"\x00damaged")
+    ended = command("evaluate", f"run={run}")
+    assert ended.code == cli.MISTAKE
+    assert name in ended.err
+
+
+def test_a_missing_data_folder_is_named(command: Command, run: Path) -> None:
+    next(Path("data/prepared").iterdir()).rename("elsewhere")
+    ended = command("evaluate", f"run={run}")
+    assert ended.code == cli.MISTAKE
+    assert "dataset.prepared=DIR" in ended.err
+    assert command("evaluate", f"run={run}", "dataset.prepared=elsewhere").code == cli.DONE
