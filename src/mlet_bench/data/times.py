@@ -54,10 +54,11 @@ def weekend(cell: str) -> str:
 def derived(column: pa.Array | pa.ChunkedArray, of: Callable[[str], Any]) -> pa.DictionaryArray:
     """`of` every cell of a dictionary of text, computed once for each different one."""
     column = _one(column)
-    values = np.array([of(cell) for cell in column.dictionary.to_pylist()], dtype=object)
-    different, place = np.unique(values, return_inverse=True) if len(values) else (values, np.empty(0, np.int64))
+    values = [of(cell) for cell in column.dictionary.to_pylist()]
+    places = {value: place for place, value in enumerate(dict.fromkeys(values))}  # in order of first appearance
+    place_of_cell = np.array([places[value] for value in values], np.int32)
     return pa.DictionaryArray.from_arrays(
-        pa.array(place[column.indices.to_numpy()].astype(np.int32)), pa.array(list(different), pa.string())
+        pa.array(place_of_cell[column.indices.to_numpy()]), pa.array(list(places), pa.string())
     )
 
 
