@@ -9,6 +9,7 @@ import pyarrow as pa
 from mlet_bench.config import AvazuConfig
 from mlet_bench.data import text, times
 from mlet_bench.data.bad_rows import Reading
+from mlet_bench.data.lines import Layout
 from mlet_bench.data.raw import KEY, LABEL, existing
 from mlet_bench.data.splits import AllTest, LastDay, SplitRule, Stratified
 from mlet_bench.errors import UserError
@@ -59,7 +60,7 @@ class AvazuSource:
             columns["weekday"] = times.derived(hours, times.weekday)
             yield pa.table({**columns, **{name: table.column(name) for name in PLAIN}})
 
-    def _layout(self) -> text.Layout:
+    def _layout(self) -> Layout:
         columns = text.header_of(self.files[0])
         text.check_header(self.files[0], columns, COLUMNS)
-        return text.Layout(columns, {"click": "label", "hour": "hour", **dict.fromkeys(PLAIN, "category")})
+        return Layout(columns, {"click": "label", "hour": "hour", **dict.fromkeys(PLAIN, "category")})

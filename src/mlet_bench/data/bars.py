@@ -10,6 +10,7 @@ import pyarrow as pa
 from mlet_bench.config import BarsConfig
 from mlet_bench.data import text, times
 from mlet_bench.data.bad_rows import Reading
+from mlet_bench.data.lines import Kind, Layout
 from mlet_bench.data.raw import KEY, LABEL, existing
 from mlet_bench.data.splits import SPLITS, Given, SplitRule
 from mlet_bench.errors import UserError
@@ -61,9 +62,9 @@ class BarsSource:
             offset += path.stat().st_size
 
     @cached_property
-    def _layouts(self) -> tuple[text.Layout, ...]:
+    def _layouts(self) -> tuple[Layout, ...]:
         config = self.config
-        kinds: dict[str, text.Kind] = {config.label: "label"}
+        kinds: dict[str, Kind] = {config.label: "label"}
         kinds.update(dict.fromkeys(config.numeric, "number"))
         kinds.update(dict.fromkeys(config.categorical, "category"))
         if config.hour is not None:
@@ -72,7 +73,7 @@ class BarsSource:
         for path in self.files:
             columns = text.header_of(path)
             text.check_header(path, columns, (*kinds, *config.drop))
-            layouts.append(text.Layout(columns, kinds))
+            layouts.append(Layout(columns, kinds))
         return tuple(layouts)
 
     def _file(self, name: str) -> Path:

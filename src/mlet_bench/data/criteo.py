@@ -14,13 +14,14 @@ import pyarrow as pa
 from mlet_bench.config import CriteoConfig
 from mlet_bench.data import text
 from mlet_bench.data.bad_rows import Reading
+from mlet_bench.data.lines import Layout
 from mlet_bench.data.raw import KEY, LABEL, existing
 from mlet_bench.data.splits import AllTest, LastDay, Sevenths, SplitRule, Stratified
 from mlet_bench.errors import UserError
 
 NUMERIC = tuple(f"I{i}" for i in range(1, 14))
 CATEGORICAL = tuple(f"C{i}" for i in range(1, 27))
-LAYOUT = text.Layout(
+LAYOUT = Layout(
     columns=(LABEL, *NUMERIC, *CATEGORICAL),
     kinds={LABEL: "label", **dict.fromkeys(NUMERIC, "integer"), **dict.fromkeys(CATEGORICAL, "category")},
     delimiter="\t",

@@ -12,12 +12,13 @@ import pyarrow as pa
 from mlet_bench.config import MovieLens1MConfig
 from mlet_bench.data import text, times
 from mlet_bench.data.bad_rows import Reading
+from mlet_bench.data.lines import Layout
 from mlet_bench.data.raw import KEY, LABEL, existing
 from mlet_bench.data.splits import AllTest, ByTime, SplitRule, Stratified
 from mlet_bench.errors import UserError
 
 NAMES = ("ratings.dat", "users.dat", "movies.dat")
-RATINGS = text.Layout(
+RATINGS = Layout(
     columns=("user_id", "movie_id", "rating", "timestamp"),
     kinds={"user_id": "category", "movie_id": "category", "rating": "integer", "timestamp": "integer"},
     delimiter="::",

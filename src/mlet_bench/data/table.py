@@ -2,8 +2,6 @@
 
 import glob
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +13,15 @@ import pyarrow.parquet as pq
 from mlet_bench.config import TableConfig
 from mlet_bench.data import text, times
 from mlet_bench.data.bad_rows import BadRow, Reading
-from mlet_bench.data.raw import KEY, LABEL, TRUTH, existing
+from mlet_bench.data.lines import Kind, Layout, cell_mistake
+from mlet_bench.data.raw import KEY, LABEL, existing
+from mlet_bench.data.roles import looks_like, roles_of
 from mlet_bench.data.splits import SPLITS, AllTest, ByTime, Given, InOrder, SplitRule, Stratified
 from mlet_bench.errors import UserError, listing, nearest
 
-LABELS = ("label", "click", "clicked", "target", "y")
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 GUESS_BYTES = 1 << 20
 BATCH_ROWS = 1 << 17
-
-
-@dataclass(frozen=True)
-class Roles:
-    """What each column is for."""
-
-    label: str
-    numeric: tuple[str, ...]
-    categorical: tuple[str, ...]
-    dropped: tuple[str, ...]
-    key: str | None
-    """The column that the split goes by."""
-    guessed: bool
 
 
 class TableSource:
@@ -52,7 +38,7 @@ class TableSource:
                 )
         self._delimiter = config.delimiter or DELIMITERS.get(self.kind, ",")
         self._schema = self._types(self.files[0])
-        self.roles = _roles(config, self._schema, self.files[0])
+        self.roles = roles_of(config, self._schema, self.files[0])
         self.numeric, self.categorical = self.roles.numeric, self.roles.categorical
         self.split = _split(config, self.given)
 
@@ -102,7 +88,7 @@ class TableSource:
         return pa.table(columns)
 
     @property
-    def _key_kind(self) -> text.Kind:
+    def _key_kind(self) -> Kind:
         return "time" if self.config.split == "time" else "split"
 
     def _key(self, column: pa.ChunkedArray) -> pa.Array:
@@ -131,17 +117,17 @@ class TableSource:
             raise UserError(f"{path}: line 1 names a column twice")
         rows = text.first_rows(path, self._delimiter, GUESS_BYTES)
         cells = zip(*(row for row in rows if len(row) == len(columns)), strict=True)
-        types = [_looks_like([cell for cell in column if cell not in ("", *self.config.missing)]) for column in cells]
+        types = [looks_like([cell for cell in column if cell not in ("", *self.config.missing)]) for column in cells]
         return dict(zip(columns, types or [pa.string()] * len(columns), strict=True))
 
-    def _layout(self, path: Path) -> text.Layout:
+    def _layout(self, path: Path) -> Layout:
         roles = self.roles
-        kinds: dict[str, text.Kind] = {roles.label: "label", **dict.fromkeys(roles.numeric, "number")}
+        kinds: dict[str, Kind] = {roles.label: "label", **dict.fromkeys(roles.numeric, "number")}
         kinds.update(dict.fromkeys(roles.categorical, "category"))
         if roles.key is not None:
             kinds[roles.key] = self._key_kind
         columns = text.header_of(path, self._delimiter, quoted=True)
-        return text.Layout(columns, kinds, self._delimiter, quoted=True, missing=("", *self.config.missing))
+        return Layout(columns, kinds, self._delimiter, quoted=True, missing=("", *self.config.missing))
 
     def _parquet(self, path: Path, reading: Reading, offset: int) -> Iterator[pa.Table]:
         roles = self.roles
@@ -172,25 +158,13 @@ class TableSource:
                 wrong = self._key(table.column(name)).is_null().to_numpy(zero_copy_only=False)
             for place in np.flatnonzero(wrong & ~bad):
                 row = {key: str(value) for key, value in table.slice(place, 1).to_pylist()[0].items()}
-                reason = text.cell_mistake("", kind, ())
+                reason = cell_mistake("", kind, ())
                 reading.set_aside(BadRow(path, first_row + int(place), name, row[name], str(reason), str(row)))
             bad |= wrong
             if kind == "number":
                 numbers = pa.array(values, mask=np.isnan(values))
                 table = table.set_column(table.column_names.index(name), name, numbers)
         return table.filter(pa.array(~bad)) if bad.any() else table
-
-
-def _looks_like(cells: list[str]) -> pa.DataType:
-    """The narrowest type that all of a column's cells have."""
-    for kind, reads in ((pa.int64(), int), (pa.float64(), float), (pa.timestamp("us"), datetime.fromisoformat)):
-        try:
-            for cell in cells:
-                reads(cell)
-            return kind if cells else pa.string()
-        except ValueError:
-            pass
-    return pa.string()
 
 
 def _cast(column: pa.Array, wanted: pa.DataType | None, path: Path, name: str) -> pa.Array:
@@ -260,52 +234,3 @@ def _split(config: TableConfig, given: bool) -> SplitRule:
     if config.split == "order":
         return InOrder(config.shares)
     return AllTest() if config.split == "test" else Stratified(config.shares, config.seed)
-
-
-def _roles(config: TableConfig, schema: dict[str, pa.DataType], path: Path) -> Roles:
-    """The columns' roles: as the config names them, the rest by name and type."""
-    named = {
-        "label": (config.label,) if config.label else (),
-        "numeric": config.numeric or (),
-        "categorical": config.categorical or (),
-        "drop": config.drop,
-        "split_column": (config.split_column,) if config.split_column else (),
-        "time_column": (config.time_column,) if config.time_column else (),
-    }
-    seen: dict[str, str] = {}
-    for key, columns in named.items():
-        for name in columns:
-            if name not in schema:
-                raise UserError(f"dataset.{key}={name}: {path.name} has no such column; it has {listing(schema)}."
-                                + nearest(name, schema))  # fmt: skip
-            if name in seen and key != "time_column":
-                raise UserError(f"dataset.{key}={name}: the column is named under dataset.{seen[name]} too")
-            seen[name] = key
-    for split, key in (("column", "split_column"), ("time", "time_column")):
-        if (config.split == split) != bool(named[key]):
-            raise UserError(f"dataset.split={config.split}: dataset.{key} goes with split={split}, and that needs it")
-    label = config.label or next((name for word in LABELS for name in schema if name.lower() == word), None)
-    if label is None:
-        raise UserError(f"dataset.label: none of the columns of {path.name} is named {listing(LABELS)}; "
-                        f"choose one of {listing(schema)}")  # fmt: skip
-    rest = [name for name in schema if name not in seen and name != label]
-    guessed_numeric = [] if config.numeric is not None else [n for n in rest if pa.types.is_floating(schema[n])]
-    times_ = [n for n in rest if pa.types.is_temporal(schema[n]) or pa.types.is_nested(schema[n])]
-    taken = {*guessed_numeric, *times_}
-    guessed_categorical = [] if config.categorical is not None else [n for n in rest if n not in taken]
-    numeric = (*named["numeric"], *guessed_numeric)
-    categorical = (*named["categorical"], *guessed_categorical)
-    used = {label, *numeric, *categorical, *named["split_column"], *named["time_column"]}
-    if not categorical:
-        raise UserError("dataset.categorical: at least one column is needed")
-    reserved = {LABEL, KEY, TRUTH} & {*numeric, *categorical}
-    if reserved:
-        raise UserError(f"dataset.categorical: a column cannot be named {listing(reserved)}; rename it")
-    return Roles(
-        label=label,
-        numeric=numeric,
-        categorical=categorical,
-        dropped=tuple(name for name in schema if name not in used),
-        key=next(iter((*named["split_column"], *named["time_column"])), None),
-        guessed=config.label is None or bool(guessed_numeric or guessed_categorical),
-    )

@@ -1,9 +1,7 @@
 """Delimited text → Arrow tables, plain or gzipped, with every bad row named."""
 
 import codecs
-import csv
 import gzip
-import math
 import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -11,25 +9,22 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from mlet_bench.data import times
 from mlet_bench.data.ahead import ahead
 from mlet_bench.data.bad_rows import BadRow, Reading
-from mlet_bench.data.splits import SPLITS
+from mlet_bench.data.lines import Kind, Layout, cell_mistake, cells_of, count, lines_of, mistake_in, shown
 from mlet_bench.errors import UserError, listing
 
 CHUNK_BYTES = 1 << 26
 BLOCK_BYTES = 1 << 20
 """What one of pyarrow's threads parses at a time."""
 FEW_LINES = 256
-Kind = Literal["label", "integer", "number", "category", "hour", "time", "split"]
-"""hour: YYMMDDHH, as Avazu writes it; time: a whole number, or a date and time of ISO 8601; split: a split's name."""
 TYPES: dict[Kind, pa.DataType] = {
     "label": pa.float64(),
     "integer": pa.int64(),
@@ -42,22 +37,6 @@ TYPES: dict[Kind, pa.DataType] = {
 TEXT: tuple[Kind, ...] = ("category", "hour", "time", "split")
 
 
-@dataclass(frozen=True)
-class Layout:
-    """How the cells of a text file are to be read."""
-
-    columns: tuple[str, ...]
-    """All of a row, in order."""
-    kinds: dict[str, Kind]
-    """Of the columns that are wanted."""
-    delimiter: str = ","
-    """Of several characters too; then it may not occur in a cell in any way."""
-    header: bool = True
-    quoted: bool = False
-    """Cells may stand in double quotes; line ends inside them are not read."""
-    missing: tuple[str, ...] = ("",)
-
-
 def header_of(path: Path, delimiter: str = ",", *, quoted: bool = False) -> tuple[str, ...]:
     """The column names in a file's first line."""
     with open_binary(path) as opened:
@@ -66,7 +45,7 @@ def header_of(path: Path, delimiter: str = ",", *, quoted: bool = False) -> tupl
         text = line.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise UserError(f"{path}: line 1 is no UTF-8 text") from None
-    return tuple(_cells(text.rstrip("\r\n"), delimiter, quoted) or ())
+    return tuple(cells_of(text.rstrip("\r\n"), delimiter, quoted) or ())
 
 
 def check_header(path: Path, found: Sequence[str], needed: Sequence[str]) -> None:
@@ -80,8 +59,8 @@ def check_header(path: Path, found: Sequence[str], needed: Sequence[str]) -> Non
 
 def first_rows(path: Path, delimiter: str, size: int) -> list[list[str]]:
     """The cells of the rows in the first `size` bytes below the header, as far as they are text."""
-    lines = _lines(head_of(path, size))
-    rows = [_cells(line.removesuffix(b"\r").decode("utf-8", "replace"), delimiter, quoted=True) for line in lines]
+    lines = lines_of(head_of(path, size))
+    rows = [cells_of(line.removesuffix(b"\r").decode("utf-8", "replace"), delimiter, quoted=True) for line in lines]
     return [row for row in rows if row is not None]
 
 
@@ -107,8 +86,8 @@ def check_head(path: Path, layout: Layout, *, skip: bool) -> None:
     if not head:
         raise UserError(f"{path}: " + ("holds no row below its header" if layout.header else "the file is empty"))
     first_mistake: BadRow | None = None
-    for number, line in enumerate(_lines(head), 1 + layout.header):
-        mistake = _mistake(path, number, line, layout)
+    for number, line in enumerate(lines_of(head), 1 + layout.header):
+        mistake = mistake_in(path, number, line, layout)
         if mistake is None and skip:
             return
         first_mistake = first_mistake or mistake
@@ -138,7 +117,7 @@ def read_text(path: Path, layout: Layout, reading: Reading, offset: int = 0) -> 
                     good += table.num_rows
                     yield table
                 reading.passed(good, offset + to_byte)  # the share of bad rows is that of the whole chunk
-                line += _count(lines)
+                line += count(lines)
     if line == first:
         raise UserError(f"{path}: " + ("holds no row below its header" if layout.header else "the file is empty"))
 
@@ -200,8 +179,8 @@ def _chunks(path: Path, layout: Layout) -> Iterator[tuple[Chunk, int]]:
 
 def _good_rows(path: Path, chunk: bytes, first_line: int, layout: Layout, reading: Reading) -> Iterator[pa.Table]:
     """The good rows of a chunk that has bad ones: it is halved until those are among a few lines."""
-    if _count(chunk) <= FEW_LINES:
-        yield from _good_lines(path, list(enumerate(_lines(chunk), first_line)), layout, reading)
+    if count(chunk) <= FEW_LINES:
+        yield from _good_lines(path, list(enumerate(lines_of(chunk), first_line)), layout, reading)
         return
     middle = chunk.find(b"\n", len(chunk) // 2) + 1 or chunk.rfind(b"\n", 0, len(chunk) // 2) + 1
     line = first_line
@@ -212,13 +191,13 @@ def _good_rows(path: Path, chunk: bytes, first_line: int, layout: Layout, readin
             yield _parse(_chunk(half), layout)
         except (pa.ArrowInvalid, _BadCellError):
             yield from _good_rows(path, half, line, layout, reading)
-        line += _count(half)
+        line += count(half)
 
 
 def _good_lines(path: Path, lines: list[tuple[int, bytes]], layout: Layout, reading: Reading) -> Iterator[pa.Table]:
     good = []
     for number, line in lines:
-        mistake = _mistake(path, number, line, layout)
+        mistake = mistake_in(path, number, line, layout)
         if mistake is None:
             good.append((number, line))
         else:
@@ -230,7 +209,7 @@ def _good_lines(path: Path, lines: list[tuple[int, bytes]], layout: Layout, read
     except (pa.ArrowInvalid, _BadCellError) as error:  # the parser refuses a line that we see nothing wrong with
         if len(good) == 1:
             reason = f"cannot be read ({str(error).splitlines()[0]})"
-            reading.set_aside(BadRow(path, good[0][0], None, None, reason, _shown(good[0][1])))
+            reading.set_aside(BadRow(path, good[0][0], None, None, reason, shown(good[0][1])))
             return
         for half in (good[: len(good) // 2], good[len(good) // 2 :]):
             yield from _good_lines(path, half, layout, reading)
@@ -271,7 +250,7 @@ def _parse(chunk: Chunk, layout: Layout, map_: Callable[..., Iterator[Any]] = ma
             strings_can_be_null=layout.missing != ("",),
         ),
     )
-    if layout.quoted and table.num_rows != _count(bytes(data)):
+    if layout.quoted and table.num_rows != count(bytes(data)):
         raise _BadCellError("a line end inside quotes")
     for name, kind in layout.kinds.items():
         if kind == "label":
@@ -313,85 +292,3 @@ def numbers_fine(column: pa.ChunkedArray) -> bool:
 
 def _numpy(chunk: pa.Array) -> np.ndarray:
     return np.asarray(chunk.to_numpy(zero_copy_only=False))
-
-
-def _count(chunk: bytes) -> int:
-    return chunk.count(b"\n") + (not chunk.endswith(b"\n"))
-
-
-def _lines(chunk: bytes) -> list[bytes]:
-    lines = chunk.split(b"\n")
-    if lines[-1] == b"":
-        lines.pop()
-    return lines
-
-
-def _mistake(path: Path, number: int, line: bytes, layout: Layout) -> BadRow | None:
-    """What is wrong with a line, if plain Python sees it."""
-    row, raw = _shown(line), line.removesuffix(b"\r")
-    if b"\r" in raw:
-        return BadRow(path, number, None, None, "has a carriage return inside it", row)
-    try:
-        cells = _cells(raw.decode(), layout.delimiter, layout.quoted)
-    except UnicodeDecodeError as error:
-        before = raw[: error.start].count(layout.delimiter.encode())
-        column = layout.columns[min(before, len(layout.columns) - 1)]
-        bad = raw.split(layout.delimiter.encode())[before]
-        return BadRow(path, number, column, _short(_shown(bad)), "is no UTF-8 text", row)
-    if cells is None:
-        return BadRow(path, number, None, None, "has a quote that is not closed", row)
-    if len(cells) != len(layout.columns):
-        what = f"has {len(cells)} columns, {len(layout.columns)} are needed: {listing(layout.columns)}"
-        return BadRow(path, number, None, None, what, row)
-    for name, cell in zip(layout.columns, cells, strict=True):
-        reason = cell_mistake(cell, layout.kinds.get(name), layout.missing)
-        if reason:
-            return BadRow(path, number, name, _short(cell), reason, row)
-    return None
-
-
-def cell_mistake(cell: str, kind: Kind | None, missing: tuple[str, ...]) -> str | None:
-    """What is wrong with a cell, in words that follow it."""
-    if kind == "label":
-        return None if _number(cell) in (0, 1) else "is neither 0 nor 1"
-    if kind == "hour":
-        return None if times.hour(cell) else "is no hour written YYMMDDHH"
-    if kind == "time":
-        return None if times.time(cell) is not None else "is neither a whole number nor a date and time of ISO 8601"
-    if kind == "split":
-        return None if cell in SPLITS else f"is no split; allowed: {listing(SPLITS)}"
-    if cell in missing or kind in (None, "category"):
-        return None
-    if kind == "integer":
-        digits = cell.strip().removeprefix("-")
-        fine = digits.isascii() and digits.isdigit() and len(digits) < 20 and -(2**63) <= int(cell) < 2**63
-        return None if fine else "is no whole number of 64 bits"
-    value = _number(cell)
-    return None if value is not None and math.isfinite(value) else "is no finite number"
-
-
-def _number(cell: str) -> float | None:
-    try:
-        return float(cell) if "_" not in cell else None
-    except ValueError:
-        return None
-
-
-def _cells(text: str, delimiter: str, quoted: bool) -> list[str] | None:
-    """The cells of one line, as pyarrow takes quotes; None when a quote is not closed."""
-    if not quoted or '"' not in text:
-        return text.split(delimiter)
-    try:
-        return next(csv.reader([text], delimiter=delimiter, strict=True))
-    except csv.Error as error:
-        if "unexpected end of data" in str(error):
-            return None
-    return next(csv.reader([text], delimiter=delimiter))  # text behind a closing quote belongs to its cell
-
-
-def _shown(raw: bytes) -> str:
-    return _short(raw.decode("utf-8", "backslashreplace"), 400)
-
-
-def _short(text: str, length: int = 40) -> str:
-    return text if len(text) <= length else text[:length] + "…"
