@@ -118,10 +118,14 @@ class TrainConfig(Section):
     optimizer: Literal["adam", "sgd", "rowwise_adagrad"]
     lr: float = Field(gt=0)
     update: Literal["lazy", "exact"]
+    clip_norm: float | None = Field(gt=0)
     eval_every: Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, le=1)] | None
     """As Lightning's val_check_interval: a whole number of steps, or a share of an epoch with a point."""
     monitor: Literal["auc", "logloss"]
+    min_gain: float = Field(ge=0)
     patience: int | None = Field(ge=1)
+    plateau_factor: float | None = Field(gt=0, lt=1)
+    min_lr: float = Field(ge=0)
     checkpoint_minutes: float = Field(gt=0)
 
 

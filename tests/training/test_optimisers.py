@@ -60,8 +60,9 @@ def toy(mode: str) -> Toy:
 
 
 def train_config(**changes: object) -> TrainConfig:
-    values = {"batch_size": 8, "epochs": 1, "optimizer": "adam", "lr": 0.01, "update": "exact", "eval_every": None,
-              "monitor": "auc", "patience": None, "checkpoint_minutes": 5.0, **changes}  # fmt: skip
+    values = {"batch_size": 8, "epochs": 1, "optimizer": "adam", "lr": 0.01, "update": "exact", "clip_norm": None,
+              "eval_every": None, "monitor": "auc", "min_gain": 0.0, "patience": None, "plateau_factor": None,
+              "min_lr": 0.0, "checkpoint_minutes": 5.0, **changes}  # fmt: skip
     return TrainConfig.model_validate(values)
 
 
