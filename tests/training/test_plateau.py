@@ -65,6 +65,11 @@ def test_the_rate_has_a_floor_that_lifts_nothing() -> None:
     assert ours.optimisers.rows[0].lr == 0.02  # below the floor from the start
 
 
+def test_a_rate_below_the_floor_from_the_start_stays() -> None:
+    trainer(iter([0.9] * 3), plateau_factor=0.1, patience=2, min_lr=0.5).run()
+    assert rates() == [0.1] * 3
+
+
 def test_logloss_gains_by_falling_and_small_gains_do_not_count() -> None:
     trainer(iter([0.50, 0.49, 0.4895, 0.48, 0.485, 0.481]), plateau_factor=0.5, patience=2, monitor="logloss",
             min_gain=0.001).run()  # fmt: skip
