@@ -18,7 +18,8 @@ PAGES = [
     ROOT / "data" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
 ]
-SHORT = ["train.batch_size=500", "train.epochs=1", "model.bottom_mlp=[8]", "model.top_mlp=[8]"]
+SHORT = ["train.batch_size=500", "train.epochs=1"]
+SHORT_DLRM = ["model.bottom_mlp=[8]", "model.top_mlp=[8]"]
 
 
 def commands(page: Path) -> list[str]:
@@ -38,6 +39,7 @@ def test_command_of_the_documentation_works(
     words = shlex.split(line)[1:]
     if words[0] == "train" and "--cfg" not in words:
         words += SHORT
+        words += SHORT_DLRM if all(word == "model=dlrm" or not word.startswith("model=") for word in words) else []
     if words[0] in ("train", "prepare") and not any(
         word.startswith(("dataset=", "experiment=criteo")) for word in words
     ):
@@ -63,6 +65,12 @@ def test_readme_begins_with_the_two_commands() -> None:
     first = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[0]
     assert "make demo" in first
     assert "make test" in first
+
+
+def test_every_model_is_described() -> None:
+    text = (ROOT / "docs" / "models.md").read_text()
+    for name in choices("model"):
+        assert f"`{name}`" in text
 
 
 def test_every_data_set_is_described() -> None:

@@ -37,7 +37,8 @@ def check_memory(
     adam, exact = config.train.optimizer == "adam", config.train.update == "exact"
     copies = 1 + 2 * adam + exact + (adam and exact)  # weights, moments, dense gradient, Adam's denominator
     collapsed = 4 * sum(cardinalities) * config.emb.dim
-    tables = table_bytes(config.emb, cardinalities) * copies + 2 * collapsed
+    first_order = 4 * sum(cardinalities)  # a weight for each category, as most models have
+    tables = (table_bytes(config.emb, cardinalities) + first_order) * copies + 2 * collapsed
     free = torch.cuda.mem_get_info()[0] if device.type == "cuda" else psutil.virtual_memory().available
     if tables + data > free:
         raise UserError(

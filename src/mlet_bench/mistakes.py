@@ -52,7 +52,8 @@ def _in_words(kind: dict[str, Any]) -> str:
     if "const" in kind:
         return str(kind["const"])
     if kind.get("type") == "array":
-        return f"a list, each {_in_words(kind.get('items', {}))}"
+        some = " of one or more" if kind.get("minItems") or kind.get("minLength") else ""
+        return f"a list{some}, each {_in_words(kind.get('items', {}))}"
     words = {"integer": "a whole number", "number": "a number", "boolean": "true, false", "null": "null"}
     word = words.get(str(kind.get("type")), "text")
     limits = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}

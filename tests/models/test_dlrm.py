@@ -7,17 +7,24 @@ from mlet_bench.embedding import SingleEmbedding
 from mlet_bench.models.dlrm import DLRM, DLRMSettings
 
 
-def model(fields: int, numeric: int) -> DLRM:
+def settings(bottom: tuple[int, ...], top: tuple[int, ...], interaction: str = "dot") -> DLRMSettings:
+    return DLRMSettings(
+        bottom_mlp=bottom, top_mlp=top, interaction=interaction, dropout=0.0, batch_norm=False, init="pytorch"
+    )
+
+
+def model(fields: int, numeric: int, interaction: str) -> DLRM:
     torch.manual_seed(0)
     embedding = SingleEmbedding([5] * fields, torch.randn(5 * fields, 4))
-    return DLRM(embedding, numeric, DLRMSettings(bottom_mlp=(6, 5), top_mlp=(7,), dropout=0.0))
+    return DLRM(embedding, numeric, settings((6, 5), (7,), interaction))
 
 
 @pytest.mark.parametrize("rows", [1, 9])
 @pytest.mark.parametrize("numeric", [0, 3])
 @pytest.mark.parametrize("fields", [1, 2, 6])
-def test_forward_and_gradients_equal_the_slow_reference(fields: int, numeric: int, rows: int) -> None:
-    dlrm = model(fields, numeric)
+@pytest.mark.parametrize("interaction", ["dot", "cat"])
+def test_forward_and_gradients_equal_the_slow_reference(interaction: str, fields: int, numeric: int, rows: int) -> None:
+    dlrm = model(fields, numeric, interaction)
     ids_BF, numeric_BN = torch.randint(5, (rows, fields)), torch.randn(rows, numeric)
     found_B = dlrm(ids_BF, numeric_BN)
     expected = []
@@ -29,8 +36,11 @@ def test_forward_and_gradients_equal_the_slow_reference(fields: int, numeric: in
             for layer in (dlrm.bottom[0], dlrm.bottom[2], dlrm.bottom[4]):
                 hidden = torch.relu(layer.weight @ hidden + layer.bias)
             vectors.insert(0, hidden)
-            inputs += list(hidden)
-        inputs += [vectors[i] @ vectors[j] for i in range(len(vectors)) for j in range(i)]
+            inputs += list(hidden) if interaction == "dot" else []
+        if interaction == "dot":
+            inputs += [vectors[i] @ vectors[j] for i in range(len(vectors)) for j in range(i)]
+        else:
+            inputs += [value for vector in vectors for value in vector]
         x = torch.stack(inputs) if inputs else torch.empty(0)
         first, second = dlrm.top[0], dlrm.top[2]
         expected.append((second.weight @ torch.relu(first.weight @ x + first.bias) + second.bias)[0])
@@ -45,7 +55,7 @@ def test_forward_and_gradients_equal_the_slow_reference(fields: int, numeric: in
 
 def test_parameter_count_of_the_reference_sizes() -> None:
     embedding = SingleEmbedding.empty([10] * 26, 16)
-    dlrm = DLRM(embedding, 13, DLRMSettings(bottom_mlp=(512, 256, 64), top_mlp=(512, 256), dropout=0.0))
+    dlrm = DLRM(embedding, 13, settings((512, 256, 64), (512, 256)))
     layers = [(13, 512), (512, 256), (256, 64), (64, 16), (27 * 26 // 2 + 16, 512), (512, 256), (256, 1)]
     expected = 26 * 10 * 16 + sum((inputs + 1) * outputs for inputs, outputs in layers)
     assert sum(p.numel() for p in dlrm.parameters()) == expected

@@ -7,10 +7,11 @@ from torch import Tensor
 from mlet_bench.config import EmbConfig
 from mlet_bench.embedding.base import Embedding
 from mlet_bench.embedding.mlet import MLETEmbedding
+from mlet_bench.embedding.none import NoEmbedding
 from mlet_bench.embedding.single import SingleEmbedding
 from mlet_bench.embedding.table import RowTable
 
-__all__ = ["MODES", "Embedding", "MLETEmbedding", "RowTable", "SingleEmbedding", "build"]
+__all__ = ["MODES", "Embedding", "MLETEmbedding", "NoEmbedding", "RowTable", "SingleEmbedding", "build"]
 
 
 MODES: dict[str, type[SingleEmbedding] | type[MLETEmbedding]] = {"single": SingleEmbedding, "mlet": MLETEmbedding}

@@ -3,13 +3,32 @@
 from mlet_bench.config import ModelSection, Section, convert
 from mlet_bench.embedding import Embedding
 from mlet_bench.errors import UserError, listing, nearest
+from mlet_bench.models.autoint import AutoInt
 from mlet_bench.models.base import CTRModel
+from mlet_bench.models.dcn import DCN
+from mlet_bench.models.dcnv2 import DCNv2
+from mlet_bench.models.deepfm import DeepFM
 from mlet_bench.models.dlrm import DLRM
+from mlet_bench.models.fm import FM
+from mlet_bench.models.lr import LR
+from mlet_bench.models.nfm import NFM
+from mlet_bench.models.widedeep import WideDeep
+from mlet_bench.models.xdeepfm import XDeepFM
 
 __all__ = ["MODELS", "CTRModel", "build", "settings_of"]
 
 MODELS: dict[str, type[CTRModel]] = {
+    "autoint": AutoInt,
+    "autoint_plus": AutoInt,  # with an MLP; a choice and a name of its own, so that its runs have their own folders
+    "dcn": DCN,
+    "dcnv2": DCNv2,
+    "deepfm": DeepFM,
     "dlrm": DLRM,
+    "fm": FM,
+    "lr": LR,
+    "nfm": NFM,
+    "widedeep": WideDeep,
+    "xdeepfm": XDeepFM,
 }
 
 

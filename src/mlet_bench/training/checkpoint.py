@@ -26,6 +26,8 @@ class Position:
     best_step: int | None = None
     best_value: float | None = None
     evaluations_without_gain: int = 0
+    lr_drops: int = 0
+    """How often the learning rates were lowered."""
     rows: int = 0
     seconds: float = 0.0
     """Spent in steps, without evaluations."""

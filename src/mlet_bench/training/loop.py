@@ -87,6 +87,8 @@ class Trainer:
         if found is not None:
             state, self.position = found
             self.optimisers.load_state(state)
+            for _ in range(self.position.lr_drops):
+                self._lower_lr()
         self._write_history()
         self._saved_at = time.monotonic()
 
@@ -164,15 +166,20 @@ class Trainer:
         self.model.train()
         self._finite("the logloss on validation after the step before", found["logloss"])
         value = found[monitor] if monitor == "auc" else -found[monitor]
-        if position.best_value is None or value > position.best_value:
+        lr = self.optimisers.lr
+        if position.best_value is None or value > position.best_value + self.config.min_gain:
             position.best_value, position.best_step = value, position.step
             position.evaluations_without_gain = 0
             checkpoint.save_weights(self.checkpoints / checkpoint.BEST, self.model.state_dict())
         else:
             position.evaluations_without_gain += 1
+            if self.config.plateau_factor is not None:
+                position.lr_drops += 1
+                self._lower_lr()
         line = {
             "step": position.step,
             "epoch": position.step / self.rows.steps,
+            "lr": lr,
             "train_loss": loss,
             **{f"valid_{name}": value for name, value in found.items()},
             "best_step": position.best_step,
@@ -181,6 +188,10 @@ class Trainer:
         with self.metrics_path.open("a", encoding="utf-8") as opened:
             opened.write(json.dumps(line, allow_nan=False) + "\n")
         self.watcher.evaluated(line)
+
+    def _lower_lr(self) -> None:
+        assert self.config.plateau_factor is not None
+        self.optimisers.lower_lr(self.config.plateau_factor, self.config.min_lr)
 
     def _patience_spent(self) -> bool:
         patience = self.config.patience

@@ -1,4 +1,4 @@
-"""Optimisers of a model: PyTorch's own for the dense part, row-wise ones for the embedding tables.
+"""Optimisers of a model: PyTorch's own for the dense part, row-wise ones for the tables.
 
 update=lazy   a step moves the rows of its batch only. Adam then leaves momentum and moments of absent rows alone, as
               torch.optim.SparseAdam does.
@@ -15,6 +15,7 @@ from torch import Tensor
 from mlet_bench.config import EmbConfig, TrainConfig
 from mlet_bench.embedding import Embedding, RowTable
 from mlet_bench.models import CTRModel
+from mlet_bench.models.layers import NumericVectors
 
 
 class RowOptimiser(ABC):
@@ -110,39 +111,80 @@ def _dense(name: str, groups: list[dict[str, Any]], lr: float) -> torch.optim.Op
 
 
 class Optimisers:
-    """All that moves a model: one dense optimiser and a row optimiser for each embedding table."""
+    """All that moves a model: one dense optimiser and a row optimiser for each table.
+
+    Tables are those of every `Embedding` in the model: the one that it was handed, and its first-order weights.
+    `emb.lr` and `emb.l2` hold for both; `emb.l2` also for the vectors and weights of numeric columns, whose learning
+    rate is that of the dense part.
+    """
 
     def __init__(self, model: CTRModel, config: TrainConfig, emb: EmbConfig) -> None:
-        self._embedding: Embedding = model.embedding
+        self._embeddings = [part for part in model.modules() if isinstance(part, Embedding)]
+        numeric = [part.weight_ND for part in model.modules() if isinstance(part, NumericVectors)]
+        self._numeric = [weight_ND for weight_ND in numeric if weight_ND is not None]
         self._exact = config.update == "exact"
+        self._clip_norm = config.clip_norm
         self._emb = emb
         emb_lr = config.lr if emb.lr is None else emb.lr
-        factors = [p for p in model.embedding.parameters() if p.requires_grad]
+        factors = [p for part in self._embeddings for p in part.parameters() if p.requires_grad]
         inside = {id(p) for p in factors}
         dense = [p for p in model.parameters() if p.requires_grad and id(p) not in inside]
         groups = [{"params": dense, "lr": config.lr}]
         if factors:
             groups.append({"params": factors, "lr": emb_lr})
         self.dense = _dense(config.optimizer, groups, config.lr)
-        self.rows = [ROWS[config.optimizer](table, emb_lr) for table in model.embedding.tables()]
+        self.rows = [ROWS[config.optimizer](table, emb_lr) for part in self._embeddings for table in part.tables()]
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the dense part now."""
+        lr: float = self.dense.param_groups[0]["lr"]
+        return lr
+
+    def lower_lr(self, factor: float, least: float) -> None:
+        """Multiply every learning rate by `factor`; none falls below `least`, none rises to it."""
+        for group in self.dense.param_groups:
+            group["lr"] = max(group["lr"] * factor, min(group["lr"], least))
+        for rows in self.rows:
+            rows.lr = max(rows.lr * factor, min(rows.lr, least))
 
     def batch_penalty(self) -> Tensor | None:
         """λ/2·‖·‖² of the rows of the batch, to be added to the loss that is differentiated."""
         if self._emb.l2 == 0 or self._emb.l2_rows == "table":
             return None
-        return self._embedding.batch_l2(self._emb.l2_on) * (self._emb.l2 / 2)
+        squares = [part.batch_l2(self._emb.l2_on) for part in self._embeddings]
+        squares += [weight_ND.square().sum() for weight_ND in self._numeric]
+        return torch.stack(squares).sum() * (self._emb.l2 / 2)
 
     def step(self) -> None:
         """Move everything by the gradients of the last backward pass, and clear them."""
         if self._emb.l2 > 0 and self._emb.l2_rows == "table":
-            self._embedding.add_table_l2(self._emb.l2, self._emb.l2_on)
+            self._add_table_l2()
         elif self._exact:
-            for table in self._embedding.tables():
-                table.densify()
+            for rows in self.rows:
+                rows.table.densify()
+        if self._clip_norm is not None:
+            self._clip(self._clip_norm)
         self.dense.step()
         for rows in self.rows:
             rows.step()
         self.dense.zero_grad(set_to_none=True)
+
+    def _add_table_l2(self) -> None:
+        for part in self._embeddings:
+            part.add_table_l2(self._emb.l2, self._emb.l2_on)
+        for weight_ND in self._numeric:
+            assert weight_ND.grad is not None
+            weight_ND.grad.add_(weight_ND.detach(), alpha=self._emb.l2)
+
+    def _clip(self, longest: float) -> None:
+        """Scale all gradients together to at most this norm, as torch.nn.utils.clip_grad_norm_ does."""
+        gradients = [p.grad for group in self.dense.param_groups for p in group["params"] if p.grad is not None]
+        gradients += [rows.table.gradient()[1] for rows in self.rows]
+        norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
+        scale = (longest / (norm + 1e-6)).clamp(max=1)
+        for gradient in gradients:
+            gradient.mul_(scale)
 
     def state(self) -> dict[str, Tensor]:
         """All state as named tensors."""

@@ -1,156 +1,23 @@
-"""The typed schema of every command; YAML becomes Python here and nowhere else.
-
-The YAML files under conf/ hold every default, so no field has one here: a field says its type, its limits
-and, where the name does not, its unit. A model's own section is described beside the model.
-"""
+"""The sections that commands share, and one schema for every command."""
 
 import itertools
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     SerializeAsAny,
-    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
+from mlet_bench.config.base import Name, OptionalPath, RequiredPath, Section, SectionT, as_tuple, convert
+from mlet_bench.config.dataset import DATASETS, DatasetConfig
 from mlet_bench.errors import UserError, listing, nearest
-from mlet_bench.mistakes import first_mistake
-
-
-class Section(BaseModel):
-    """A part of the config: immutable, no unknown keys, no silent conversions."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-def _path(value: Any) -> Any:
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)  # a file named 2024
-    if isinstance(value, str):
-        if not value.strip():
-            raise ValueError("the path is empty; give a file or folder, or null")
-        return Path(value).expanduser()
-    return value
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-OptionalPath = Annotated[Path | None, BeforeValidator(_path)]
-RequiredPath = Annotated[Path, BeforeValidator(_path)]
-Widths = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_tuple)]
-"""Widths of the hidden layers of an MLP, first to last."""
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
-"""A word that can stand in a path."""
-
-
-Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_tuple)]
-"""Column names."""
-
-
-def _three_shares(value: tuple[float, ...]) -> tuple[float, ...]:
-    if len(value) != 3 or abs(sum(value) - 1) > 1e-6:
-        raise ValueError("dataset.shares: needs three shares, of train, valid and test, that add up to 1")
-    return value
-
-
-Shares = Annotated[
-    tuple[Annotated[float, Field(gt=0, lt=1)], ...], BeforeValidator(_tuple), AfterValidator(_three_shares)
-]
-"""Of train, valid and test."""
-
-
-class DatasetConfig(Section):
-    """What every data set has."""
-
-    name: Name
-    reader: str
-    raw: OptionalPath
-    prepared: OptionalPath
-    vocab: OptionalPath
-    min_count: int = Field(ge=1)
-    numeric_as: Literal["log1p", "bucket", "standard", "as_is"]
-    train_share: float = Field(gt=0, le=1)
-    bad_rows: Literal["stop", "skip"]
-    max_bad_share: float = Field(ge=0, le=1)
-    item_field: str | None
-    seed: int = Field(ge=0)
-
-
-class SyntheticConfig(DatasetConfig):
-    reader: Literal["synthetic"]
-    rows: int = Field(ge=60)
-    structure: Literal["shared", "independent"]
-    rank: int = Field(ge=1)
-    vector_dim: int = Field(ge=1)
-    best_auc: float = Field(gt=0.5, lt=1)
-
-
-class CriteoConfig(DatasetConfig):
-    reader: Literal["criteo"]
-    split: Literal["time", "random", "test"]
-    shares: Shares
-
-
-class AvazuConfig(DatasetConfig):
-    reader: Literal["avazu"]
-    split: Literal["time", "random", "test"]
-    shares: Shares
-
-
-class BarsConfig(DatasetConfig):
-    """A ready-split set of csv files: train, valid and test."""
-
-    reader: Literal["bars"]
-    label: str
-    numeric: Names
-    categorical: Names
-    hour: str | None
-    """The column of times written YYMMDDHH, of which an hour, a weekday and a weekend field are made."""
-    drop: Names
-    md5: dict[Literal["train", "valid", "test"], Annotated[str, Field(pattern="^[0-9a-f]{32}$")]]
-
-
-class MovieLens1MConfig(DatasetConfig):
-    reader: Literal["movielens1m"]
-    split: Literal["time", "random", "test"]
-    shares: Shares
-
-
-class TableConfig(DatasetConfig):
-    """The user's own csv or Parquet."""
-
-    reader: Literal["table"]
-    label: str | None
-    numeric: Names | None
-    categorical: Names | None
-    drop: Names
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None
-    missing: Annotated[tuple[str, ...], BeforeValidator(_tuple)]
-    split: Literal["auto", "random", "order", "time", "column", "files", "test"]
-    split_column: str | None
-    time_column: str | None
-    shares: Shares
-
-
-DATASETS: dict[str, type[DatasetConfig]] = {
-    "synthetic": SyntheticConfig,
-    "criteo": CriteoConfig,
-    "avazu": AvazuConfig,
-    "bars": BarsConfig,
-    "movielens1m": MovieLens1MConfig,
-    "table": TableConfig,
-}
 
 
 class EmbConfig(Section):
@@ -189,16 +56,20 @@ class TrainConfig(Section):
     optimizer: Literal["adam", "sgd", "rowwise_adagrad"]
     lr: float = Field(gt=0)
     update: Literal["lazy", "exact"]
+    clip_norm: float | None = Field(gt=0)
     eval_every: Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, le=1)] | None
     """As Lightning's val_check_interval: a whole number of steps, or a share of an epoch with a point."""
     monitor: Literal["auc", "logloss"]
+    min_gain: float = Field(ge=0)
     patience: int | None = Field(ge=1)
+    plateau_factor: float | None = Field(gt=0, lt=1)
+    min_lr: float = Field(ge=0)
     checkpoint_minutes: float = Field(gt=0)
     shuffle_gb: float = Field(gt=0)
 
 
 class EvalConfig(Section):
-    buckets: Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_tuple)]
+    buckets: Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(as_tuple)]
     batch_size: int = Field(ge=1)
 
     @field_validator("buckets")
@@ -270,7 +141,7 @@ class TuneCommand(Section):
 
 
 class ReportCommand(Section):
-    runs: Annotated[tuple[RequiredPath, ...], BeforeValidator(_tuple)]
+    runs: Annotated[tuple[RequiredPath, ...], BeforeValidator(as_tuple)]
 
     @field_validator("runs", mode="before")
     @classmethod
@@ -292,23 +163,6 @@ LATER: dict[str, type[Section]] = {  # commands whose arguments are checked and 
     "report": ReportCommand,
     "bench": BenchCommand,
 }
-
-
-SectionT = TypeVar("SectionT", bound=BaseModel)
-
-
-def convert(schema: type[SectionT], values: Mapping[str, Any], where: str = "") -> SectionT:
-    """`values` checked and typed by `schema`; UserError with one line for the first mistake.
-
-    >>> convert(HardwareConfig, {"device": "cpu", "threads": 0}, "hardware")
-    Traceback (most recent call last):
-    ...
-    mlet_bench.errors.UserError: hardware.threads=0: not allowed; allowed: a whole number >= 1 and <= 4096 or null.
-    """
-    try:
-        return schema.model_validate(dict(values))
-    except ValidationError as error:
-        raise UserError(first_mistake(error, schema, where)) from None
 
 
 def convert_command(schema: type[SectionT], values: Mapping[str, Any]) -> SectionT:

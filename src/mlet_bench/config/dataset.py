@@ -1,0 +1,102 @@
+"""The sections of the data sets, by their readers."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from mlet_bench.config.base import Name, Names, OptionalPath, Section, as_tuple
+
+
+def _three_shares(value: tuple[float, ...]) -> tuple[float, ...]:
+    if len(value) != 3 or abs(sum(value) - 1) > 1e-6:
+        raise ValueError("dataset.shares: needs three shares, of train, valid and test, that add up to 1")
+    return value
+
+
+Shares = Annotated[
+    tuple[Annotated[float, Field(gt=0, lt=1)], ...], BeforeValidator(as_tuple), AfterValidator(_three_shares)
+]
+"""Of train, valid and test."""
+
+
+class DatasetConfig(Section):
+    """What every data set has."""
+
+    name: Name
+    reader: str
+    raw: OptionalPath
+    prepared: OptionalPath
+    vocab: OptionalPath
+    min_count: int = Field(ge=1)
+    numeric_as: Literal["log1p", "bucket", "standard", "as_is"]
+    train_share: float = Field(gt=0, le=1)
+    bad_rows: Literal["stop", "skip"]
+    max_bad_share: float = Field(ge=0, le=1)
+    item_field: str | None
+    seed: int = Field(ge=0)
+
+
+class SyntheticConfig(DatasetConfig):
+    reader: Literal["synthetic"]
+    rows: int = Field(ge=60)
+    structure: Literal["shared", "independent"]
+    rank: int = Field(ge=1)
+    vector_dim: int = Field(ge=1)
+    best_auc: float = Field(gt=0.5, lt=1)
+
+
+class CriteoConfig(DatasetConfig):
+    reader: Literal["criteo"]
+    split: Literal["time", "random", "test"]
+    shares: Shares
+
+
+class AvazuConfig(DatasetConfig):
+    reader: Literal["avazu"]
+    split: Literal["time", "random", "test"]
+    shares: Shares
+
+
+class BarsConfig(DatasetConfig):
+    """A ready-split set of csv files: train, valid and test."""
+
+    reader: Literal["bars"]
+    label: str
+    numeric: Names
+    categorical: Names
+    hour: str | None
+    """The column of times written YYMMDDHH, of which an hour, a weekday and a weekend field are made."""
+    drop: Names
+    md5: dict[Literal["train", "valid", "test"], Annotated[str, Field(pattern="^[0-9a-f]{32}$")]]
+
+
+class MovieLens1MConfig(DatasetConfig):
+    reader: Literal["movielens1m"]
+    split: Literal["time", "random", "test"]
+    shares: Shares
+
+
+class TableConfig(DatasetConfig):
+    """The user's own csv or Parquet."""
+
+    reader: Literal["table"]
+    label: str | None
+    numeric: Names | None
+    categorical: Names | None
+    drop: Names
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None
+    missing: Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
+    split: Literal["auto", "random", "order", "time", "column", "files", "test"]
+    split_column: str | None
+    time_column: str | None
+    shares: Shares
+
+
+DATASETS: dict[str, type[DatasetConfig]] = {
+    "synthetic": SyntheticConfig,
+    "criteo": CriteoConfig,
+    "avazu": AvazuConfig,
+    "bars": BarsConfig,
+    "movielens1m": MovieLens1MConfig,
+    "table": TableConfig,
+}

@@ -1,0 +1,105 @@
+"""AutoInt and AutoInt+ (Song et al. 2019, arXiv 1810.11921).
+
+B batch, F sparse fields, N numeric columns, D embedding width, S = N + F vectors that attend to each other, A width of
+all heads together, H heads.
+"""
+
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from mlet_bench.embedding import Embedding
+from mlet_bench.models.base import CTRModel
+from mlet_bench.models.layers import DeepSettings, FirstOrder, NumericVectors, deep, initialise
+
+
+class AutoIntSettings(DeepSettings):
+    attention_layers: int = Field(ge=1)
+    attention_heads: int = Field(ge=1)
+    attention_dim: int = Field(ge=1)
+    use_scale: bool
+    use_residual: bool
+    layer_norm: bool
+    use_wide: bool
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> "AutoIntSettings":
+        if self.attention_dim % self.attention_heads:
+            raise ValueError(
+                f"model.attention_dim={self.attention_dim}: allowed: a multiple of model.attention_heads, "
+                f"{self.attention_heads}"
+            )
+        return self
+
+
+class Interacting(nn.Module):
+    """An interacting layer (section 4.3): each vector becomes ReLU(heads' attention over all vectors + W_res v).
+
+    Where the widths agree the residual is the vector itself.
+    """
+
+    def __init__(self, inputs: int, settings: AutoIntSettings) -> None:
+        super().__init__()
+        width = settings.attention_dim
+        self.heads = settings.attention_heads
+        self.scale = (width // self.heads) ** -0.5 if settings.use_scale else 1.0
+        self.query = nn.Linear(inputs, width, bias=False)
+        self.key = nn.Linear(inputs, width, bias=False)
+        self.value = nn.Linear(inputs, width, bias=False)
+        self.residual: nn.Module | None = None
+        if settings.use_residual:
+            self.residual = nn.Identity() if inputs == width else nn.Linear(inputs, width, bias=False)
+        self.norm = nn.LayerNorm(width) if settings.layer_norm else nn.Identity()
+        self.dropout = nn.Dropout(settings.dropout) if settings.dropout > 0 else nn.Identity()
+
+    def forward(self, vectors_BSD: Tensor) -> Tensor:
+        """B × S × A."""
+        query_BHSA, key_BHSA, value_BHSA = (
+            part(vectors_BSD).unflatten(2, (self.heads, -1)).transpose(1, 2)
+            for part in (self.query, self.key, self.value)
+        )
+        attention_BHSS = (query_BHSA @ key_BHSA.transpose(2, 3) * self.scale).softmax(3)
+        heads_BHSA = self.dropout(attention_BHSS) @ value_BHSA
+        out_BSA = self.dropout(heads_BHSA.transpose(1, 2).flatten(2))
+        if self.residual is not None:
+            out_BSA = out_BSA + self.residual(vectors_BSD)
+        normed_BSA: Tensor = self.norm(out_BSA)
+        return normed_BSA.relu()
+
+
+class AutoInt(CTRModel):
+    """Interacting layers over all vectors and a linear layer; beside them an MLP (AutoInt+) and a linear part.
+
+    Example:
+        >>> import torch
+        >>> from mlet_bench.embedding import SingleEmbedding
+        >>> settings = AutoIntSettings(attention_layers=2, attention_heads=2, attention_dim=6, use_scale=False,
+        ...                            use_residual=True, layer_norm=False, use_wide=False, mlp=(), dropout=0.0,
+        ...                            batch_norm=False, init="xavier_normal")
+        >>> model = AutoInt(SingleEmbedding.empty([3, 5], dim=4), num_numeric=2, settings=settings)
+        >>> model(torch.tensor([[1, 4]]), torch.zeros(1, 2)).shape
+        torch.Size([1])
+    """
+
+    Settings = AutoIntSettings
+
+    def __init__(self, embedding: Embedding, num_numeric: int, settings: AutoIntSettings) -> None:
+        super().__init__(embedding)
+        vectors, width = num_numeric + len(embedding.cardinalities), settings.attention_dim
+        self.numeric = NumericVectors(num_numeric, embedding.dim)
+        self.interacting = nn.Sequential(
+            *(Interacting(width if layer else embedding.dim, settings) for layer in range(settings.attention_layers))
+        )
+        self.out = nn.Linear(vectors * width, 1)
+        self.deep = deep(vectors * embedding.dim, settings, output=1) if settings.mlp else None
+        self.linear = FirstOrder(embedding.cardinalities, num_numeric) if settings.use_wide else None
+        initialise(self, settings.init)
+
+    def forward(self, ids_BF: Tensor, numeric_BN: Tensor) -> Tensor:
+        """logit_B."""
+        vectors_BSD = self.numeric(numeric_BN, self.embedding(ids_BF))
+        logit_B: Tensor = self.out(self.interacting(vectors_BSD).flatten(1)).squeeze(1)
+        if self.deep is not None:
+            logit_B = logit_B + self.deep(vectors_BSD.flatten(1)).squeeze(1)
+        if self.linear is not None:
+            logit_B = logit_B + self.linear(ids_BF, numeric_BN)
+        return logit_B

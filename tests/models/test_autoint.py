@@ -1,0 +1,74 @@
+"""AutoInt and AutoInt+ against the formulas of their paper."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from mlet_bench import models
+from mlet_bench.errors import UserError
+from tests.models.reference import Weights, compare, first_order, perceptron, shapes, vectors
+from tests.models.small import section, small_model
+
+
+def interacting(
+    weights: Weights, prefix: str, vectors: list[Tensor], *, heads: int, scaled: bool, residual: bool
+) -> list[Tensor]:
+    query, key, value = (weights[f"{prefix}{name}.weight"] for name in ("query", "key", "value"))
+    width = len(query) // heads
+    out = []
+    for vector in vectors:
+        parts = []
+        for head in range(heads):
+            own = slice(head * width, (head + 1) * width)
+            psi = [(query[own] @ vector) @ (key[own] @ other) for other in vectors]
+            if scaled:
+                psi = [one / width**0.5 for one in psi]
+            total = sum(one.exp() for one in psi)
+            parts.append(sum(one.exp() / total * (value[own] @ other) for one, other in zip(psi, vectors, strict=True)))
+        new = torch.cat(parts)
+        if residual:
+            projection = weights.get(f"{prefix}residual.weight")
+            new = new + (vector if projection is None else projection @ vector)
+        if f"{prefix}norm.weight" in weights:
+            new = (new - new.mean()) / (new.var(correction=0) + 1e-5).sqrt()
+            new = new * weights[f"{prefix}norm.weight"] + weights[f"{prefix}norm.bias"]
+        out.append(torch.relu(new))
+    return out
+
+
+@pytest.mark.parametrize("options", [
+    {},
+    {"use_scale": True, "layer_norm": True, "use_wide": True},
+    {"use_residual": False},
+    {"attention_dim": 4, "attention_heads": 1},
+], ids=str)  # fmt: skip
+@pytest.mark.parametrize("name", ["autoint", "autoint_plus"])
+@shapes
+def test_forward_and_gradients_equal_the_slow_reference(
+    batch: int, fields: int, numeric: int, name: str, options: dict[str, Any]
+) -> None:
+    how = {
+        "heads": options.get("attention_heads", 2),
+        "scaled": options.get("use_scale", False),
+        "residual": options.get("use_residual", True),
+    }
+
+    def slow(weights: Weights, ids_F: Tensor, numeric_N: Tensor) -> Tensor:
+        start = seen = vectors(weights, ids_F, numeric_N)
+        for layer in range(2):
+            seen = interacting(weights, f"interacting.{layer}.", seen, **how)
+        logit = weights["out.weight"][0] @ torch.cat(seen) + weights["out.bias"][0]
+        if options.get("use_wide"):
+            logit = logit + first_order(weights, ids_F, numeric_N)
+        if name == "autoint_plus":
+            logit = logit + perceptron(weights, "deep.", torch.cat(start), output=True)
+        return logit
+
+    compare(small_model(name, fields, numeric, attention_layers=2, **options), slow, batch, fields, numeric)
+
+
+def test_width_of_the_heads_must_fit() -> None:
+    with pytest.raises(UserError, match=r"model\.attention_dim=7: allowed: a multiple of model\.attention_heads, 2"):
+        models.settings_of(section("autoint", attention_dim=7))

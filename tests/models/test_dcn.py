@@ -1,0 +1,25 @@
+"""DCN against the formula of its paper."""
+
+import torch
+from torch import Tensor
+
+from tests.models.reference import Weights, compare, perceptron, shapes, vectors
+from tests.models.small import small_model
+
+
+def slow(weights: Weights, ids_F: Tensor, numeric_N: Tensor) -> Tensor:
+    x0 = torch.cat(vectors(weights, ids_F, numeric_N))
+    x = x0
+    for layer in range(2):
+        w, b = weights[f"cross.{layer}.weight.weight"][0], weights[f"cross.{layer}.bias_I"]
+        product = sum(x[i] * w[i] for i in range(len(x)))
+        x = torch.stack([x0[i] * product + b[i] + x[i] for i in range(len(x))])
+    if "deep.0.weight" in weights:
+        x = torch.cat([x, perceptron(weights, "deep.", x0, output=False)])
+    return weights["out.weight"][0] @ x + weights["out.bias"][0]
+
+
+@shapes
+def test_forward_and_gradients_equal_the_slow_reference(batch: int, fields: int, numeric: int) -> None:
+    for mlp in ([8, 7], []):
+        compare(small_model("dcn", fields, numeric, batch_norm=False, mlp=mlp), slow, batch, fields, numeric)
