@@ -76,4 +76,4 @@ def test_every_model_is_described() -> None:
 def test_every_data_set_is_described() -> None:
     text = (ROOT / "data" / "README.md").read_text()
     for name in choices("dataset"):
-        assert f"dataset={name}" in text
+        assert f"| `{name}` |" in text
