@@ -2,12 +2,13 @@
 TORCH ?= torch==2.13.0
 PYTHON ?= python3
 BIN := .venv/bin
+comma := ,
 
 .DEFAULT_GOAL := help
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 # PyTorch first: asked for by a dependency it would come with several gigabytes of CUDA packages.
 .venv/installed: pyproject.toml
@@ -30,6 +31,10 @@ test: .venv/installed ## run the tests
 .PHONY: bench-data
 bench-data: .venv/installed ## time prepare and the training batches on 1 and 3 million generated rows (about 4 minutes)
 	$(BIN)/python scripts/bench_data.py --rows $(or $(ROWS),1000000,3000000)
+
+.PHONY: reproduce-frappe
+reproduce-frappe: .venv/installed ## the published runs on Frappe_x1 beside ours (RAW=folder; FAST=1: two models, one seed)
+	$(BIN)/python scripts/reproduce_frappe.py --raw $(or $(RAW),data/raw/frappe_x1) $(if $(FAST),--models dcn$(comma)dlrm --seeds 1)
 
 .PHONY: lint
 lint: .venv/installed ## check style and types

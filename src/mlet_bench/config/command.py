@@ -59,7 +59,7 @@ class TrainConfig(Section):
     clip_norm: float | None = Field(gt=0)
     eval_every: Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, le=1)] | None
     """As Lightning's val_check_interval: a whole number of steps, or a share of an epoch with a point."""
-    monitor: Literal["auc", "logloss"]
+    monitor: Literal["auc", "logloss", "auc_minus_logloss"]
     min_gain: float = Field(ge=0)
     patience: int | None = Field(ge=1)
     plateau_factor: float | None = Field(gt=0, lt=1)

@@ -24,6 +24,13 @@ from mlet_bench.training.optimisers import Optimisers
 from mlet_bench.training.rows import TrainingRows
 from mlet_bench.training.streams import stream_seed
 
+MONITORS: dict[str, Callable[[dict[str, float]], float]] = {
+    "auc": lambda found: found["auc"],
+    "logloss": lambda found: -found["logloss"],
+    "auc_minus_logloss": lambda found: found["auc"] - found["logloss"],
+}
+"""What chooses the best state, the higher the better."""
+
 
 class Watcher(Protocol):
     """Who hears how a training goes."""
@@ -160,12 +167,12 @@ class Trainer:
         return value
 
     def _evaluate(self, loss: float) -> None:
-        position, monitor = self.position, self.config.monitor
+        position = self.position
         self.model.eval()
         found = self.evaluate()
         self.model.train()
         self._finite("the logloss on validation after the step before", found["logloss"])
-        value = found[monitor] if monitor == "auc" else -found[monitor]
+        value = MONITORS[self.config.monitor](found)
         lr = self.optimisers.lr
         if position.best_value is None or value > position.best_value + self.config.min_gain:
             position.best_value, position.best_step = value, position.step
