@@ -2,6 +2,7 @@
 
 import codecs
 import gzip
+import itertools
 import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -21,9 +22,12 @@ from mlet_bench.data.bad_rows import BadRow, Reading
 from mlet_bench.data.lines import Kind, Layout, cell_mistake, cells_of, count, lines_of, mistake_in, shown
 from mlet_bench.errors import UserError, listing
 
-CHUNK_BYTES = 1 << 26
+CHUNK_BYTES = 1 << 24
 BLOCK_BYTES = 1 << 20
 """What one of pyarrow's threads parses at a time."""
+CHUNKS_HELD = 3
+"""One is parsed, one is ready, one is being read."""
+SPARE_BYTES = 1 << 16
 FEW_LINES = 256
 TYPES: dict[Kind, pa.DataType] = {
     "label": pa.float64(),
@@ -156,16 +160,22 @@ class Chunk:
 
 
 def _chunks(path: Path, layout: Layout) -> Iterator[tuple[Chunk, int]]:
-    """The rows in pieces that end with a line's end, and how far into the file each reaches."""
-    rest = b""
+    """The rows in pieces that end with a line's end, and how far into the file each reaches.
+
+    Memory is used again: fresh pages cost as much time as parsing them. A chunk is to be done with when the next but
+    one is asked for.
+    """
+    rest, blocks = b"", itertools.cycle([bytearray() for _ in range(CHUNKS_HELD)])
     with path.open("rb") as raw, gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw as opened:
         if layout.header:
             _first_line(path, opened)
         while True:
-            block = bytearray(len(rest) + CHUNK_BYTES)
+            block = next(blocks)
+            if len(block) < len(rest) + CHUNK_BYTES:  # at the start, and for a line as long as a chunk
+                block.extend(bytes(len(rest) + CHUNK_BYTES + SPARE_BYTES - len(block)))
             block[: len(rest)] = rest
             try:
-                read = opened.readinto(memoryview(block)[len(rest) :])
+                read = opened.readinto(memoryview(block)[len(rest) : len(rest) + CHUNK_BYTES])
             except (OSError, EOFError, zlib.error) as error:
                 raise _broken(path, error) from None
             end = len(rest) + read
