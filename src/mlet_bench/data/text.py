@@ -187,7 +187,7 @@ def _good_rows(path: Path, chunk: bytes, first_line: int, layout: Layout, readin
     if _count(chunk) <= FEW_LINES:
         yield from _good_lines(path, list(enumerate(_lines(chunk), first_line)), layout, reading)
         return
-    middle = chunk.find(b"\n", len(chunk) // 2) + 1 or chunk.rfind(b"\n", 0, len(chunk) // 2) + 1
+    middle = chunk.rfind(b"\n", 0, len(chunk) // 2) + 1 or chunk.find(b"\n", len(chunk) // 2) + 1
     line = first_line
     for half in (chunk[:middle], chunk[middle:]):
         if not half:
