@@ -248,7 +248,7 @@ def _parse(chunk: bytes, layout: Layout, map_: Callable[..., Iterator[Any]] = ma
             strings_can_be_null=layout.missing != ("",),
         ),
     )
-    if layout.quoted and table.num_rows != _count(chunk):
+    if layout.quoted and (table.num_rows != _count(chunk) or _ends_in_quotes(chunk, delimiter)):
         raise _BadCellError("a line end inside quotes")
     for name, kind in layout.kinds.items():
         if kind == "label":
@@ -266,6 +266,13 @@ def _parse(chunk: bytes, layout: Layout, map_: Callable[..., Iterator[Any]] = ma
                 if cell_mistake(cell, kind, layout.missing):
                     raise _BadCellError(f"column {name}: {cell!r}")
     return pa.table({name: encoded.get(name, table.column(name)) for name in types})
+
+
+def _ends_in_quotes(chunk: bytes, delimiter: str) -> bool:
+    """Whether the last line leaves a quote open: there pyarrow closes it, and keeps the line end."""
+    end = len(chunk) - chunk.endswith(b"\n")
+    last = chunk[chunk.rfind(b"\n", 0, end) + 1 : end]
+    return _cells(last.decode("utf-8", "replace"), delimiter, quoted=True) is None
 
 
 def _encoded(column: pa.ChunkedArray) -> pa.Array:
