@@ -194,6 +194,7 @@ def assert_prepares_as_reference(
     numeric: Sequence[str],
     categorical: Sequence[str],
     size: dict[str, int],
+    /,
     **changes: object,
 ) -> None:
     """Prepares in this size of work; where the reference leaves a split without rows, prepare must say so."""
