@@ -28,8 +28,10 @@ CHUNK_BYTES = 1 << 26
 BLOCK_BYTES = 1 << 20
 """What one of pyarrow's threads parses at a time."""
 FEW_LINES = 256
-Kind = Literal["label", "integer", "number", "category", "hour", "time", "split"]
-"""hour: YYMMDDHH, as Avazu writes it; time: a whole number, or a date and time of ISO 8601; split: a split's name."""
+RATINGS = pa.array(range(1, 6))
+Kind = Literal["label", "integer", "number", "category", "hour", "time", "split", "rating", "timestamp"]
+"""hour: YYMMDDHH, as Avazu writes it; time: a whole number, or a date and time of ISO 8601; split: a split's name;
+rating: 1 to 5; timestamp: an integer that is never missing."""
 TYPES: dict[Kind, pa.DataType] = {
     "label": pa.float64(),
     "integer": pa.int64(),
@@ -38,6 +40,8 @@ TYPES: dict[Kind, pa.DataType] = {
     "hour": pa.binary(),
     "time": pa.binary(),
     "split": pa.binary(),
+    "rating": pa.int64(),
+    "timestamp": pa.int64(),
 }
 TEXT: tuple[Kind, ...] = ("category", "hour", "time", "split")
 
@@ -254,6 +258,10 @@ def _parse(chunk: bytes, layout: Layout, map_: Callable[..., Iterator[Any]] = ma
         if kind == "label":
             if not labels_fine(table.column(name)):
                 raise _BadCellError("a label is neither 0 nor 1")
+        elif kind in ("rating", "timestamp") and table.column(name).null_count:
+            raise _BadCellError("a cell is missing")
+        elif kind == "rating" and not pc.all(pc.is_in(table.column(name), RATINGS)).as_py():
+            raise _BadCellError("a rating is none")
         elif kind == "number" and not numbers_fine(table.column(name)):
             raise _BadCellError("a number is not finite")
     names = [name for name, kind in layout.kinds.items() if kind in TEXT]
@@ -344,9 +352,11 @@ def cell_mistake(cell: str, kind: Kind | None, missing: tuple[str, ...]) -> str 
         return None if times.time(cell) is not None else "is neither a whole number nor a date and time of ISO 8601"
     if kind == "split":
         return None if cell in SPLITS else f"is no split; allowed: {listing(SPLITS)}"
-    if cell in missing or kind in (None, "category"):
+    if kind == "rating":
+        return None if cell.strip() in map(str, RATINGS.to_pylist()) else "is no rating from 1 to 5"
+    if (cell in missing and kind != "timestamp") or kind in (None, "category"):
         return None
-    if kind == "integer":
+    if kind in ("integer", "timestamp"):
         digits = cell.strip().removeprefix("-")
         fine = digits.isascii() and digits.isdigit() and len(digits) < 20 and -(2**63) <= int(cell) < 2**63
         return None if fine else "is no whole number of 64 bits"
