@@ -14,8 +14,10 @@ from mlet_bench.data.bad_rows import BadRow
 from mlet_bench.data.splits import SPLITS
 from mlet_bench.errors import listing
 
-Kind = Literal["label", "integer", "number", "category", "hour", "time", "split"]
-"""hour: YYMMDDHH, as Avazu writes it; time: a whole number, or a date and time of ISO 8601; split: a split's name."""
+RATINGS = (1, 2, 3, 4, 5)
+Kind = Literal["label", "integer", "number", "category", "hour", "time", "split", "rating", "timestamp"]
+"""hour: YYMMDDHH, as Avazu writes it; time: a whole number, or a date and time of ISO 8601; split: a split's name;
+rating: 1 to 5; timestamp: an integer that is never missing."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +81,11 @@ def cell_mistake(cell: str, kind: Kind | None, missing: tuple[str, ...]) -> str 
         return None if times.time(cell) is not None else "is neither a whole number nor a date and time of ISO 8601"
     if kind == "split":
         return None if cell in SPLITS else f"is no split; allowed: {listing(SPLITS)}"
-    if cell in missing or kind in (None, "category"):
+    if kind == "rating":
+        return None if cell.strip() in map(str, RATINGS) else "is no rating from 1 to 5"
+    if (cell in missing and kind != "timestamp") or kind in (None, "category"):
         return None
-    if kind == "integer":
+    if kind in ("integer", "timestamp"):
         digits = cell.strip().removeprefix("-")
         fine = digits.isascii() and digits.isdigit() and len(digits) < 20 and -(2**63) <= int(cell) < 2**63
         return None if fine else "is no whole number of 64 bits"
@@ -97,7 +101,7 @@ def _number(cell: str) -> float | None:
 
 
 def cells_of(text: str, delimiter: str, quoted: bool) -> list[str] | None:
-    """The cells of one line, as pyarrow takes quotes; None when a quote is not closed."""
+    """The cells of one line, as pyarrow takes quotes; None when a quote is not closed or a return stands in it."""
     if not quoted or '"' not in text:
         return text.split(delimiter)
     try:
@@ -105,7 +109,10 @@ def cells_of(text: str, delimiter: str, quoted: bool) -> list[str] | None:
     except csv.Error as error:
         if "unexpected end of data" in str(error):
             return None
-    return next(csv.reader([text], delimiter=delimiter))  # text behind a closing quote belongs to its cell
+    try:
+        return next(csv.reader([text], delimiter=delimiter))  # text behind a closing quote belongs to its cell
+    except csv.Error:  # a carriage return
+        return None
 
 
 def shown(raw: bytes) -> str:

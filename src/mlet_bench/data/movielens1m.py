@@ -20,7 +20,7 @@ from mlet_bench.errors import UserError
 NAMES = ("ratings.dat", "users.dat", "movies.dat")
 RATINGS = Layout(
     columns=("user_id", "movie_id", "rating", "timestamp"),
-    kinds={"user_id": "category", "movie_id": "category", "rating": "integer", "timestamp": "integer"},
+    kinds={"user_id": "category", "movie_id": "category", "rating": "rating", "timestamp": "timestamp"},
     delimiter="::",
     header=False,
 )
@@ -63,8 +63,6 @@ class MovieLens1MSource:
     def tables(self, reading: Reading) -> Iterator[pa.Table]:
         for table in text.read_text(self.files[0], RATINGS, reading):
             rating = table.column("rating").to_numpy(zero_copy_only=False)
-            if not np.isin(rating, range(1, 6)).all() or table.column("timestamp").null_count:
-                raise UserError(f"{self.files[0]}: a rating is not 1, 2, 3, 4 or 5, or a timestamp is missing")
             columns = {LABEL: pa.array((rating >= LIKED).astype(np.int8)), KEY: table.column("timestamp")}
             for name, known, wanted in (("user_id", self._users, USER), ("movie_id", self._movies, MOVIE)):
                 columns[name] = table.column(name)

@@ -48,7 +48,9 @@ def roles_of(config: TableConfig, schema: dict[str, pa.DataType], path: Path) ->
     for split, key in (("column", "split_column"), ("time", "time_column")):
         if (config.split == split) != bool(named[key]):
             raise UserError(f"dataset.split={config.split}: dataset.{key} goes with split={split}, and that needs it")
-    label = config.label or next((name for word in LABELS for name in schema if name.lower() == word), None)
+    label = config.label or next(
+        (name for word in LABELS for name in schema if name.lower() == word and name not in seen), None
+    )
     if label is None:
         raise UserError(f"dataset.label: none of the columns of {path.name} is named {listing(LABELS)}; "
                         f"choose one of {listing(schema)}")  # fmt: skip

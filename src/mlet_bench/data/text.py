@@ -1,44 +1,28 @@
 """Delimited text → Arrow tables, plain or gzipped, with every bad row named."""
 
-import codecs
 import gzip
-import itertools
 import os
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
 
 from mlet_bench.data.ahead import ahead
 from mlet_bench.data.bad_rows import BadRow, Reading
-from mlet_bench.data.lines import Kind, Layout, cell_mistake, cells_of, count, lines_of, mistake_in, shown
+from mlet_bench.data.lines import Layout, cells_of, count, lines_of, mistake_in, shown
+from mlet_bench.data.parse import BadCellError, Chunk, chunk_of, parse
 from mlet_bench.errors import UserError, listing
 
 CHUNK_BYTES = 1 << 24
-BLOCK_BYTES = 1 << 20
-"""What one of pyarrow's threads parses at a time."""
 CHUNKS_HELD = 3
 """One is parsed, one is ready, one is being read."""
 SPARE_BYTES = 1 << 16
 FEW_LINES = 256
-TYPES: dict[Kind, pa.DataType] = {
-    "label": pa.float64(),
-    "integer": pa.int64(),
-    "number": pa.float64(),
-    "category": pa.binary(),  # text is checked in the dictionary alone, where each category stands once
-    "hour": pa.binary(),
-    "time": pa.binary(),
-    "split": pa.binary(),
-}
-TEXT: tuple[Kind, ...] = ("category", "hour", "time", "split")
 
 
 def header_of(path: Path, delimiter: str = ",", *, quoted: bool = False) -> tuple[str, ...]:
@@ -111,11 +95,11 @@ def read_text(path: Path, layout: Layout, reading: Reading, offset: int = 0) -> 
     with ThreadPoolExecutor(os.cpu_count()) as pool, closing(ahead(_chunks(path, layout))) as chunks:
         for chunk, to_byte in chunks:
             try:
-                table = _parse(chunk, layout, pool.map)
+                table = parse(chunk, layout, pool.map)
                 line += table.num_rows
                 reading.passed(table.num_rows, offset + to_byte)
                 yield table
-            except (pa.ArrowInvalid, _BadCellError):
+            except (pa.ArrowInvalid, BadCellError):
                 lines, good = bytes(chunk.data), 0
                 for table in _good_rows(path, lines, line, layout, reading):
                     good += table.num_rows
@@ -150,29 +134,20 @@ def _broken(path: Path, error: Exception) -> Exception:
     return UserError(f"{path}: the gzip file {how}; fetch it again")
 
 
-@dataclass(frozen=True)
-class Chunk:
-    """Whole lines, not copied."""
-
-    data: memoryview | bytes
-    returns: bool
-    """Whether there is a carriage return among them."""
-
-
 def _chunks(path: Path, layout: Layout) -> Iterator[tuple[Chunk, int]]:
     """The rows in pieces that end with a line's end, and how far into the file each reaches.
 
     Memory is used again: fresh pages cost as much time as parsing them. A chunk is to be done with when the next but
     one is asked for.
     """
-    rest, blocks = b"", itertools.cycle([bytearray() for _ in range(CHUNKS_HELD)])
+    rest, blocks, turn = b"", [bytearray()] * CHUNKS_HELD, 0
     with path.open("rb") as raw, gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw as opened:
         if layout.header:
             _first_line(path, opened)
         while True:
-            block = next(blocks)
-            if len(block) < len(rest) + CHUNK_BYTES:  # at the start, and for a line as long as a chunk
-                block.extend(bytes(len(rest) + CHUNK_BYTES + SPARE_BYTES - len(block)))
+            if len(blocks[turn]) < len(rest) + CHUNK_BYTES:  # at the start, and for a line as long as a chunk
+                blocks[turn] = bytearray(len(rest) + CHUNK_BYTES + SPARE_BYTES)
+            block = blocks[turn]
             block[: len(rest)] = rest
             try:
                 read = opened.readinto(memoryview(block)[len(rest) : len(rest) + CHUNK_BYTES])
@@ -183,6 +158,7 @@ def _chunks(path: Path, layout: Layout) -> Iterator[tuple[Chunk, int]]:
             rest = bytes(memoryview(block)[cut:end])
             if cut:
                 yield Chunk(memoryview(block)[:cut], block.find(b"\r", 0, cut) >= 0), raw.tell()
+                turn = (turn + 1) % CHUNKS_HELD
             if not read:
                 return
 
@@ -192,14 +168,14 @@ def _good_rows(path: Path, chunk: bytes, first_line: int, layout: Layout, readin
     if count(chunk) <= FEW_LINES:
         yield from _good_lines(path, list(enumerate(lines_of(chunk), first_line)), layout, reading)
         return
-    middle = chunk.find(b"\n", len(chunk) // 2) + 1 or chunk.rfind(b"\n", 0, len(chunk) // 2) + 1
+    middle = chunk.rfind(b"\n", 0, len(chunk) // 2) + 1 or chunk.find(b"\n", len(chunk) // 2) + 1
     line = first_line
     for half in (chunk[:middle], chunk[middle:]):
         if not half:
             continue
         try:
-            yield _parse(_chunk(half), layout)
-        except (pa.ArrowInvalid, _BadCellError):
+            yield parse(chunk_of(half), layout)
+        except (pa.ArrowInvalid, BadCellError):
             yield from _good_rows(path, half, line, layout, reading)
         line += count(half)
 
@@ -215,90 +191,11 @@ def _good_lines(path: Path, lines: list[tuple[int, bytes]], layout: Layout, read
     if not good:
         return
     try:
-        yield _parse(_chunk(b"".join(line + b"\n" for _, line in good)), layout)
-    except (pa.ArrowInvalid, _BadCellError) as error:  # the parser refuses a line that we see nothing wrong with
+        yield parse(chunk_of(b"".join(line + b"\n" for _, line in good)), layout)
+    except (pa.ArrowInvalid, BadCellError) as error:  # the parser refuses a line that we see nothing wrong with
         if len(good) == 1:
             reason = f"cannot be read ({str(error).splitlines()[0]})"
             reading.set_aside(BadRow(path, good[0][0], None, None, reason, shown(good[0][1])))
             return
         for half in (good[: len(good) // 2], good[len(good) // 2 :]):
             yield from _good_lines(path, half, layout, reading)
-
-
-class _BadCellError(Exception):
-    """A cell that pyarrow reads and we do not accept."""
-
-
-def _chunk(lines: bytes) -> Chunk:
-    return Chunk(lines, b"\r" in lines)
-
-
-def _parse(chunk: Chunk, layout: Layout, map_: Callable[..., Iterator[Any]] = map) -> pa.Table:
-    data, delimiter = chunk.data, layout.delimiter
-    if len(delimiter) > 1:
-        data = bytes(data)
-        if b"\t" in data:
-            raise _BadCellError("a cell holds a tab")
-        data, delimiter = data.replace(delimiter.encode(), b"\t"), "\t"
-    if chunk.returns:
-        data = bytes(data)
-        if data.count(b"\r") != data.count(b"\r\n") + data.endswith(b"\r"):
-            raise _BadCellError("a carriage return inside the line")
-    if data[:3] == codecs.BOM_UTF8:
-        data = codecs.BOM_UTF8 + bytes(data)  # pyarrow leaves one out
-    types = {name: TYPES[kind] for name, kind in layout.kinds.items()}
-    table = pyarrow.csv.read_csv(
-        pa.py_buffer(data),
-        read_options=pyarrow.csv.ReadOptions(column_names=list(layout.columns), block_size=BLOCK_BYTES),
-        parse_options=pyarrow.csv.ParseOptions(
-            delimiter=delimiter, quote_char='"' if layout.quoted else False, ignore_empty_lines=False
-        ),
-        convert_options=pyarrow.csv.ConvertOptions(
-            column_types=types,
-            include_columns=list(types),
-            null_values=list(layout.missing),
-            strings_can_be_null=layout.missing != ("",),
-        ),
-    )
-    if layout.quoted and table.num_rows != count(bytes(data)):
-        raise _BadCellError("a line end inside quotes")
-    for name, kind in layout.kinds.items():
-        if kind == "label":
-            if not labels_fine(table.column(name)):
-                raise _BadCellError("a label is neither 0 nor 1")
-        elif kind == "number" and not numbers_fine(table.column(name)):
-            raise _BadCellError("a number is not finite")
-    names = [name for name, kind in layout.kinds.items() if kind in TEXT]
-    encoded = dict(zip(names, map_(_encoded, [table.column(name) for name in names]), strict=True))
-    for name, kind in layout.kinds.items():
-        if kind in ("hour", "time", "split"):
-            if encoded[name].null_count:
-                raise _BadCellError(f"column {name}: a cell is missing")
-            for cell in encoded[name].dictionary.to_pylist():
-                if cell_mistake(cell, kind, layout.missing):
-                    raise _BadCellError(f"column {name}: {cell!r}")
-    return pa.table({name: encoded.get(name, table.column(name)) for name in types})
-
-
-def _encoded(column: pa.ChunkedArray) -> pa.Array:
-    """A dictionary of text for the whole column; pa.ArrowInvalid where a category is no text."""
-    pieces = column.dictionary_encode().chunks
-    if not pieces:
-        return pa.array([], pa.dictionary(pa.int32(), pa.string()))
-    indices = pa.concat_arrays([piece.indices for piece in pieces])
-    return pa.DictionaryArray.from_arrays(indices, pieces[-1].dictionary.cast(pa.string()))
-
-
-def labels_fine(column: pa.ChunkedArray) -> bool:
-    if column.null_count:
-        return False
-    return all(bool(((chunk == 0) | (chunk == 1)).all()) for chunk in map(_numpy, column.chunks))
-
-
-def numbers_fine(column: pa.ChunkedArray) -> bool:
-    finite = pc.is_finite(column)
-    return pc.all(finite, skip_nulls=True).as_py() is not False
-
-
-def _numpy(chunk: pa.Array) -> np.ndarray:
-    return np.asarray(chunk.to_numpy(zero_copy_only=False))
