@@ -159,7 +159,8 @@ class Prepared:
         for part in self.parts(name):
             piece = self.read(part, counts=counts)
             rows += len(piece)
-            yield piece
+            if rows <= self.rows[name]:
+                yield piece
         if rows != self.rows[name]:
             raise UserError(f"{self.folder / name}: holds {rows} rows, the manifest says {self.rows[name]}")
 
