@@ -6,8 +6,6 @@ standard  (x - mean) / standard deviation of the training split's values, missin
 as_is     the value, missing ones as 0
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -43,30 +41,37 @@ def bucket(values: pa.Array) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(encoded.indices, encoded.dictionary.cast(pa.string()))
 
 
-@dataclass
 class Moments:
-    """Mean and spread of a column's values, gathered in pieces (Chan, Golub and LeVeque 1979)."""
+    """Mean and spread of a column's values, gathered in pieces (Chan, Golub and LeVeque 1979).
 
-    count: int = 0
-    mean: float = 0.0
-    squares: float = 0.0
-    """Sum of squared distances from the mean."""
+    The pieces are cut here, so that the result does not depend on how the values arrive.
+    """
+
+    PIECE = 1 << 16
+
+    def __init__(self) -> None:
+        self._count, self._mean, self._squares = 0, 0.0, 0.0
+        self._rest = np.empty(0)
 
     def add(self, values: np.ndarray) -> None:
         """More values; NaN are missing ones."""
-        x = values[~np.isnan(values)]
-        if not len(x):
-            return
-        mean = float(x.mean())
-        gap, together = mean - self.mean, self.count + len(x)
-        self.squares += float(((x - mean) ** 2).sum()) + gap**2 * self.count * len(x) / together
-        self.mean += gap * len(x) / together
-        self.count = together
+        self._rest = np.concatenate([self._rest, values[~np.isnan(values)]])
+        while len(self._rest) >= self.PIECE:
+            self._gather(self._rest[: self.PIECE])
+            self._rest = self._rest[self.PIECE :]
 
-    @property
-    def std(self) -> float:
-        """Of the population; 1 for a constant column."""
-        return float(np.sqrt(self.squares / self.count)) if self.squares > 0 else 1.0
+    def finish(self) -> list[float]:
+        """Mean, and standard deviation of the population (1 for a constant column); no more values."""
+        if len(self._rest):
+            self._gather(self._rest)
+        return [self._mean, float(np.sqrt(self._squares / self._count)) if self._squares > 0 else 1.0]
+
+    def _gather(self, x: np.ndarray) -> None:
+        mean = float(x.mean())
+        gap, together = mean - self._mean, self._count + len(x)
+        self._squares += float(((x - mean) ** 2).sum()) + gap**2 * self._count * len(x) / together
+        self._mean += gap * len(x) / together
+        self._count = together
 
 
 def standard(values: np.ndarray, mean: float, std: float) -> np.ndarray:

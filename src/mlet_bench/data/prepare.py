@@ -230,7 +230,7 @@ def _encode(job: _Job, work: Path, reading: Reading, pool: Executor, progress: P
     vocabularies = dict(zip(fields, pool.map(vocabulary, fields), strict=True))
     moments = None
     if config.numeric_as == "standard":
-        found = {name: [seen.mean, seen.std] for name, seen in assigned.moments.items()}
+        found = {name: seen.finish() for name, seen in assigned.moments.items()}
         moments = found if job.known is None else job.known.manifest["moments"]
     return Encoded(spool, assigned, vocabularies, moments, job.min_count > 1), split_words
 
