@@ -72,7 +72,7 @@ ROW = st.tuples(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(ROW, min_size=14, max_size=30), last_end=st.booleans(), min_count=st.integers(1, 3))
 def test_equals_the_slow_reference_on_odd_cells(
     workplace: Path, rows: list[tuple[str, list[str], list[str]]], last_end: bool, min_count: int

@@ -71,11 +71,11 @@ def test_parquet(
         "small": column([0, 1, 255]),
         "real": column([0.5, None, float("nan"), *reals]),
         "single": column([0.25, 3.0, None]),
-        "count": column([0, 1, 40, None]),
+        "count": column([0, 1, 40, None, 2**53 + 1]),
     }
     when = column(list(reference.SPLITS)) if split == "column" else column(list(range(40)))
     types = {"coded": pa.dictionary(pa.int8(), pa.string()), "small": pa.uint8(), "single": pa.float32(),
-             "count": pa.int32()}  # fmt: skip
+             "count": pa.int64()}  # fmt: skip
     arrays = {name: pa.array(cells, types.get(name), from_pandas=False) for name, cells in values.items()}
     arrays["label"] = pa.array(label).cast(label_type)
     arrays["when"] = pa.array(when)

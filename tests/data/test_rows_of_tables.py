@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mlet_bench.data import text
@@ -72,11 +72,6 @@ def splits_of(rows: list[Row], split: str) -> list[str]:
         }
     ),
 )
-@example(  # a byte order mark where a chunk begins is part of its cell
-    seed=0, rows=30, labels="01", cells=["\ufeff"] * 99, numbers=[], suffix="csv", quoting=csv.QUOTE_MINIMAL, end="\n",
-    last_end=True, split="order", iso=False, size=reference.TINY_SIZES[1],
-    options={"numeric_as": "log1p", "min_count": 1, "seed": 0},
-)  # fmt: skip
 def test_csv(
     workplace: Path, seed: int, rows: int, labels: str, cells: list[str], numbers: list[str], suffix: str,
     quoting: Any, end: str, last_end: bool, split: str, iso: bool, size: dict[str, int], options: dict[str, Any],
@@ -148,6 +143,15 @@ def test_line_end_inside_quotes_is_refused_wherever_it_stands(
     raw = reference.write(workplace / "a.csv", csv_bytes(rows, ",", csv.QUOTE_MINIMAL, "\n", True))
     with pytest.raises(UserError, match=rf"a.csv: line {place + 1} has a quote that is not closed"):
         prepare("table", raw)
+
+
+@pytest.mark.parametrize("size", reference.TINY_SIZES)
+def test_byte_order_mark_is_left_out_before_the_header_alone(workplace: Path, size: dict[str, int]) -> None:
+    lines = ["kind,label", *(f"\ufeff{'ab'[i % 2]},{i % 2}" for i in range(60))]
+    raw = reference.write(workplace / "a.csv", ("\ufeff" + "\n".join(lines)).encode())
+    with reference.sizes(**size):
+        prepared = reference.prepare_in(workplace / "data", "table", raw)
+    assert sorted(prepared.vocabulary_table("kind").column("value").to_pylist()) == ["\ufeffa", "\ufeffb"]
 
 
 def test_columns_are_guessed_and_shown(workplace: Path) -> None:

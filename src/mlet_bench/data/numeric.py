@@ -24,7 +24,7 @@ def as_is(values: pa.Array) -> np.ndarray:
 
 def raw(values: pa.Array) -> np.ndarray:
     """float64, missing values as NaN."""
-    return np.asarray(pc.fill_null(values.cast(pa.float64()), np.nan).to_numpy())
+    return np.asarray(pc.fill_null(values.cast(pa.float64(), safe=False), np.nan).to_numpy())
 
 
 def bucket(values: pa.Array) -> pa.DictionaryArray:
@@ -33,7 +33,7 @@ def bucket(values: pa.Array) -> pa.DictionaryArray:
     >>> bucket(pa.array([None, -2.5, 2.0, 3.0, 1000.0])).to_pylist()
     ['0', '-2', '2', '1', '47']
     """
-    x = pc.fill_null(values.cast(pa.float64()), 0).to_numpy()
+    x = pc.fill_null(values.cast(pa.float64(), safe=False), 0).to_numpy()
     large = x > 2
     whole = np.trunc(x)
     whole[large] = np.floor(np.log(x[large]) ** 2)

@@ -175,7 +175,7 @@ def _cast(column: pa.Array, wanted: pa.DataType | None, path: Path, name: str) -
     if pa.types.is_boolean(column.type) and wanted == pa.float64():
         column = column.cast(pa.int8())
     try:
-        return column.cast(wanted)
+        return column.cast(wanted, safe=False)  # large integers to the nearest float64
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         what = "a number" if wanted == pa.float64() else "text"
         raise UserError(f"{path}: column {name} of type {column.type} cannot be read as {what}") from None
