@@ -9,11 +9,11 @@ of its own; of its repetitions the median is shown, memory is the highest. Reade
 import argparse
 import json
 import os
-import resource
 import shutil
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -121,6 +121,31 @@ def measure(kind: str, raw: Path) -> dict[str, float]:
     return {"seconds": time.perf_counter() - began, "rows": seen, "loaded": loaded}
 
 
+class Peak:
+    """The most memory that this process holds by itself, looked at every few milliseconds.
+
+    Pages of mapped files are not counted: the system drops them when it needs room.
+    """
+
+    def __init__(self) -> None:
+        self.bytes, self._stop = 0, threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> "Peak":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        page = os.sysconf("SC_PAGE_SIZE")
+        while not self._stop.wait(0.01):
+            resident, shared = map(int, Path("/proc/self/statm").read_text().split()[1:3])
+            self.bytes = max(self.bytes, (resident - shared) * page)
+
+
 def in_process(kind: str, raw: Path) -> dict[str, float]:
     """One measurement in a process of its own, with its peak memory."""
     words = [sys.executable, __file__, "--measure", kind, "--raw", str(raw)]
@@ -158,20 +183,22 @@ def show(console: Console, name: str, rows: int, found: dict[str, dict[str, floa
         handled = values.get("rows", rows)
         ratio = f"{found['prepare']['seconds'] / values['seconds']:.2f} x" if kind.startswith("read") else ""
         memory = f"{values['memory'] / 1e6:,.0f} MB"
+        if kind == "prepare":
+            table.caption = f"{values['categories']:,.0f} categories in the training split"
         table.add_row(kind, f"{values['seconds']:.2f}", f"{handled / values['seconds']:,.0f}", memory, ratio)
     console.print(table)
 
 
 def extrapolate(console: Console, by_rows: dict[int, dict[str, dict[str, float]]]) -> None:
     """What the measured growth means for the whole of Criteo-Kaggle."""
-    few, many = (by_rows[rows]["prepare"] for rows in (min(by_rows), max(by_rows)))
-    per_row = (many["seconds"] - few["seconds"]) / (max(by_rows) - min(by_rows))
+    few, many = (by_rows[rows]["prepare"] for rows in sorted(by_rows)[-2:])
+    per_row = (many["seconds"] - few["seconds"]) / (max(by_rows) - sorted(by_rows)[-2])
     per_category = (many["memory"] - few["memory"]) / (many["categories"] - few["categories"])
     seconds = many["seconds"] + per_row * (CRITEO_ROWS - max(by_rows))
     memory = many["memory"] + per_category * (CRITEO_CATEGORIES - many["categories"])
     console.print(
         f"Criteo-Kaggle whole ({CRITEO_ROWS:,} rows, {CRITEO_CATEGORIES:,} categories), extrapolated from "
-        f"{min(by_rows):,} to {max(by_rows):,} rows: {seconds / 60:.1f} min, {memory / 1e9:.1f} GB"
+        f"{sorted(by_rows)[-2]:,} and {max(by_rows):,} rows: {seconds / 60:.1f} min, {memory / 1e9:.1f} GB"
     )
 
 
@@ -184,8 +211,9 @@ def main() -> None:
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.measure:
-        values = measure(given.measure, given.raw)
-        print(json.dumps({**values, "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}))
+        with Peak() as peak:
+            values = measure(given.measure, given.raw)
+        print(json.dumps({**values, "memory": peak.bytes}))
         return
     console = Console(highlight=False)
     if given.raw:
