@@ -26,7 +26,11 @@ demo: .venv/installed ## train, collapse and judge an MLET model on generated ro
 
 .PHONY: test
 test: .venv/installed ## run the tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+
+.PHONY: test-faults
+test-faults: .venv/installed ## kill processes at random moments and compare what comes of it (slow)
+	$(BIN)/python -m pytest -m faults
 
 .PHONY: bench-data
 bench-data: .venv/installed ## time prepare and the training batches on 1 and 3 million generated rows (about 4 minutes)

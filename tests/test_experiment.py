@@ -23,7 +23,7 @@ from mlet_bench.help_text import choices
 from mlet_bench.training import loop
 from mlet_bench.training.rows import training_rows
 from mlet_bench.training.streams import order
-from tests.conftest import TINY, Ended, criteo_cells, unheard, write_criteo
+from tests.conftest import CONF, TINY, Ended, criteo_cells, unheard, write_criteo
 
 Command = Callable[..., Ended]
 FILES = {"DONE", "config.yaml", "metrics.jsonl", "model.safetensors", "predictions.parquet", "result.json",
@@ -316,12 +316,39 @@ def test_unseen_categories_are_zero_vectors_after_training(command: Command) -> 
         assert torch.equal(weights["embedding.table.weight"][firsts], torch.zeros(26, 4))
 
 
+def write_bars(folder: Path, dataset: str) -> Path:
+    """A ready-split set with the columns of conf/dataset/<dataset>.yaml, 60, 20 and 20 rows."""
+    layout = yaml.safe_load((CONF / "dataset" / f"{dataset}.yaml").read_text())
+    hour = [layout["hour"]] if layout["hour"] else []
+    columns = [*layout["drop"], layout["label"], *hour, *layout["numeric"], *layout["categorical"]]
+    rng = np.random.default_rng(0)
+    folder.mkdir()
+    for split, rows in (("train", 60), ("valid", 20), ("test", 20)):
+        lines = [",".join(columns)]
+        for row in range(rows):
+            cells = {**{name: str(rng.integers(0, 9)) for name in columns}, layout["label"]: str(row % 2)}
+            cells.update({name: f"141021{rng.integers(0, 24):02d}" for name in hour})
+            cells.update({name: f"{rng.integers(0, 40)}" for name in layout["numeric"]})
+            lines.append(",".join(cells[name] for name in columns))
+        (folder / f"{split}.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
 @pytest.mark.parametrize("name", choices("experiment"))
 def test_every_experiment_runs(command: Command, workplace: Path, name: str) -> None:
-    write_criteo(workplace / "train.txt", criteo_cells(420))
-    raw = ["dataset.raw=train.txt"] if name.startswith("criteo/") else ["dataset.rows=1200"]
-    ended = command("train", f"experiment={name}", *raw, "train.batch_size=400", "train.epochs=1")
+    dataset = name.split("/")[0]
+    if dataset == "criteo":
+        more = [f"dataset.raw={write_criteo(workplace / 'train.txt', criteo_cells(420))}"]
+    elif dataset == "quick":
+        more = ["dataset.rows=1200"]
+    else:
+        more = [f"dataset.raw={write_bars(workplace / 'raw', dataset)}", "hydra.run.dir=run"]
+    ended = command("train", f"experiment={name}", *more, "train.batch_size=400", "train.epochs=1")
     assert ended.code == cli.DONE, ended.err
+    if Path("run").exists():
+        result = result_of("run")
+        assert (result["dataset"]["name"], result["model"]) == (dataset, name.split("/")[1])
+        assert result["train"]["steps"] == 1
 
 
 def test_synthetic_result_stands_beside_the_best_reachable(command: Command) -> None:
