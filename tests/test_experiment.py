@@ -349,6 +349,7 @@ def test_every_experiment_runs(command: Command, workplace: Path, name: str) -> 
         result = result_of("run")
         assert (result["dataset"]["name"], result["model"]) == (dataset, name.split("/")[1])
         assert result["train"]["steps"] == 1
+        assert "note: train.csv: md5" in ended.out
 
 
 def test_synthetic_result_stands_beside_the_best_reachable(command: Command) -> None:

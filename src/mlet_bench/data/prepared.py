@@ -88,7 +88,17 @@ class Prepared:
             )
             if not all(isinstance(part, tuple | dict) for part in needed):
                 raise TypeError
-            for key in ("fingerprint", "name", "best", "positives", "vocabulary", "truth", "moments", "missing"):
+            for key in (
+                "fingerprint",
+                "name",
+                "best",
+                "positives",
+                "vocabulary",
+                "truth",
+                "moments",
+                "missing",
+                "warnings",
+            ):
                 manifest[key]
             int(manifest["options"]["min_count"]), manifest["options"]["numeric_as"]
         except (KeyError, TypeError, ValueError, AttributeError):
