@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,16 @@ def started(raw: Path, place: Path, *more: str) -> subprocess.Popen[str]:
         text=True,
         start_new_session=True,
     )
+
+
+def wait_until_at_work(process: subprocess.Popen[str], place: Path, began_ns: int) -> None:
+    """Until the process, begun at that time, has made a working folder of its own, or ended."""
+    while process.poll() is None:
+        for path in place.glob("prepared/.*.tmp/spool"):
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime_ns > began_ns:
+                    return
+        time.sleep(0.002)
 
 
 def left_in(place: Path) -> set[str]:
@@ -55,9 +66,9 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def undisturbed(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, bytes], float]:
     """The content of the folder, and the seconds from the first file in it to the last."""
     place = tmp_path_factory.mktemp("undisturbed")
+    began_ns = time.time_ns()
     process = started(raw, place)
-    while not list(place.glob("prepared/.*.tmp")):
-        time.sleep(0.005)
+    wait_until_at_work(process, place, began_ns)
     began = time.monotonic()
     out, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (0, "")
@@ -69,10 +80,9 @@ def undisturbed(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[di
 def assert_survives(kills: int, raw: Path, place: Path, whole: dict[str, bytes], seconds: float) -> None:
     rng, in_the_middle = random.Random(kills), 0
     for _ in range(kills):
+        began_ns = time.time_ns()
         process = started(raw, place)
-        deadline = time.monotonic() + 60
-        while process.poll() is None and not list(place.glob("prepared/.*.tmp")) and time.monotonic() < deadline:
-            time.sleep(0.002)
+        wait_until_at_work(process, place, began_ns)
         time.sleep(seconds * rng.random())
         process.send_signal(signal.SIGKILL)
         process.communicate(timeout=60)
@@ -101,9 +111,9 @@ def test_killed_twenty_times(raw: Path, undisturbed: tuple[dict[str, bytes], flo
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupted(raw: Path, workplace: Path, number: signal.Signals, code: int) -> None:
     place = workplace / "data"
+    began_ns = time.time_ns()
     process = started(raw, place)
-    while process.poll() is None and not list(place.glob("prepared/.*.tmp")):
-        time.sleep(0.002)
+    wait_until_at_work(process, place, began_ns)
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (code, "")

@@ -102,7 +102,7 @@ def test_bars(
         made = []
         for _ in range(count):
             row = {column: rng.choice([*"aab", "", *cells]) for column in (*categorical, *config["drop"])}
-            row |= {column: rng.choice(["", "0.5", "3", "1000", *numbers]) for column in numeric}
+            row |= {column: rng.choice(["", "0.5", "2", "2.0", "3", "1000", *numbers]) for column in numeric}
             row[config["label"]] = rng.choice(labels)
             if hour:
                 row[hour] = f"{rng.choice(DAYS)}{rng.randrange(24):02d}"

@@ -118,3 +118,23 @@ def test_bytes_do_not_depend_on_how_much_is_read_at_a_time(workplace: Path, size
     with reference.sizes(**kept):
         pieces = reference.prepare_in(workplace / "two", "criteo", raw, min_count=2)
     assert reference.contents(whole.folder) == reference.contents(pieces.folder)
+
+
+@pytest.mark.parametrize("size", [reference.TINY_SIZES[0], {"chunk_bytes": 9_000, "part_rows": 100}])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_random_split_gives_exact_shares_of_every_hundred_rows_of_a_class(
+    workplace: Path, seed: int, size: dict[str, int]
+) -> None:
+    content = "\n".join(lines(random.Random(8), 700, "001", [], [])).encode()
+    raw = reference.write(workplace / "train.txt", content)
+    found = rows_of(raw)
+    splits = reference.stratified(found, (0.7, 0.2, 0.1), seed)
+    reference.assert_prepares_as_reference(
+        workplace / "data", "criteo", raw, found, splits, NUMERIC, CATEGORICAL, size, split="random", seed=seed,
+        shares=[0.7, 0.2, 0.1],
+    )  # fmt: skip
+    for label in (0, 1):
+        of_class = [split for row, split in zip(found, splits, strict=True) if row.label == label]
+        assert [of_class[:100].count(split) for split in reference.SPLITS] == [70, 20, 10]
+        assert [of_class[100:200].count(split) for split in reference.SPLITS] == [70, 20, 10]
+        assert of_class[:100] != of_class[100:200]
