@@ -104,7 +104,8 @@ def _train(arguments: Arguments) -> int:
         return _sweep(composer, arguments)
     composed = composer.one(arguments.overrides)
     if arguments.show_config:
-        return _show_config(composed)
+        _show_config(composed)
+        return DONE
     from mlet_bench.config import TrainCommand, convert_command
 
     config = convert_command(TrainCommand, composed.values)
@@ -172,13 +173,9 @@ def job_of_sweep(task: "DictConfig") -> dict[str, Any]:
 
 
 def _prepare(arguments: Arguments) -> int:
-    from mlet_bench.compose import Composer
-
-    if arguments.multirun:
-        raise UserError("-m: prepare makes one data set a call; sweeps are for train")
-    composed = Composer("prepare", arguments.config_dir).one(arguments.overrides)
-    if arguments.show_config:
-        return _show_config(composed)
+    composed = _composed("prepare", arguments)
+    if composed is None:
+        return DONE
     from mlet_bench.config import PrepareCommand, convert_command
 
     config = convert_command(PrepareCommand, composed.values)
@@ -201,13 +198,9 @@ def _prepare(arguments: Arguments) -> int:
 
 
 def _evaluate(arguments: Arguments) -> int:
-    from mlet_bench.compose import Composer
-
-    if arguments.multirun:
-        raise UserError("-m: evaluate judges one run a call; sweeps are for train")
-    composed = Composer("evaluate", arguments.config_dir).one(arguments.overrides)
-    if arguments.show_config:
-        return _show_config(composed)
+    composed = _composed("evaluate", arguments)
+    if composed is None:
+        return DONE
     from mlet_bench.config import EvaluateCommand, convert_command
 
     config = convert_command(EvaluateCommand, composed.values)
@@ -220,19 +213,32 @@ def _evaluate(arguments: Arguments) -> int:
     return DONE
 
 
-def _show_config(composed: "Composed") -> int:
+def _composed(command: str, arguments: Arguments) -> "Composed | None":
+    """The one config of a command that does not sweep; None when it was only to be shown."""
+    from mlet_bench.compose import Composer
+
+    if arguments.multirun:
+        raise UserError(f"-m: {command} takes one config a call; sweeps are for train")
+    composed = Composer(command, arguments.config_dir).one(arguments.overrides)
+    if arguments.show_config:
+        _show_config(composed)
+        return None
+    return composed
+
+
+def _show_config(composed: "Composed") -> None:
     import yaml
 
     print(yaml.safe_dump(composed.values, sort_keys=False), end="")
-    return DONE
 
 
 def _not_built(command: str) -> Callable[[Arguments], int]:
     def refuse(arguments: Arguments) -> int:
-        from mlet_bench.compose import Composer
         from mlet_bench.config import LATER, convert_command
 
-        composed = Composer(command, arguments.config_dir).one(arguments.overrides)
+        composed = _composed(command, arguments)
+        if composed is None:
+            return DONE
         convert_command(LATER[command], composed.values)
         raise RunFailedError(f"{command}: not built yet; your arguments are fine, nothing was done")
 
