@@ -1,5 +1,6 @@
 """The machine: which device, how many threads, whether a run fits."""
 
+import ctypes
 import os
 import platform
 import resource
@@ -24,7 +25,23 @@ def device_for(config: HardwareConfig) -> torch.device:
     if config.device == "cuda" and not torch.cuda.is_available():
         raise UserError("hardware=cuda: PyTorch finds no CUDA GPU here; allowed: cpu")
     torch.set_num_threads(threads_of(config))
+    keep_freed_memory()
     return torch.device(config.device)
+
+
+def keep_freed_memory() -> None:
+    """Let glibc's allocator keep what is freed for the next allocation, blocks above 32 MB too.
+
+    By default it gives large blocks back to the system and every step gets fresh pages, each of them zeroed first:
+    AutoInt's step on a virtual machine took 620 ms so, and 370 ms without it. Does nothing with another C library.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if platform.libc_ver()[0] == "glibc" else None
+    if mallopt is not None:
+        for option, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 1 << 26)):
+            mallopt(option, value)
+
+
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h
 
 
 def check_memory(

@@ -8,7 +8,10 @@ from tests.models.small import small_model
 
 
 def slow(weights: Weights, ids_F: Tensor, numeric_N: Tensor) -> Tensor:
-    x0 = torch.cat(vectors(weights, ids_F, numeric_N))
+    if "numeric.weight_ND" in weights or not len(numeric_N):
+        x0 = torch.cat(vectors(weights, ids_F, numeric_N))
+    else:
+        x0 = torch.cat([numeric_N, *vectors(weights, ids_F, numeric_N[:0])])
     x = x0
     for layer in range(2):
         w, b = weights[f"cross.{layer}.weight.weight"][0], weights[f"cross.{layer}.bias_I"]
@@ -22,4 +25,6 @@ def slow(weights: Weights, ids_F: Tensor, numeric_N: Tensor) -> Tensor:
 @shapes
 def test_forward_and_gradients_equal_the_slow_reference(batch: int, fields: int, numeric: int) -> None:
     for mlp in ([8, 7], []):
-        compare(small_model("dcn", fields, numeric, batch_norm=False, mlp=mlp), slow, batch, fields, numeric)
+        for how in ("values", "vectors"):
+            model = small_model("dcn", fields, numeric, batch_norm=False, mlp=mlp, numeric_input=how)
+            compare(model, slow, batch, fields, numeric)

@@ -33,7 +33,7 @@ def test_forward_and_gradients_equal_the_slow_reference(interaction: str, fields
         inputs = []
         if numeric:
             hidden = numeric_N
-            for layer in (dlrm.bottom[0], dlrm.bottom[2], dlrm.bottom[4]):
+            for layer in dlrm.bottom:
                 hidden = torch.relu(layer.weight @ hidden + layer.bias)
             vectors.insert(0, hidden)
             inputs += list(hidden) if interaction == "dot" else []
@@ -42,7 +42,7 @@ def test_forward_and_gradients_equal_the_slow_reference(interaction: str, fields
         else:
             inputs += [value for vector in vectors for value in vector]
         x = torch.stack(inputs) if inputs else torch.empty(0)
-        first, second = dlrm.top[0], dlrm.top[2]
+        first, second = dlrm.top
         expected.append((second.weight @ torch.relu(first.weight @ x + first.bias) + second.bias)[0])
     torch.testing.assert_close(found_B, torch.stack(expected))
     dense = [p for p in dlrm.parameters() if p.requires_grad]

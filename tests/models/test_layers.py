@@ -7,13 +7,15 @@ import torch
 from torch import nn
 
 from mlet_bench.models.layers import BatchNorm, FirstOrder, NumericVectors, initialise, mlp
+from mlet_bench.models.linear import Linear
 
 
 def test_mlp_is_linear_norm_relu_dropout() -> None:
     layers = mlp(3, [5, 4], output=1, dropout=0.5, batch_norm=True)
-    hidden = [nn.Linear, BatchNorm, nn.ReLU, nn.Dropout]
-    assert [type(layer) for layer in layers] == [*hidden, *hidden, nn.Linear]
-    assert [type(layer) for layer in mlp(3, [5])] == [nn.Linear, nn.ReLU]
+    hidden = [Linear, BatchNorm, nn.ReLU, nn.Dropout]
+    assert [type(layer) for layer in layers] == [*hidden, *hidden, Linear]
+    assert not any(layer.relu for layer in layers if isinstance(layer, Linear))
+    assert [(type(layer), layer.relu) for layer in mlp(3, [5], output=1)] == [(Linear, True), (Linear, False)]
 
 
 def test_batch_norm_is_pytorchs() -> None:

@@ -80,7 +80,7 @@ RUNS = [
     ("criteo", "widedeep", DEEP, 23429477),
     ("criteo", "deepfm", DEEP, 23429477),
     ("criteo", "xdeepfm", {"cin_layers": [16, 16], **PLAIN}, 23461462),
-    ("criteo", "dcn", {"cross_layers": 3, **PLAIN}, 21343491),
+    ("criteo", "dcn", {"cross_layers": 3, "numeric_input": "vectors", **PLAIN}, 21343491),
     ("criteo", "dcnv2", {"cross_layers": 3, "mlp": [500, 500, 500], "batch_norm": False}, 22018021),
     ("criteo", "dlrm", {"bottom_mlp": WIDTHS, "top_mlp": WIDTHS, "batch_norm": True}, 21664241),
     ("criteo", "autoint", attention(3, 256, 4, layer_norm=True, use_scale=True, use_wide=True), 23364453),

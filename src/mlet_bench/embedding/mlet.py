@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mlet_bench.config import EmbConfig
@@ -51,9 +50,10 @@ class MLETEmbedding(Embedding):
 
     def forward(self, ids_BF: Tensor) -> Tensor:
         """emb_BFD for ids within their fields; each different row is projected once."""
-        rows_U, which_BF = self.fields.different(ids_BF)
+        different = self.fields.different(ids_BF)
+        rows_U = different.rows_U
         self._product_UD = project(self.w1.take(rows_U), self.w2_FKD, self.fields.segments(rows_U))
-        return F.embedding(which_BF, self._product_UD)
+        return different.spread(self._product_UD)
 
     def tables(self) -> list[RowTable]:
         return [self.w1]

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from mlet_bench.config import EmbConfig
@@ -40,8 +39,8 @@ class SingleEmbedding(Embedding):
 
     def forward(self, ids_BF: Tensor) -> Tensor:
         """emb_BFD for ids within their fields."""
-        rows_U, which_BF = self.fields.different(ids_BF)
-        return F.embedding(which_BF, self.table.take(rows_U))
+        different = self.fields.different(ids_BF)
+        return different.spread(self.table.take(different.rows_U))
 
     def tables(self) -> list[RowTable]:
         return [self.table]

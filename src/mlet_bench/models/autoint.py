@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mlet_bench.embedding import Embedding
 from mlet_bench.models.base import CTRModel
 from mlet_bench.models.layers import DeepSettings, FirstOrder, NumericVectors, deep, initialise
+from mlet_bench.models.linear import Linear
 
 
 class AutoIntSettings(DeepSettings):
@@ -42,12 +43,12 @@ class Interacting(nn.Module):
         width = settings.attention_dim
         self.heads = settings.attention_heads
         self.scale = (width // self.heads) ** -0.5 if settings.use_scale else 1.0
-        self.query = nn.Linear(inputs, width, bias=False)
-        self.key = nn.Linear(inputs, width, bias=False)
-        self.value = nn.Linear(inputs, width, bias=False)
+        self.query = Linear(inputs, width, bias=False)
+        self.key = Linear(inputs, width, bias=False)
+        self.value = Linear(inputs, width, bias=False)
         self.residual: nn.Module | None = None
         if settings.use_residual:
-            self.residual = nn.Identity() if inputs == width else nn.Linear(inputs, width, bias=False)
+            self.residual = nn.Identity() if inputs == width else Linear(inputs, width, bias=False)
         self.norm = nn.LayerNorm(width) if settings.layer_norm else nn.Identity()
         self.dropout = nn.Dropout(settings.dropout) if settings.dropout > 0 else nn.Identity()
 
@@ -89,7 +90,7 @@ class AutoInt(CTRModel):
         self.interacting = nn.Sequential(
             *(Interacting(width if layer else embedding.dim, settings) for layer in range(settings.attention_layers))
         )
-        self.out = nn.Linear(vectors * width, 1)
+        self.out = Linear(vectors * width, 1)
         self.deep = deep(vectors * embedding.dim, settings, output=1) if settings.mlp else None
         self.linear = FirstOrder(embedding.cardinalities, num_numeric) if settings.use_wide else None
         initialise(self, settings.init)

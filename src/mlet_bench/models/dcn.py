@@ -1,7 +1,11 @@
 """DCN (Wang et al. 2017, arXiv 1708.05123).
 
-B batch, F sparse fields, N numeric columns, D embedding width, S = N + F vectors, I = S·D inputs.
+B batch, F sparse fields, N numeric columns, D embedding width, I inputs: F·D + N, or (F + N)·D where numeric columns
+have vectors; L cross layers.
 """
+
+from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -10,33 +14,47 @@ from torch import Tensor, nn
 from mlet_bench.embedding import Embedding
 from mlet_bench.models.base import CTRModel
 from mlet_bench.models.layers import DeepSettings, NumericVectors, deep, initialise
+from mlet_bench.models.linear import Linear, linear
 
 
 class DCNSettings(DeepSettings):
     cross_layers: int = Field(ge=0)
+    numeric_input: Literal["values", "vectors"]
 
 
 class Cross(nn.Module):
-    """A cross layer (section 2.2): x_(l+1) = x_0 (x_lᵀ w) + b + x_l."""
+    """The weights of a cross layer (section 2.2): x_(l+1) = x_0 (x_lᵀ w) + b + x_l."""
 
     def __init__(self, inputs: int) -> None:
         super().__init__()
         self.weight = nn.Linear(inputs, 1, bias=False)
         self.bias_I = nn.Parameter(torch.zeros(inputs))
 
-    def forward(self, x0_BI: Tensor, x_BI: Tensor) -> Tensor:
-        """The next x_BI."""
-        return torch.addcmul(x_BI + self.bias_I, x0_BI, self.weight(x_BI))
+
+def crossed(x0_BI: Tensor, layers: Sequence[Cross], last_I: Tensor) -> Tensor:
+    """x_Lᵀ v for the output x_L of the cross layers and a vector v (`last_I`): a value for each row.
+
+    By induction x_l = a_l x_0 + c_l, with a_(l+1) = a_l + x_lᵀ w_l, which differs from row to row, and
+    c_(l+1) = c_l + b_l, which does not. So x_0 times all the w_l and v is all the work, and no x_l is needed.
+    """
+    dots_BL = linear(x0_BI, torch.cat([*(layer.weight.weight for layer in layers), last_I[None]]))
+    a_B, c_I = torch.ones_like(dots_BL[:, 0]), torch.zeros_like(last_I)
+    for layer, dot_B in zip(layers, dots_BL.unbind(1), strict=False):
+        a_B = a_B + a_B * dot_B + layer.weight.weight[0] @ c_I
+        c_I = c_I + layer.bias_I
+    return a_B * dots_BL[:, -1] + c_I @ last_I
 
 
 class DCN(CTRModel):
     """Cross layers and an MLP beside each other over all vectors, joined by a linear layer.
 
-    Without widths in `mlp` the cross layers stand alone.
+    Without widths in `mlp` the cross layers stand alone. Numeric columns enter as they are, as in the paper, or by a
+    vector each.
 
     Example:
         >>> from mlet_bench.embedding import SingleEmbedding
-        >>> settings = DCNSettings(cross_layers=2, mlp=(8,), dropout=0.0, batch_norm=False, init="xavier_normal")
+        >>> settings = DCNSettings(cross_layers=2, numeric_input="values", mlp=(8,), dropout=0.0, batch_norm=False,
+        ...                        init="xavier_normal")
         >>> model = DCN(SingleEmbedding.empty([3, 5], dim=4), num_numeric=2, settings=settings)
         >>> model(torch.tensor([[1, 4]]), torch.zeros(1, 2)).shape
         torch.Size([1])
@@ -46,19 +64,23 @@ class DCN(CTRModel):
 
     def __init__(self, embedding: Embedding, num_numeric: int, settings: DCNSettings) -> None:
         super().__init__(embedding)
-        inputs = (num_numeric + len(embedding.cardinalities)) * embedding.dim
-        self.numeric = NumericVectors(num_numeric, embedding.dim)
-        self.cross = nn.ModuleList(Cross(inputs) for _ in range(settings.cross_layers))
-        self.deep = deep(inputs, settings) if settings.mlp else None
-        self.out = nn.Linear(inputs + (settings.mlp[-1] if settings.mlp else 0), 1)
+        fields, dim = len(embedding.cardinalities), embedding.dim
+        self.numeric = NumericVectors(num_numeric, dim) if settings.numeric_input == "vectors" else None
+        self.inputs = (num_numeric + fields) * dim if self.numeric is not None else num_numeric + fields * dim
+        self.cross = nn.ModuleList(Cross(self.inputs) for _ in range(settings.cross_layers))
+        self.deep = deep(self.inputs, settings) if settings.mlp else None
+        self.out = Linear(self.inputs + (settings.mlp[-1] if settings.mlp else 0), 1)
         initialise(self, settings.init)
 
     def forward(self, ids_BF: Tensor, numeric_BN: Tensor) -> Tensor:
         """logit_B."""
-        x0_BI = x_BI = self.numeric(numeric_BN, self.embedding(ids_BF)).flatten(1)
-        for cross in self.cross:
-            x_BI = cross(x0_BI, x_BI)
+        emb_BFD = self.embedding(ids_BF)
+        if self.numeric is not None:
+            x0_BI = self.numeric(numeric_BN, emb_BFD).flatten(1)
+        else:
+            x0_BI = torch.cat([numeric_BN, emb_BFD.flatten(1)], 1)
+        weight_I, bias = self.out.weight[0], self.out.bias
+        logit_B = crossed(x0_BI, [*self.cross], weight_I[: self.inputs]) + bias
         if self.deep is not None:
-            x_BI = torch.cat([x_BI, self.deep(x0_BI)], 1)
-        logit_B1: Tensor = self.out(x_BI)
-        return logit_B1.squeeze(1)
+            logit_B = logit_B + linear(self.deep(x0_BI), weight_I[None, self.inputs :]).squeeze(1)
+        return logit_B

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mlet_bench.embedding import Embedding
 from mlet_bench.models.base import CTRModel
 from mlet_bench.models.layers import DeepSettings, NumericVectors, deep, initialise
+from mlet_bench.models.linear import Linear
 
 
 class DCNv2Settings(DeepSettings):
@@ -28,7 +29,7 @@ class MatrixCross(nn.Module):
 
     def __init__(self, inputs: int, layers: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(inputs, inputs) for _ in range(layers))
+        self.layers = nn.ModuleList(Linear(inputs, inputs) for _ in range(layers))
 
     def forward(self, x0_BI: Tensor) -> Tensor:
         """x_BI after the last layer."""
@@ -47,7 +48,7 @@ class MixtureCross(nn.Module):
 
     def __init__(self, inputs: int, layers: int, rank: int, experts: int) -> None:
         super().__init__()
-        self.gate = nn.Linear(inputs, experts, bias=False)
+        self.gate = Linear(inputs, experts, bias=False)
         self.u = nn.ParameterList(_drawn(experts, inputs, rank) for _ in range(layers))
         self.c = nn.ParameterList(_drawn(experts, rank, rank) for _ in range(layers))
         self.v = nn.ParameterList(_drawn(experts, inputs, rank) for _ in range(layers))
@@ -98,7 +99,7 @@ class DCNv2(CTRModel):
         self.deep = deep(inputs, settings) if settings.mlp else None
         self.stacked = settings.structure == "stacked"
         deep_width = settings.mlp[-1] if settings.mlp else 0
-        self.out = nn.Linear(deep_width if self.stacked and settings.mlp else inputs + deep_width, 1)
+        self.out = Linear(deep_width if self.stacked and settings.mlp else inputs + deep_width, 1)
         initialise(self, settings.init)
 
     def forward(self, ids_BF: Tensor, numeric_BN: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from mlet_bench.config import Section, Widths
 from mlet_bench.embedding import SingleEmbedding
+from mlet_bench.models.linear import Linear
 
 Init = Literal["xavier_normal", "pytorch"]
 
@@ -36,15 +37,14 @@ def mlp(
     """
     layers: list[nn.Module] = []
     for width in widths:
-        layers.append(nn.Linear(inputs, width))
+        layers.append(Linear(inputs, width, relu=not batch_norm))
         if batch_norm:
-            layers.append(BatchNorm(width))
-        layers.append(nn.ReLU())
+            layers += [BatchNorm(width), nn.ReLU()]
         if dropout > 0:
             layers.append(nn.Dropout(dropout))
         inputs = width
     if output is not None:
-        layers.append(nn.Linear(inputs, output))
+        layers.append(Linear(inputs, output))
     return nn.Sequential(*layers)
 
 

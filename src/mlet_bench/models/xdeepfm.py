@@ -14,6 +14,7 @@ from mlet_bench.config import Widths
 from mlet_bench.embedding import Embedding
 from mlet_bench.models.base import CTRModel
 from mlet_bench.models.layers import DeepSettings, FirstOrder, NumericVectors, deep, initialise
+from mlet_bench.models.linear import Linear
 
 CHUNK = 1 << 24
 """Products that prediction holds at a time (64 MB); many maps over a large batch would fill the memory."""
@@ -93,7 +94,7 @@ class XDeepFM(CTRModel):
         self.numeric = NumericVectors(num_numeric, embedding.dim)
         self.linear = FirstOrder(embedding.cardinalities, num_numeric)
         self.cin = CIN(vectors, settings.cin_layers)
-        self.out = nn.Linear(sum(settings.cin_layers), 1)
+        self.out = Linear(sum(settings.cin_layers), 1)
         self.deep = deep(vectors * embedding.dim, settings, output=1) if settings.mlp else None
         initialise(self, settings.init)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.adam import adam
 
 from mlet_bench.config import EmbConfig, TrainConfig
 from mlet_bench.embedding import Embedding, RowTable
@@ -24,58 +25,51 @@ class RowOptimiser(ABC):
     def __init__(self, table: RowTable, lr: float) -> None:
         self.table = table
         self.lr = lr
-        self.state: dict[str, Tensor] = {}
+        self.steps = torch.zeros(())
+        self.slots: dict[str, Tensor] = {}
+        """What is kept for each row, by name."""
 
+    @torch.no_grad()
     def step(self) -> None:
+        self.steps += 1
         rows_U, grad_UW = self.table.gradient()
-        with torch.no_grad():
-            self._move(rows_U, grad_UW)
+        if rows_U is None:
+            self._move(self.table.weight, grad_UW, **self.slots)
+            return
+        assert self.table.taken_UW is not None
+        weight_UW = self.table.taken_UW.detach()
+        taken = {name: slot.index_select(0, rows_U) for name, slot in self.slots.items()}
+        self._move(weight_UW, grad_UW, **taken)
+        self.table.weight.index_copy_(0, rows_U, weight_UW)  # index_add_ takes ten times as long on CPU
+        for name, slot in self.slots.items():
+            slot.index_copy_(0, rows_U, taken[name])
 
     @abstractmethod
-    def _move(self, rows_U: Tensor | None, grad_UW: Tensor) -> None:
-        """Rows None: all of them."""
+    def _move(self, weight_UW: Tensor, grad_UW: Tensor, **slots: Tensor) -> None:
+        """Change the rows and what is kept for them in place."""
+
+    def state(self) -> dict[str, Tensor]:
+        return {"steps": self.steps, **self.slots}
 
 
 class RowSGD(RowOptimiser):
     """w ← w - lr·g."""
 
-    def _move(self, rows_U: Tensor | None, grad_UW: Tensor) -> None:
-        weight_VW = self.table.weight
-        if rows_U is None:
-            weight_VW.add_(grad_UW, alpha=-self.lr)
-        else:
-            weight_VW.index_add_(0, rows_U, grad_UW, alpha=-self.lr)
+    def _move(self, weight_UW: Tensor, grad_UW: Tensor, **slots: Tensor) -> None:
+        weight_UW.add_(grad_UW, alpha=-self.lr)
 
 
 class RowAdam(RowOptimiser):
     """Adam (Kingma and Ba 2015) with the bias correction of the number of steps taken, not of visits to a row."""
 
-    BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
-
     def __init__(self, table: RowTable, lr: float) -> None:
         super().__init__(table, lr)
-        self.state = {
-            "step": torch.zeros((), dtype=torch.int64),
-            "mean": torch.zeros_like(table.weight),
-            "square": torch.zeros_like(table.weight),
-        }
+        self.slots = {"mean": torch.zeros_like(table.weight), "square": torch.zeros_like(table.weight)}
 
-    def _move(self, rows_U: Tensor | None, grad_UW: Tensor) -> None:
-        self.state["step"] += 1
-        step = int(self.state["step"])
-        mean_VW, square_VW, weight_VW = self.state["mean"], self.state["square"], self.table.weight
-        mean_UW = mean_VW if rows_U is None else mean_VW.index_select(0, rows_U)
-        square_UW = square_VW if rows_U is None else square_VW.index_select(0, rows_U)
-        mean_UW.lerp_(grad_UW, 1 - self.BETA1)
-        square_UW.mul_(self.BETA2).addcmul_(grad_UW, grad_UW, value=1 - self.BETA2)
-        size = self.lr / (1 - self.BETA1**step)
-        root_UW = square_UW.sqrt().div_((1 - self.BETA2**step) ** 0.5).add_(self.EPS)
-        if rows_U is None:
-            weight_VW.addcdiv_(mean_UW, root_UW, value=-size)
-        else:
-            mean_VW.index_copy_(0, rows_U, mean_UW)
-            square_VW.index_copy_(0, rows_U, square_UW)
-            weight_VW.index_add_(0, rows_U, mean_UW.div(root_UW), alpha=-size)
+    def _move(self, weight_UW: Tensor, grad_UW: Tensor, **slots: Tensor) -> None:
+        steps = self.steps - 1  # the function counts
+        adam([weight_UW], [grad_UW], [slots["mean"]], [slots["square"]], [], [steps.to(weight_UW.device)], fused=True,
+             amsgrad=False, beta1=0.9, beta2=0.999, lr=self.lr, weight_decay=0.0, eps=1e-8, maximize=False)  # fmt: skip
 
 
 class RowAdagrad(RowOptimiser):
@@ -85,18 +79,11 @@ class RowAdagrad(RowOptimiser):
 
     def __init__(self, table: RowTable, lr: float) -> None:
         super().__init__(table, lr)
-        self.state = {"sum": torch.zeros(len(table.weight), device=table.weight.device)}
+        self.slots = {"sum": torch.zeros(len(table.weight), device=table.weight.device)}
 
-    def _move(self, rows_U: Tensor | None, grad_UW: Tensor) -> None:
-        sum_V, weight_VW = self.state["sum"], self.table.weight
-        square_U = grad_UW.square().mean(1)
-        if rows_U is None:
-            sum_V.add_(square_U)
-            weight_VW.addcdiv_(grad_UW, sum_V.sqrt().add_(self.EPS)[:, None], value=-self.lr)
-        else:
-            sum_V.index_add_(0, rows_U, square_U)
-            root_U = sum_V.index_select(0, rows_U).sqrt_().add_(self.EPS)
-            weight_VW.index_add_(0, rows_U, grad_UW / root_U[:, None], alpha=-self.lr)
+    def _move(self, weight_UW: Tensor, grad_UW: Tensor, **slots: Tensor) -> None:
+        sum_U = slots["sum"].add_(grad_UW.square().mean(1))
+        weight_UW.addcdiv_(grad_UW, sum_U.sqrt().add_(self.EPS)[:, None], value=-self.lr)
 
 
 ROWS: dict[str, type[RowOptimiser]] = {"adam": RowAdam, "sgd": RowSGD, "rowwise_adagrad": RowAdagrad}
@@ -194,7 +181,7 @@ class Optimisers:
             for name, value in slots.items()
         }
         for index, rows in enumerate(self.rows):
-            state |= {f"rows.{index}.{name}": value for name, value in rows.state.items()}
+            state |= {f"rows.{index}.{name}": value for name, value in rows.state().items()}
         return state
 
     def load_state(self, state: dict[str, Tensor]) -> None:
@@ -206,5 +193,5 @@ class Optimisers:
             if part == "dense":
                 whole["state"].setdefault(int(index), {})[name] = value
             else:
-                self.rows[int(index)].state[name].copy_(value)
+                self.rows[int(index)].state()[name].copy_(value)
         self.dense.load_state_dict(whole)

@@ -1,0 +1,88 @@
+"""Linear layers by the faster of PyTorch's two libraries for matrix products on CPU.
+
+PyTorch multiplies float32 matrices with MKL, whose kernels for AVX-512 run on Intel's processors alone; oneDNN, which
+PyTorch carries as well, has them for every processor (docs/performance.md has figures).
+
+B batch (any number of leading dimensions), I inputs, O outputs.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Linear(nn.Linear):
+    """torch.nn.Linear, with the ReLU behind it if asked for.
+
+    Example:
+        >>> layer = Linear(2, 1, relu=True)
+        >>> nn.init.constant_(layer.weight, -1.0), nn.init.zeros_(layer.bias)  # doctest: +ELLIPSIS
+        (...)
+        >>> layer(torch.tensor([[1.0, 2.0], [-3.0, 1.0]])).tolist()
+        [[0.0], [2.0]]
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, bias: bool = True, relu: bool = False) -> None:
+        super().__init__(inputs, outputs, bias=bias)
+        self.relu = relu
+
+    def forward(self, x_BI: Tensor) -> Tensor:
+        """y_BO."""
+        return linear(x_BI, self.weight, self.bias, relu=self.relu)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, relu={self.relu}"
+
+
+def linear(x_BI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None, *, relu: bool = False) -> Tensor:
+    """x Wᵀ + b, and ReLU behind it if asked for: y_BO."""
+    if x_BI.device.type == "cpu" and x_BI.dtype == weight_OI.dtype == torch.float32 and x_BI.numel() and HAS_ONEDNN:
+        product: Tensor = _OneDNN.apply(x_BI, weight_OI, bias_O, relu)  # type: ignore[no-untyped-call]
+        return product
+    y_BO = F.linear(x_BI, weight_OI, bias_O)
+    return y_BO.relu() if relu else y_BO
+
+
+HAS_ONEDNN = torch._C._has_mkldnn and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+class _OneDNN(torch.autograd.Function):
+    """The operators behind torch.compile's linear layers and behind those of mkldnn tensors."""
+
+    @staticmethod
+    def forward(ctx: Any, x_BI: Tensor, weight_OI: Tensor, bias_O: Tensor | None, relu: bool) -> Tensor:
+        y_BO = _multiply(x_BI, weight_OI, bias_O)
+        if relu:
+            y_BO.relu_()  # oneDNN's own, within the product, makes a NaN 0 and so hides it
+        ctx.save_for_backward(x_BI, weight_OI, y_BO if relu else None)
+        ctx.has_bias = bias_O is not None
+        return y_BO
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x_BI, weight_OI, y_BO = ctx.saved_tensors
+        grad_BO = gradients[0].contiguous()
+        if y_BO is not None:
+            grad_BO = torch.ops.aten.threshold_backward(grad_BO, y_BO, 0)
+        needs_x, needs_weight, needs_bias, _ = ctx.needs_input_grad
+        grad_BI = _multiply(grad_BO, weight_OI.t(), None) if needs_x else None
+        grad_OI = grad_O = None
+        if needs_weight or needs_bias:
+            rows_BO, rows_BI = grad_BO.flatten(0, -2), x_BI.flatten(0, -2).contiguous()
+            grad_OI, grad_O = torch.ops.aten.mkldnn_linear_backward_weights(
+                rows_BO.to_mkldnn(), rows_BI.to_mkldnn(), weight_OI, ctx.has_bias
+            )
+            grad_OI = _dense(grad_OI)
+            grad_O = _dense(grad_O) if ctx.has_bias else None
+        return grad_BI, grad_OI, grad_O, None
+
+
+def _multiply(x_BI: Tensor, weight_OI: Tensor, bias_O: Tensor | None) -> Tensor:
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(x_BI, weight_OI, bias_O, "none", [], "")
+    return product
+
+
+def _dense(gradient: Tensor) -> Tensor:
+    return gradient.to_dense() if gradient.is_mkldnn else gradient
