@@ -1,20 +1,25 @@
 """Ctrl-C and SIGTERM: at once where nothing is at stake, at the end of the step inside a training loop."""
 
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from mlet_bench.errors import Interrupted
 
 _deferring = False
 _requested: int | None = None
+_hook_before: Any = None
 
 
 def install() -> None:
     """Let both signals raise Interrupted, or be kept for `requested` inside `deferred`."""
-    global _requested
+    global _requested, _hook_before
     _requested = None
+    if sys.unraisablehook is not _unraised:
+        _hook_before, sys.unraisablehook = sys.unraisablehook, _unraised
     signal.signal(signal.SIGINT, _handle)
     signal.signal(signal.SIGTERM, _handle)
 
@@ -24,6 +29,15 @@ def _handle(number: int, frame: FrameType | None) -> None:
     first, _requested = _requested is None, number
     if not (_deferring and first):
         raise Interrupted(number)
+
+
+def _unraised(found: Any) -> None:
+    """A signal that falls into a callback or finaliser cannot raise there; Python would print a traceback.
+
+    Nothing is lost by silence: the signal is kept for `requested` and `raise_if_requested`.
+    """
+    if not isinstance(found.exc_value, Interrupted):
+        _hook_before(found)
 
 
 @contextmanager
@@ -43,6 +57,6 @@ def requested() -> int | None:
 
 
 def raise_if_requested() -> None:
-    """For places that a library's own code may have kept an exception from reaching."""
+    """For places that a library's own code, or a callback, may have kept an exception from reaching."""
     if _requested is not None:
         raise Interrupted(_requested)
