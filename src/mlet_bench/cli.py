@@ -191,9 +191,10 @@ def _prepare(arguments: Arguments) -> int:
     if config.verify:
         prepared.verify()
     if composed.run_dir_given:
-        summary = {"folder": str(prepared.folder.absolute()), "manifest": prepared.manifest}
+        folder, notes = str(prepared.folder.absolute()), list(prepared.notes)
+        summary = {"folder": folder, "notes": notes, "manifest": prepared.manifest}
         files.write_json(Path(composed.run_dir) / "prepare.json", summary)
-    show_prepared(console, prepared.manifest, prepared.folder)
+    show_prepared(console, prepared)
     return DONE
 
 

@@ -161,17 +161,17 @@ def test_columns_are_guessed_and_shown(workplace: Path) -> None:
     prepared = prepare("table", reference.write(workplace / "a.csv", "\n".join(lines).encode()))
     assert prepared.numeric == ("price",)
     assert prepared.fields == ("id", "old", "note")
-    (said,) = prepared.manifest["warnings"]
-    assert said == (
+    said = (
         "columns were guessed from their names and types: "
         "label=[Clicked], numeric=[price], categorical=[id,old,note], drop=[day]"
     )
-    named = reference.prepare_in(
-        workplace / "other", "table", workplace / "a.csv", label="Clicked", numeric=["price"],
-        categorical=["id", "old", "note"],
+    assert prepared.notes == (said,)
+    named = prepare(
+        "table", workplace / "a.csv", label="Clicked", numeric=["price"], categorical=["id", "old", "note"]
     )  # fmt: skip
-    assert named.manifest["warnings"] == []
-    assert named.manifest["vocabulary"] == prepared.manifest["vocabulary"]
+    assert named.folder == prepared.folder
+    assert named.notes == ()  # though the folder was made by a guess
+    assert prepare("table", workplace / "a.csv").notes == (said,)
 
 
 @pytest.mark.parametrize(
