@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from mlet_bench import data, files
 from mlet_bench.data import criteo, text
@@ -62,26 +60,6 @@ def test_equals_the_slow_reference(
     monkeypatch.setattr(text, "CHUNK_BYTES", chunk_bytes)
     cells = criteo_cells(150)
     raw = write_criteo(workplace / "train.txt", cells, end)
-    assert_equals_reference(prepare("criteo", raw, min_count=min_count), cells, min_count)
-
-
-CELL = st.text(st.characters(exclude_characters="\t\n\r", exclude_categories=["Cs"]), max_size=3)
-ROW = st.tuples(
-    st.sampled_from(["0", "1"]),
-    st.lists(st.one_of(st.just(""), st.integers(-(2**63), 2**63 - 1).map(str)), min_size=13, max_size=13),
-    st.lists(st.one_of(st.sampled_from(["a", "b", ""]), CELL), min_size=26, max_size=26),
-)
-
-
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(rows=st.lists(ROW, min_size=14, max_size=30), last_end=st.booleans(), min_count=st.integers(1, 3))
-def test_equals_the_slow_reference_on_odd_cells(
-    workplace: Path, rows: list[tuple[str, list[str], list[str]]], last_end: bool, min_count: int
-) -> None:
-    cells = [[label, *numeric, *categories] for label, numeric, categories in rows]
-    raw = write_criteo(workplace / "train.txt", cells)
-    if not last_end:
-        raw.write_bytes(raw.read_bytes()[:-1])
     assert_equals_reference(prepare("criteo", raw, min_count=min_count), cells, min_count)
 
 

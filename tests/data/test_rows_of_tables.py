@@ -120,7 +120,7 @@ def quoted_lines(seed: int, rows: int) -> bytes:
 @given(seed=st.integers(0, 2**32))
 def test_quotes_mean_the_same_in_any_chunk_and_beside_bad_rows(workplace: Path, seed: int) -> None:
     place = Path(tempfile.mkdtemp(dir=workplace))
-    raw = reference.write(place / "table.csv", quoted_lines(seed, 60))
+    raw = reference.write(place / "table.csv", quoted_lines(seed, 25))
     found = []
     for number, size in enumerate(reference.TINY_SIZES):
         with reference.sizes(**size):
