@@ -1,6 +1,7 @@
 """A signal that falls where nothing can be raised is neither lost nor shown as a traceback."""
 
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -58,7 +59,20 @@ def test_other_faults_of_finalisers_are_shown(monkeypatch: pytest.MonkeyPatch) -
     assert shown == [ValueError]
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_while_modules_are_imported_ends_the_process(number: signal.Signals) -> None:
+    script = (
+        "import signal\nfrom mlet_bench.training import stopping\nstopping.install()\n"
+        f"with stopping.at_once():\n    signal.raise_signal({int(number)})\nprint('went on')"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout) == (128 + number, "")
+    assert ended.stderr == "mlet-bench: stopped before anything was begun\n"
+
+
 def test_signal_elsewhere_is_raised() -> None:
+    with stopping.at_once():
+        pass
     stopping.install()
     with pytest.raises(Interrupted):
         signal.raise_signal(signal.SIGTERM)

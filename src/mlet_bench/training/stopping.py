@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM: at once where nothing is at stake, at the end of the step inside a training loop."""
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from typing import Any
 
 from mlet_bench.errors import Interrupted
 
-_deferring = False
+_deferring = _at_once = False
 _requested: int | None = None
 _hook_before: Any = None
 
@@ -26,6 +27,9 @@ def install() -> None:
 
 def _handle(number: int, frame: FrameType | None) -> None:
     global _requested
+    if _at_once:
+        os.write(2, b"mlet-bench: stopped before anything was begun\n")
+        os._exit(128 + number)
     first, _requested = _requested is None, number
     if not (_deferring and first):
         raise Interrupted(number)
@@ -38,6 +42,17 @@ def _unraised(found: Any) -> None:
     """
     if not isinstance(found.exc_value, Interrupted):
         _hook_before(found)
+
+
+@contextmanager
+def at_once() -> Iterator[None]:
+    """A signal ends the process on the spot: for imports, since C++ code of PyTorch's aborts on an exception."""
+    global _at_once
+    _at_once = True
+    try:
+        yield
+    finally:
+        _at_once = False
 
 
 @contextmanager
