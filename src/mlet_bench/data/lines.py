@@ -48,6 +48,10 @@ class Layout:
     known: dict[str, Known] = field(default_factory=dict)
     """For columns of categories that not every cell may stand in."""
 
+    @property
+    def integers(self) -> list[str]:
+        return [name for name, kind in self.kinds.items() if kind in ("integer", "rating", "timestamp")]
+
 
 def count(chunk: bytes) -> int:
     return chunk.count(b"\n") + (not chunk.endswith(b"\n"))

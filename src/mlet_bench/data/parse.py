@@ -26,7 +26,6 @@ TYPES: dict[Kind, pa.DataType] = {
     "timestamp": pa.int64(),
 }
 TEXT: tuple[Kind, ...] = ("category", "hour", "time", "split")
-INTEGERS: tuple[Kind, ...] = ("integer", "rating", "timestamp")
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Chunk:
     returns: bool
     """Whether there is a carriage return among them."""
     has_x: bool
-    """Whether there is an x or X among them, without which no cell is a hexadecimal number."""
+    """Whether there is an x or X among them, without which no cell is a hexadecimal integer."""
 
 
 class BadCellError(Exception):
@@ -63,9 +62,8 @@ def parse(chunk: Chunk, layout: Layout, map_: Callable[..., Iterator[Any]] = map
         data = codecs.BOM_UTF8 + bytes(data)  # pyarrow leaves one out
     types = {name: TYPES[kind] for name, kind in layout.kinds.items()}
     table = _read(data, delimiter, layout, types)
-    integers = [name for name, kind in layout.kinds.items() if kind in INTEGERS]
-    if chunk.has_x and integers:
-        cells = _read(data, delimiter, layout, dict.fromkeys(integers, pa.binary()))
+    if chunk.has_x and layout.integers:
+        cells = _read(data, delimiter, layout, dict.fromkeys(layout.integers, pa.binary()))
         if any(pc.any(pc.match_substring_regex(column, "[xX]")).as_py() for column in cells.columns):
             raise BadCellError("a hexadecimal number")  # pyarrow reads 0x10 as 16
     if layout.quoted and (table.num_rows != count(bytes(data)) or _ends_in_quotes(bytes(data), delimiter)):

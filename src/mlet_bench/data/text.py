@@ -157,7 +157,8 @@ def _chunks(path: Path, layout: Layout) -> Iterator[tuple[Chunk, int]]:
             cut = block.rfind(b"\n", 0, end) + 1 if read else end
             rest = bytes(memoryview(block)[cut:end])
             if cut:
-                returns, has_x = (any(block.find(sign, 0, cut) >= 0 for sign in signs) for signs in (b"\r", b"xX"))
+                returns = block.find(b"\r", 0, cut) >= 0
+                has_x = bool(layout.integers) and any(block.find(sign, 0, cut) >= 0 for sign in b"xX")
                 yield Chunk(memoryview(block)[:cut], returns, has_x), raw.tell()
                 turn = (turn + 1) % CHUNKS_HELD
             if not read:
