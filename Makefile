@@ -28,6 +28,10 @@ demo: .venv/installed ## train, collapse and judge an MLET model on generated ro
 test: .venv/installed ## run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
+.PHONY: test-more
+test-more: .venv/installed ## the tests of data with 200 examples of every property instead of 12 (slow)
+	OMP_NUM_THREADS=1 MLET_BENCH_EXAMPLES=200 $(BIN)/python -m pytest -n auto tests/data
+
 .PHONY: test-faults
 test-faults: .venv/installed ## kill processes at random moments and compare what comes of it (slow)
 	$(BIN)/python -m pytest -m faults

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlet_bench import __version__, help_text
 from mlet_bench.errors import Interrupted, RunFailedError, UserError, listing, nearest
+from mlet_bench.training import stopping
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -64,8 +65,6 @@ def _dispatch(words: list[str]) -> int:
     if "--help" in rest or "-h" in rest:
         print(help_text.of(command))
         return DONE
-    from mlet_bench.training import stopping
-
     stopping.install()
     return COMMANDS[command](_parse(rest))
 
@@ -109,7 +108,8 @@ def _train(arguments: Arguments) -> int:
     from mlet_bench.config import TrainCommand, convert_command
 
     config = convert_command(TrainCommand, composed.values)
-    from mlet_bench import experiment
+    with stopping.at_once():
+        from mlet_bench import experiment
     from mlet_bench.report.live import Live, make_console
     from mlet_bench.report.run_table import show_result
 
@@ -123,7 +123,8 @@ def _sweep(composer: "Composer", arguments: Arguments) -> int:
     from mlet_bench.config import TrainCommand, convert_command
 
     jobs = composer.jobs(arguments.overrides)
-    from mlet_bench import experiment
+    with stopping.at_once():
+        from mlet_bench import experiment
 
     mistakes = []
     for job in jobs:
@@ -179,7 +180,8 @@ def _prepare(arguments: Arguments) -> int:
     from mlet_bench.config import PrepareCommand, convert_command
 
     config = convert_command(PrepareCommand, composed.values)
-    from mlet_bench import data, experiment, files
+    with stopping.at_once():
+        from mlet_bench import data, experiment, files
     from mlet_bench.report.live import Live, make_console
     from mlet_bench.report.run_table import show_prepared
 
@@ -191,9 +193,10 @@ def _prepare(arguments: Arguments) -> int:
     if config.verify:
         prepared.verify()
     if composed.run_dir_given:
-        summary = {"folder": str(prepared.folder.absolute()), "manifest": prepared.manifest}
+        folder, notes = str(prepared.folder.absolute()), list(prepared.notes)
+        summary = {"folder": folder, "notes": notes, "manifest": prepared.manifest}
         files.write_json(Path(composed.run_dir) / "prepare.json", summary)
-    show_prepared(console, prepared.manifest, prepared.folder)
+    show_prepared(console, prepared)
     return DONE
 
 
@@ -204,7 +207,8 @@ def _evaluate(arguments: Arguments) -> int:
     from mlet_bench.config import EvaluateCommand, convert_command
 
     config = convert_command(EvaluateCommand, composed.values)
-    from mlet_bench.evaluating import evaluate_run
+    with stopping.at_once():
+        from mlet_bench.evaluating import evaluate_run
     from mlet_bench.report.live import make_console
     from mlet_bench.report.run_table import show_evaluation
 

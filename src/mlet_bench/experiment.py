@@ -45,8 +45,8 @@ def run(config: TrainCommand, run_dir: str, live: Live) -> tuple[Path, dict[str,
     if "{fingerprint}" not in run_dir:
         RunFolder(Path(run_dir)).check_usable()
     prepared = prepare(config, live)
-    for warning in prepared.manifest["warnings"]:
-        live.say(f"note: {warning}")
+    for note in prepared.notes:
+        live.say(f"note: {note}")
     if not prepared.rows["train"]:
         raise UserError(f"{prepared.folder}: has no training rows; it is for evaluate, with dataset.prepared=")
     if not 0 < prepared.manifest["positives"]["valid"] < prepared.rows["valid"]:

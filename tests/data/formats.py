@@ -99,17 +99,21 @@ FORMATS = {
 LABEL = {"criteo": "label", "avazu": "click", "criteo_x1": "label", "avazu_x4": "click", "table": "label"}
 NOT_A_LABEL, NO_TEXT = "is neither 0 nor 1", "is no UTF-8 text"
 NO_HOUR, NO_INTEGER = "is no hour written YYMMDDHH", "is no whole number of 64 bits"
-NO_NUMBER, NO_TIME = "is no finite number", "is neither a whole number nor a date and time of ISO 8601"
+NO_NUMBER, NO_TIME = "is no finite number of 32 bits", "is neither a whole number nor a date and time of ISO 8601"
 BAD_CELLS = [
     *((name, column, cell, NOT_A_LABEL) for name, column in LABEL.items() for cell in ("2", "", "yes", "nan", "-1")),
-    *(("criteo", "I7", cell, NO_INTEGER) for cell in ("many", "nan", "inf", "1.5", str(2**63), "1e3", "--1", "١")),
-    *(("criteo_x1", "I7", cell, NO_NUMBER) for cell in ("many", "nan", "inf", "-inf", "1e999", "1_0", "0x1f")),
-    *(("table", "size", cell, NO_NUMBER) for cell in ("many", "NAN", "Infinity", "-inf", "1e999", "1_0", "0x1f")),
+    *(("criteo", "I7", cell, NO_INTEGER)
+      for cell in ("many", "nan", "inf", "1.5", str(2**63), "1e3", "--1", "١", "0x10", "0XF")),
+    *(("criteo_x1", "I7", cell, NO_NUMBER) for cell in ("many", "nan", "inf", "-inf", "1e999", "1_0", "0x1f", "1e300")),
+    *(("table", "size", cell, NO_NUMBER)
+      for cell in ("many", "NAN", "Infinity", "-inf", "1e999", "1_0", "0x1f", "-3.5e38")),
     *((name, "hour", cell, NO_HOUR) for name in ("avazu", "avazu_x4")
       for cell in ("", "14102124", "14109900", "2014102100", "1410212", "1410211x", "noon")),
     *(("table", "day", cell, NO_TIME) for cell in ("", "NA", "soon", "1.5", "2020-02-30", "9" * 30)),
-    *(("movielens1m", "rating", cell, "is no rating from 1 to 5") for cell in ("four", "4.0", "0", "6", "")),
-    *(("movielens1m", "timestamp", cell, NO_INTEGER) for cell in ("", "1.5")),
+    *(("movielens1m", "rating", cell, "is no rating from 1 to 5") for cell in ("four", "4.0", "0", "6", "", "0x4")),
+    *(("movielens1m", "timestamp", cell, NO_INTEGER) for cell in ("", "1.5", "0x10")),
+    *(("movielens1m", "user_id", cell, "stands in no row of users.dat") for cell in ("7", "", "01")),
+    ("movielens1m", "movie_id", "77", "stands in no row of movies.dat"),
     *((name, column, "\xff\xfe", NO_TEXT) for name, column in
       (("criteo", "C9"), ("avazu", "C1"), ("criteo_x1", "C26"), ("avazu_x4", "C14"), ("table", "kind"),
        ("movielens1m", "movie_id"))),

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,42 +70,42 @@ def test_bad_cell_stops(
     assert_stops(form, raw, rf"{form.file}: line {form.line_number(AT)}, column {column}: {shown} {reason}")
 
 
-@pytest.mark.parametrize(("name", "column", "cell", "reason"), BAD_CELLS)
-def test_bad_cell_is_set_aside(workplace: Path, name: str, column: str, cell: str, reason: str) -> None:
-    form = FORMATS[name]
-    lines = form.lines(ROWS)
-    bad = form.with_cell(form.rows(ROWS)[AT], column, cell)
-    raw = form.write(workplace / "raw", form.content([*lines[:AT], bad, *lines[AT + 1 :]]))
-    found = prepared(form, raw, bad_rows="skip", max_bad_share=0.02)
-    (entry,) = reference.bad_rows(found)
-    shown = "\\xff\\xfe" if "\xff" in cell else cell
-    assert entry == {
-        "file": form.file, "line": form.line_number(AT), "column": column, "cell": shown, "reason": reason,
-        "row": bad.decode("utf-8", "backslashreplace"),
-    }  # fmt: skip
-    assert found.manifest["bad_rows"] == 1
-    sound = form.write(workplace / "sound", form.content([*lines[:AT], *lines[AT + 1 :]]))
-    assert_same_rows(found, prepared(form, sound))
-
-
 @pytest.mark.parametrize("seen", [True, False])
 @pytest.mark.parametrize("damage", WHOLE_ROWS)
 @pytest.mark.parametrize("name", FORMATS)
-def test_bad_row_stops_or_is_set_aside(
-    workplace: Path, monkeypatch: pytest.MonkeyPatch, name: str, damage: str, seen: bool
-) -> None:
+def test_bad_row_stops(workplace: Path, monkeypatch: pytest.MonkeyPatch, name: str, damage: str, seen: bool) -> None:
     form, (change, reason) = FORMATS[name], WHOLE_ROWS[damage]
     lines = form.lines(ROWS)
-    bad = [*lines[:AT], change(lines[AT], form.delimiter.encode()), *lines[AT + 1 :]]
-    raw = form.write(workplace / "raw", form.content(bad))
+    lines[AT] = change(lines[AT], form.delimiter.encode())
+    raw = form.write(workplace / "raw", form.content(lines))
     if not seen:
         unseen(monkeypatch)
     assert_stops(form, raw, rf"{form.file}: line {form.line_number(AT)} {reason}")
-    found = prepared(form, raw, bad_rows="skip", max_bad_share=0.02)
-    (entry,) = reference.bad_rows(found)
-    assert (entry["line"], entry["column"], entry["cell"]) == (form.line_number(AT), None, None)
-    sound = form.write(workplace / "sound", form.content([*lines[:AT], *lines[AT + 1 :]]))
-    assert_same_rows(found, prepared(form, sound))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_kind_of_bad_row_is_set_aside(workplace: Path, name: str) -> None:
+    form = FORMATS[name]
+    lines, rows = form.lines(ROWS), form.rows(ROWS)
+    bad: list[tuple[bytes, str | None, str | None, str]] = [
+        (form.with_cell(rows[AT], column, cell), column, "\\xff\\xfe" if "\xff" in cell else cell, reason)
+        for of, column, cell, reason in BAD_CELLS
+        if of == name
+    ]
+    for change, reason in WHOLE_ROWS.values():
+        bad.append((change(lines[AT], form.delimiter.encode()), None, None, reason))
+    assert len(bad) < ROWS
+    among = [line for at, good in enumerate(lines) for line in (good, *(row[0] for row in bad[at : at + 1]))]
+    found = prepared(form, form.write(workplace / "raw", form.content(among)), bad_rows="skip", max_bad_share=0.5)
+    assert found.manifest["bad_rows"] == len(bad)
+    for at, (entry, (line, column, cell, reason)) in enumerate(zip(reference.bad_rows(found), bad, strict=True)):
+        row = line.decode("utf-8", "backslashreplace")
+        assert re.fullmatch(reason + ("" if column else ".*"), entry.pop("reason"))
+        assert entry == {
+            "file": form.file, "line": form.line_number(2 * at + 1), "column": column, "cell": cell,
+            "row": row if len(row) <= 400 else row[:400] + "…",
+        }  # fmt: skip
+    assert_same_rows(found, prepared(form, form.write(workplace / "sound", form.content(lines))))
 
 
 @pytest.mark.parametrize("last", [True, False])
@@ -119,13 +120,12 @@ def test_quote_that_is_not_closed(workplace: Path, monkeypatch: pytest.MonkeyPat
     assert_stops(form, raw, said)
 
 
-@pytest.mark.parametrize("size", reference.TINY_SIZES)
 @pytest.mark.parametrize("name", FORMATS)
-def test_many_bad_rows_over_several_chunks(workplace: Path, name: str, size: dict[str, int]) -> None:
+def test_many_bad_rows_over_several_chunks(workplace: Path, name: str) -> None:
     form, rng = FORMATS[name], random.Random(4)
-    lines, rows = form.lines(150), form.rows(150)
+    lines, rows = form.lines(90), form.rows(90)
     cells = [(column, cell) for of, column, cell, _ in BAD_CELLS if of == name]
-    bad = dict.fromkeys(sorted([*rng.sample(range(150), 12), 0, 1, 2, 70, 71, 149]), b"")
+    bad = dict.fromkeys(sorted({*rng.sample(range(90), 10), 0, 1, 2, 40, 41, 89}), b"")
     for at in bad:
         if rng.random() < 0.6:
             bad[at] = form.with_cell(rows[at], *rng.choice(cells))
@@ -133,20 +133,23 @@ def test_many_bad_rows_over_several_chunks(workplace: Path, name: str, size: dic
             change, _ = WHOLE_ROWS[rng.choice(list(WHOLE_ROWS))]
             bad[at] = change(lines[at], form.delimiter.encode())
     raw = form.write(workplace / "raw", form.content([bad.get(at, line) for at, line in enumerate(lines)]))
-    with reference.sizes(**size):
-        found = prepared(form, raw, bad_rows="skip", max_bad_share=0.3)
+    shown = [line.decode("utf-8", "backslashreplace") for line in bad.values()]
+    sound = [line for at, line in enumerate(lines) if at not in bad]
+    wanted = prepared(form, form.write(workplace / "sound", form.content(sound)))
+    for number, size in enumerate(reference.TINY_SIZES):
+        with reference.sizes(**size):
+            found = reference.prepare_in(
+                workplace / str(number), form.choice, raw, bad_rows="skip", max_bad_share=0.3, **form.changes
+            )
         entries = reference.bad_rows(found)
         assert [entry["line"] for entry in entries] == [form.line_number(at) for at in bad]
-        shown = [line.decode("utf-8", "backslashreplace") for line in bad.values()]
         assert [entry["row"] for entry in entries] == [row if len(row) <= 400 else row[:400] + "…" for row in shown]
         assert found.manifest["bad_rows"] == len(bad)
-        sound = [line for at, line in enumerate(lines) if at not in bad]
-        wanted = prepared(form, form.write(workplace / "sound", form.content(sound)))
-    for split in reference.SPLITS:
-        one, other = found.split(split), wanted.split(split)
-        assert (one.ids_BF == other.ids_BF).all()
-        assert one.numeric_BN == pytest.approx(other.numeric_BN, rel=1e-6)
-    assert found.manifest["vocabulary"] == wanted.manifest["vocabulary"]
+        for split in reference.SPLITS:
+            one, other = found.split(split), wanted.split(split)
+            assert (one.ids_BF == other.ids_BF).all()
+            assert one.numeric_BN == pytest.approx(other.numeric_BN, rel=1e-6)
+        assert found.manifest["vocabulary"] == wanted.manifest["vocabulary"]
 
 
 @pytest.mark.parametrize("size", reference.TINY_SIZES[::2])

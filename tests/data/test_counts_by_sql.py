@@ -25,28 +25,32 @@ def cells() -> list[list[str]]:
     return cells
 
 
-def query(sql: str) -> list[tuple[Any, ...]]:
-    found: list[tuple[Any, ...]] = duckdb.sql(sql).fetchall()
-    return found
-
-
-def raw_table(path: Path) -> str:
-    """The raw text as a table with its row numbers and splits, every cell as text, empty ones as ''."""
+@pytest.fixture(scope="module")
+def raw(cells: list[list[str]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The raw text, also as the table `raw` with row numbers and splits, every cell as text, empty ones as ''."""
+    path = write_criteo(tmp_path_factory.mktemp("raw") / "train.txt", cells)
     columns = ", ".join(f"'{name}': 'VARCHAR'" for name in ("label", *NUMERIC, *CATEGORICAL))
     split = f"CASE WHEN place < {TRAIN} THEN 'train' WHEN place < {TRAIN + VALID} THEN 'valid' ELSE 'test' END"
     text = (
         f"read_csv('{path}', delim='\t', header=false, quote='', escape='', nullstr='NO CELL', columns={{{columns}}})"
     )
-    return f"(SELECT *, {split} AS split FROM (SELECT *, row_number() OVER () - 1 AS place FROM {text}))"
+    rows = f"(SELECT *, row_number() OVER () - 1 AS place FROM {text})"
+    duckdb.sql(f"CREATE OR REPLACE TABLE raw AS SELECT *, {split} AS split FROM {rows}")
+    return path
+
+
+def query(sql: str) -> list[tuple[Any, ...]]:
+    found = duckdb.sql(sql)
+    rows: list[tuple[Any, ...]] = [] if found is None else found.fetchall()
+    return rows
 
 
 @pytest.mark.parametrize("min_count", [1, 2, 10])
 @pytest.mark.parametrize("chunk_bytes", [1 << 26, 50_000])
-def test_manifest_and_vocabulary(workplace: Path, cells: list[list[str]], min_count: int, chunk_bytes: int) -> None:
-    raw = write_criteo(workplace / "train.txt", cells)
+def test_manifest_and_vocabulary(raw: Path, min_count: int, chunk_bytes: int) -> None:
     with reference.sizes(chunk_bytes=chunk_bytes, merge_at=100, part_rows=1_000):
         prepared = prepare("criteo", raw, min_count=min_count)
-    table, manifest = raw_table(raw), prepared.manifest
+    table, manifest = "raw", prepared.manifest
     rows = query(f"SELECT split, count(*), sum(label::INT) FROM {table} GROUP BY split")
     assert {split: (count, positive) for split, count, positive in rows} == {
         split: (manifest["rows"][split], manifest["positives"][split]) for split in reference.SPLITS
@@ -79,16 +83,15 @@ def parts_of(prepared: Prepared, split: str) -> str:
 
 
 @pytest.mark.parametrize("min_count", [1, 4])
-def test_parts_are_the_raw_rows(workplace: Path, cells: list[list[str]], min_count: int) -> None:
-    raw = write_criteo(workplace / "train.txt", cells)
+def test_parts_are_the_raw_rows(raw: Path, min_count: int) -> None:
     with reference.sizes(part_rows=1_000, row_group_rows=300):
         prepared = prepare("criteo", raw, min_count=min_count)
-    table = raw_table(raw)
     for split in reference.SPLITS:
-        stored = (f"(SELECT *, row_number() OVER (ORDER BY filename, file_row_number) - 1 AS number FROM "
-                  f"{parts_of(prepared, split)})")  # fmt: skip
-        wanted = f"(SELECT *, row_number() OVER (ORDER BY place) - 1 AS number FROM {table} WHERE split = '{split}')"
-        joined = f"{stored} AS s JOIN {wanted} AS w USING (number)"
+        query(f"CREATE OR REPLACE TABLE stored AS SELECT *, row_number() OVER (ORDER BY filename, file_row_number) - 1 "
+              f"AS number FROM {parts_of(prepared, split)}")  # fmt: skip
+        wanted = f"(SELECT *, row_number() OVER (ORDER BY place) - 1 AS number FROM raw WHERE split = '{split}')"
+        query(f"CREATE OR REPLACE TABLE wanted AS {wanted}")
+        joined = "stored AS s JOIN wanted AS w USING (number)"
         assert query(f"SELECT count(*), count_if(s.label = w.label::INT) FROM {joined}") == [
             (prepared.rows[split], prepared.rows[split])
         ]

@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from mlet_bench import data
+from mlet_bench import data, files
 from mlet_bench.data import criteo, text
-from mlet_bench.data.prepared import Prepared
+from mlet_bench.data.prepared import Prepared, sealed
 from mlet_bench.errors import UserError
 from tests.conftest import Cells, criteo_cells, dataset_config, prepare, write_criteo
+from tests.data import reference
 
 
 def assert_equals_reference(prepared: Prepared, cells: Cells, min_count: int = 1) -> None:
@@ -64,26 +63,6 @@ def test_equals_the_slow_reference(
     assert_equals_reference(prepare("criteo", raw, min_count=min_count), cells, min_count)
 
 
-CELL = st.text(st.characters(exclude_characters="\t\n\r", exclude_categories=["Cs"]), max_size=3)
-ROW = st.tuples(
-    st.sampled_from(["0", "1"]),
-    st.lists(st.one_of(st.just(""), st.integers(-(2**63), 2**63 - 1).map(str)), min_size=13, max_size=13),
-    st.lists(st.one_of(st.sampled_from(["a", "b", ""]), CELL), min_size=26, max_size=26),
-)
-
-
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(rows=st.lists(ROW, min_size=14, max_size=30), last_end=st.booleans(), min_count=st.integers(1, 3))
-def test_equals_the_slow_reference_on_odd_cells(
-    workplace: Path, rows: list[tuple[str, list[str], list[str]]], last_end: bool, min_count: int
-) -> None:
-    cells = [[label, *numeric, *categories] for label, numeric, categories in rows]
-    raw = write_criteo(workplace / "train.txt", cells)
-    if not last_end:
-        raw.write_bytes(raw.read_bytes()[:-1])
-    assert_equals_reference(prepare("criteo", raw, min_count=min_count), cells, min_count)
-
-
 def test_same_input_and_options_give_the_same_bytes(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     raw = write_criteo(workplace / "train.txt", criteo_cells(150))
     contents = []
@@ -107,6 +86,7 @@ def test_thinning_keeps_a_seeded_share_of_training_rows_alone(workplace: Path) -
     whole, half = prepare("criteo", raw), prepare("criteo", raw, train_share=0.5)
     assert 500 < half.rows["train"] < 700
     assert half.rows["test"] == whole.rows["test"]
+    assert half.manifest["thinned"] == whole.rows["train"] - half.rows["train"]
     np.testing.assert_array_equal(half.split("test").label_B, whole.split("test").label_B)
     assert sum(half.id_counts[0]) == half.rows["train"]
     assert prepare("criteo", raw, train_share=0.5, seed=1).folder != half.folder
@@ -180,6 +160,28 @@ def test_leftovers_of_a_killed_prepare_are_cleared(workplace: Path) -> None:
     assert not list((workplace / "data" / "prepared").glob(".*.tmp"))
 
 
+def test_leftovers_are_cleared_by_a_prepare_that_finds_its_folder(workplace: Path) -> None:
+    raw = write_criteo(workplace / "train.txt", criteo_cells(60))
+    folder = prepare("criteo", raw).folder
+    before = reference.contents(workplace / "data")
+    reference.write(workplace / "data" / ".raw-md5.json.4711.tmp", b"half")
+    reference.write(workplace / "data" / ".raw-md5.lock", b"")
+    reference.write(folder.with_name(".criteo-0123456789ab.lock"), b"")  # killed between the last rename and its end
+    reference.write(folder.with_name(".my.table-0123456789ab.tmp") / "spool" / "rows.arrow", b"half")
+    held, used = folder.with_name(".criteo-ba9876543210.lock"), folder.with_name(".criteo-ba9876543210.tmp")
+    reference.write(used / "manifest.json", b"half")
+    with files.locked(held, busy="held"):
+        prepare("criteo", raw)
+        assert sorted(path.name for path in folder.parent.iterdir()) == [
+            used.name[:-4] + ".lock",
+            used.name,
+            folder.name,
+        ]
+    prepare("criteo", raw)
+    assert reference.contents(workplace / "data") == before
+    assert list(folder.parent.iterdir()) == [folder]
+
+
 def test_damage_is_noticed_by_name(workplace: Path) -> None:
     raw = write_criteo(workplace / "train.txt", criteo_cells(60))
     part = prepare("criteo", raw).folder / "test" / "part-00000.parquet"
@@ -200,13 +202,13 @@ def test_manifest_cannot_name_files_outside(workplace: Path, name: str) -> None:
     folder = prepare("criteo", write_criteo(workplace / "train.txt", criteo_cells(60))).folder
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["files"][name] = {"bytes": 1, "md5": ""}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "manifest.json").write_text(json.dumps(sealed(manifest)))
     with pytest.raises(UserError, match="outside"):
         Prepared.open(folder)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"version": 2}', '{"version": 1}', '{"version": 1, "files": 3}', "\x00"]
+    "text", ["", "[]", "{}", '{"version": 3}', '{"version": 1}', '{"version": 3, "checksum": NaN}', "\x00"]
 )
 def test_damaged_manifest(workplace: Path, text: str) -> None:
     (workplace / "manifest.json").write_text(text)

@@ -1,5 +1,6 @@
 """Criteo's text, of one file or of several days, against the plain reference."""
 
+import os
 import random
 import tempfile
 from pathlib import Path
@@ -24,7 +25,9 @@ OPTIONS = st.fixed_dictionaries(
         "seed": st.integers(0, 3),
     }
 )
-quick = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+EXAMPLES = int(os.environ.get("MLET_BENCH_EXAMPLES", "12"))
+"""Of every property; `make test-more` asks for many."""
+quick = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def lines(rng: random.Random, rows: int, labels: str, cells: list[str], integers: list[str]) -> list[str]:

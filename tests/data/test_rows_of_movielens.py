@@ -93,8 +93,13 @@ def test_movielens(
         (["1::1::five::100"], None, None, r"ratings.dat: line 1, column rating: 'five' is no rating"),
         (["1::1::5::"], None, None, r"ratings.dat: line 1, column timestamp: '' is no whole number"),
         (["1::1::6::100"], None, None, r"ratings.dat: line 1, column rating: '6' is no rating from 1 to 5"),
-        (["2::1::5::100"], None, None, r"user_id 2 stands in no row of users.dat"),
-        (["1::7::5::100"], None, None, r"movie_id 7 stands in no row of movies.dat"),
+        (["2::1::5::100"], None, None, r"ratings.dat: line 1, column user_id: '2' stands in no row of users.dat"),
+        (
+            ["1::1::5::100", "1::7::5::100"],
+            None,
+            None,
+            r"ratings.dat: line 2, column movie_id: '7' stands in no row of movies.dat",
+        ),
         (None, ["1::F::18::3"], None, r"users.dat: line 1 has 4 cells between ::, 5 are needed"),
         (None, None, ["1::A: film (1990)::Drama", ""], r"movies.dat: line 2 has 1 cells between ::, 3 are needed"),
         ([], None, None, r"ratings.dat: the file is empty"),
@@ -112,6 +117,31 @@ def test_bad_files(
     with pytest.raises(UserError, match=said):
         prepare("movielens1m", workplace / "ml-1m")
     assert not (workplace / "data" / "prepared").exists()
+
+
+def test_bad_rows_of_users_and_movies_are_set_aside_with_their_ratings(workplace: Path) -> None:
+    ratings = [f"{i % 6}::{i % 4}::{i % 5 + 1}::{i}" for i in range(240)]
+    users = [f"{n}::F::18::{n}::12345" for n in range(6)]
+    movies = [f"{n}::A film (199{n})::Drama" for n in range(4)]
+    broken = write_folder(
+        workplace / "broken", ratings, [*users[:2], "2::F::18::2", *users[3:]], [*movies[:3], "3::A film (1993)"]
+    )
+    found = prepare("movielens1m", broken, bad_rows="skip", max_bad_share=0.5)
+    entries = [(row["file"], row["line"], row["column"], row["reason"]) for row in reference.bad_rows(found)]
+    assert entries[:2] == [
+        ("users.dat", 3, None, "has 4 cells between ::, 5 are needed"),
+        ("movies.dat", 4, None, "has 2 cells between ::, 3 are needed"),
+    ]
+    wanted = [("ratings.dat", i + 1, "user_id" if i % 6 == 2 else "movie_id") for i in range(240)
+              if i % 6 == 2 or i % 4 == 3]  # fmt: skip
+    assert [entry[:3] for entry in entries[2:]] == wanted
+    good = [line for i, line in enumerate(ratings) if i % 6 != 2 and i % 4 != 3]
+    sound = prepare("movielens1m", write_folder(workplace / "sound", good, users, movies))
+    assert found.manifest["vocabulary"] == sound.manifest["vocabulary"]
+    for split in reference.SPLITS:
+        assert (found.split(split).ids_BF == sound.split(split).ids_BF).all()
+    with pytest.raises(UserError, match=r"102 bad rows of 242 read, more than dataset.max_bad_share=0.1; they"):
+        prepare("movielens1m", broken, bad_rows="skip", max_bad_share=0.1)
 
 
 def test_missing_file(workplace: Path) -> None:

@@ -125,6 +125,7 @@ BAD = {
     "label": ("label", 2, "line 40, column label: '2.0' is neither 0 nor 1"),
     "no label": ("label", None, "line 40, column label: 'None' is neither 0 nor 1"),
     "infinite": ("n", float("inf"), "line 40, column n: 'inf' is no finite number"),
+    "beyond 32 bits": ("n", -1e300, "line 40, column n: '-1e+300' is no finite number of 32 bits"),
     "no time": ("t", None, "line 40, column t: 'None' is neither a whole number"),
 }
 

@@ -120,7 +120,7 @@ def quoted_lines(seed: int, rows: int) -> bytes:
 @given(seed=st.integers(0, 2**32))
 def test_quotes_mean_the_same_in_any_chunk_and_beside_bad_rows(workplace: Path, seed: int) -> None:
     place = Path(tempfile.mkdtemp(dir=workplace))
-    raw = reference.write(place / "table.csv", quoted_lines(seed, 60))
+    raw = reference.write(place / "table.csv", quoted_lines(seed, 25))
     found = []
     for number, size in enumerate(reference.TINY_SIZES):
         with reference.sizes(**size):
@@ -161,17 +161,17 @@ def test_columns_are_guessed_and_shown(workplace: Path) -> None:
     prepared = prepare("table", reference.write(workplace / "a.csv", "\n".join(lines).encode()))
     assert prepared.numeric == ("price",)
     assert prepared.fields == ("id", "old", "note")
-    (said,) = prepared.manifest["warnings"]
-    assert said == (
+    said = (
         "columns were guessed from their names and types: "
         "label=[Clicked], numeric=[price], categorical=[id,old,note], drop=[day]"
     )
-    named = reference.prepare_in(
-        workplace / "other", "table", workplace / "a.csv", label="Clicked", numeric=["price"],
-        categorical=["id", "old", "note"],
+    assert prepared.notes == (said,)
+    named = prepare(
+        "table", workplace / "a.csv", label="Clicked", numeric=["price"], categorical=["id", "old", "note"]
     )  # fmt: skip
-    assert named.manifest["warnings"] == []
-    assert named.manifest["vocabulary"] == prepared.manifest["vocabulary"]
+    assert named.folder == prepared.folder
+    assert named.notes == ()  # though the folder was made by a guess
+    assert prepare("table", workplace / "a.csv").notes == (said,)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import pytest
 
 from mlet_bench import data, experiment
 from mlet_bench.config import SyntheticConfig
+from mlet_bench.data import synthetic
 from mlet_bench.data.bad_rows import Reading
 from mlet_bench.data.prepared import Prepared
 from mlet_bench.data.synthetic import _World, calibrate, expected_auc
@@ -12,7 +13,7 @@ from tests.conftest import dataset_config, unheard
 
 
 def config(**changes: object) -> SyntheticConfig:
-    found = dataset_config("synthetic", **{"rows": 60_000, **changes})
+    found = dataset_config("synthetic", **{"rows": 36_000, **changes})
     assert isinstance(found, SyntheticConfig)
     return found
 
@@ -25,25 +26,31 @@ def test_truth_scores_the_wanted_auc_in_both_structures() -> None:
     best = {}
     for structure in ("shared", "independent"):
         prepared = prepare(structure=structure)
-        assert prepared.rows == {"train": 50_000, "valid": 5_000, "test": 5_000}
+        assert prepared.rows == {"train": 30_000, "valid": 3_000, "test": 3_000}
         for split in ("valid", "test"):
             best[structure, split] = prepared.manifest["best"][split]["auc"]
             assert prepared.manifest["best"][split]["auc"] == pytest.approx(0.85, abs=0.02)
         rows = sum(bucket["rows"] for bucket in prepared.manifest["best"]["test"]["buckets"])
-        assert rows == 27 * 5_000
+        assert rows == 27 * 3_000
     assert best["shared", "test"] == pytest.approx(best["independent", "test"], abs=0.02)
 
 
-def test_both_structures_have_the_same_popularity() -> None:
-    shared, independent = _World(config()), _World(config(structure="independent"))
-    for one, other in zip(shared.cdfs, independent.cdfs, strict=True):
+@pytest.fixture(scope="module")
+def worlds() -> dict[str, _World]:
+    """Of both structures; scale and bias, which take most of the time, are found from fewer rows."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(synthetic, "CALIBRATION_ROWS", 2_000)
+        return {structure: _World(config(structure=structure)) for structure in ("shared", "independent")}
+
+
+def test_both_structures_have_the_same_popularity(worlds: dict[str, _World]) -> None:
+    for one, other in zip(worlds["shared"].cdfs, worlds["independent"].cdfs, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_shared_vectors_lie_near_a_subspace_and_independent_ones_do_not() -> None:
+def test_shared_vectors_lie_near_a_subspace_and_independent_ones_do_not(worlds: dict[str, _World]) -> None:
     for structure, rank in (("shared", 2), ("independent", 16)):
-        world = _World(config(structure=structure))
-        vectors = world.vectors[2]
+        vectors = worlds[structure].vectors[2]
         singular = np.linalg.svd(vectors, compute_uv=False)
         energy = np.cumsum(singular**2) / (singular**2).sum()
         assert energy[rank - 1] > 0.97
@@ -51,7 +58,8 @@ def test_shared_vectors_lie_near_a_subspace_and_independent_ones_do_not() -> Non
         assert (vectors**2).sum(1).mean() == pytest.approx(1, rel=0.05)
 
 
-def test_same_seed_same_rows_another_seed_others() -> None:
+def test_same_seed_same_rows_another_seed_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(synthetic, "CALIBRATION_ROWS", 2_000)
     reading = Reading(1_000, None, 0.0)
     one, same, other = (
         next(iter(data.source_for(config(rows=1_000, seed=seed)).tables(reading))) for seed in (3, 3, 4)

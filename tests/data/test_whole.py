@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlet_bench import cli
-from mlet_bench.data.prepared import Prepared
+from mlet_bench.data.prepared import Prepared, sealed
 from mlet_bench.errors import UserError
 from tests.conftest import Ended, criteo_cells, prepare, write_criteo
 from tests.data import reference
@@ -33,10 +33,11 @@ def use(folder: Path) -> None:
         prepared.split(split)
 
 
-def edited(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+def edited(folder: Path, change: Callable[[dict[str, Any]], object], *, seal: bool = True) -> None:
+    """With `seal` by one who knows how the checksum is made."""
     manifest = json.loads((folder / "manifest.json").read_text())
     change(manifest)
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "manifest.json").write_text(json.dumps(sealed(manifest) if seal else manifest))
 
 
 @pytest.mark.parametrize("name", ["train/part-00000.parquet", "test/part-00000.parquet", "vocab/C7.parquet"])
@@ -97,12 +98,31 @@ def test_every_file_is_verified(folder: Path) -> None:
         (lambda m: m.update(version=1), r"prepared with format 1, this version reads \d"),
         (lambda m: m.update(files=[]), r"manifest.json: damaged"),
         (lambda m: m.update(fields=None), r"manifest.json: damaged"),
+        (lambda m: m.pop("thinned"), r"manifest.json: damaged"),
     ],
 )  # fmt: skip
 def test_edited_manifest_is_noticed(folder: Path, change: Callable[[dict[str, Any]], object], said: str) -> None:
     edited(folder, change)
     with pytest.raises(UserError, match=said):
         use(folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m["positives"].update(valid=1),
+        lambda m: m["missing"].update(C1=9),
+        lambda m: m.update(moments={}),
+        lambda m: m.update(warnings=["another"]),
+        lambda m: m["options"].update(split="random"),
+        lambda m: m.update(more=1),
+        lambda m: m.update(checksum="0" * 12),
+    ],
+)
+def test_any_edit_of_the_manifest_is_noticed(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    edited(folder, change, seal=False)
+    with pytest.raises(UserError, match=r"manifest.json: its content is not what was prepared \(checksum differs\)"):
+        Prepared.open(folder)
 
 
 @pytest.mark.parametrize("size", [1, 5_000])

@@ -1,8 +1,6 @@
 """Avazu's click-through data as on Kaggle: csv with a header, hours written YYMMDDHH, in time order."""
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 import pyarrow as pa
 
@@ -10,8 +8,8 @@ from mlet_bench.config import AvazuConfig
 from mlet_bench.data import text, times
 from mlet_bench.data.bad_rows import Reading
 from mlet_bench.data.lines import Layout
-from mlet_bench.data.raw import KEY, LABEL, existing
-from mlet_bench.data.splits import AllTest, LastDay, SplitRule, Stratified
+from mlet_bench.data.raw import KEY, LABEL, RawSource, existing
+from mlet_bench.data.splits import LastDay, rule_for
 from mlet_bench.errors import UserError
 
 PLAIN = (
@@ -22,11 +20,11 @@ PLAIN = (
 COLUMNS = ("id", "click", "hour", *PLAIN)
 
 
-class AvazuSource:
+class AvazuSource(RawSource):
     """Raw Avazu rows: the id is left out, of the hour an hour of the day and a weekday are made."""
 
-    numeric: tuple[str, ...] = ()
-    categorical: tuple[str, ...] = ("hour", "weekday", *PLAIN)
+    numeric = ()
+    categorical = ("hour", "weekday", *PLAIN)
 
     def __init__(self, config: AvazuConfig) -> None:
         path = existing(config.raw, config.name)
@@ -35,22 +33,12 @@ class AvazuSource:
             if not found:
                 raise UserError(f"dataset.raw={path}: the folder holds no train.csv, train.gz or train.csv.gz")
             path = found[0]
-        self.files: tuple[Path, ...] = (path,)
+        self.files = (path,)
         self._skip = config.bad_rows == "skip"
-        self.split: SplitRule
-        if config.split == "time":
-            self.split = LastDay(config.shares, config.seed)
-        else:
-            self.split = Stratified(config.shares, config.seed) if config.split == "random" else AllTest()
+        self.split = rule_for(config.split, LastDay(config.shares, config.seed), config.shares, config.seed)
 
     def check(self) -> None:
         text.check_head(self.files[0], self._layout(), skip=self._skip)
-
-    def options(self) -> dict[str, Any]:
-        return {}
-
-    def warnings(self, md5: Sequence[str]) -> list[str]:
-        return []
 
     def tables(self, reading: Reading) -> Iterator[pa.Table]:
         for table in text.read_text(self.files[0], self._layout(), reading):

@@ -11,12 +11,12 @@ from mlet_bench.config import BarsConfig
 from mlet_bench.data import text, times
 from mlet_bench.data.bad_rows import Reading
 from mlet_bench.data.lines import Kind, Layout
-from mlet_bench.data.raw import KEY, LABEL, existing
-from mlet_bench.data.splits import SPLITS, Given, SplitRule
+from mlet_bench.data.raw import KEY, LABEL, RawSource, existing
+from mlet_bench.data.splits import SPLITS, Given
 from mlet_bench.errors import UserError
 
 
-class BarsSource:
+class BarsSource(RawSource):
     """The rows of the three files, in their order; published md5 sums are compared, a difference is a warning."""
 
     def __init__(self, config: BarsConfig) -> None:
@@ -26,18 +26,19 @@ class BarsSource:
             raise UserError(
                 f"dataset.raw={folder}: {config.name} needs the folder with train.csv, valid.csv and test.csv"
             )
-        self.files: tuple[Path, ...] = tuple(self._file(name) for name in SPLITS)
+        self.files = tuple(self._file(name) for name in SPLITS)
         self.numeric = config.numeric
         made = ("hour", "weekday", "weekend")
         self.categorical = config.categorical if config.hour is None else (made[0], *config.categorical, *made[1:])
-        self.split: SplitRule = Given("files")
+        self.split = Given("files")
 
     def check(self) -> None:
         for path, layout in zip(self.files, self._layouts, strict=True):
             text.check_head(path, layout, skip=self.config.bad_rows == "skip")
 
     def options(self) -> dict[str, Any]:
-        return {"columns": [self.config.label, *self.numeric, *self.categorical]}
+        columns = [self.config.label, *self.numeric, *self.categorical]
+        return {"columns": columns, "published_md5": dict(self.config.md5)}  # the warnings depend on these
 
     def warnings(self, md5: Sequence[str]) -> list[str]:
         return [

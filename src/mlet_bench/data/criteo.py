@@ -3,11 +3,9 @@
 One file is Criteo-Kaggle's train.txt; several are the days of the 1TB set.
 """
 
-import glob
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
@@ -15,8 +13,8 @@ from mlet_bench.config import CriteoConfig
 from mlet_bench.data import text
 from mlet_bench.data.bad_rows import Reading
 from mlet_bench.data.lines import Layout
-from mlet_bench.data.raw import KEY, LABEL, existing
-from mlet_bench.data.splits import AllTest, LastDay, Sevenths, SplitRule, Stratified
+from mlet_bench.data.raw import KEY, LABEL, RawSource, existing, matching
+from mlet_bench.data.splits import LastDay, Sevenths, rule_for
 from mlet_bench.errors import UserError
 
 NUMERIC = tuple(f"I{i}" for i in range(1, 14))
@@ -29,7 +27,7 @@ LAYOUT = Layout(
 )
 
 
-class CriteoSource:
+class CriteoSource(RawSource):
     """Raw Criteo rows, of one file or of several in the order of the numbers in their names."""
 
     numeric = NUMERIC
@@ -38,23 +36,12 @@ class CriteoSource:
     def __init__(self, config: CriteoConfig) -> None:
         self.files = _files(config)
         self._skip = config.bad_rows == "skip"
-        self.split: SplitRule
-        if config.split == "random":
-            self.split = Stratified(config.shares, config.seed)
-        elif config.split == "test":
-            self.split = AllTest()
-        else:
-            self.split = Sevenths() if len(self.files) == 1 else LastDay(config.shares, config.seed, "file")
+        by_time = Sevenths() if len(self.files) == 1 else LastDay(config.shares, config.seed, "file")
+        self.split = rule_for(config.split, by_time, config.shares, config.seed)
 
     def check(self) -> None:
         for path in self.files:
             text.check_head(path, LAYOUT, skip=self._skip)
-
-    def options(self) -> dict[str, Any]:
-        return {}
-
-    def warnings(self, md5: Sequence[str]) -> list[str]:
-        return []
 
     def tables(self, reading: Reading) -> Iterator[pa.Table]:
         offset = 0
@@ -67,10 +54,8 @@ class CriteoSource:
 
 
 def _files(config: CriteoConfig) -> tuple[Path, ...]:
-    if config.raw is not None and glob.has_magic(str(config.raw)) and not config.raw.exists():
-        found = [Path(name) for name in glob.glob(str(config.raw))]
-        if not found:
-            raise UserError(f"dataset.raw={config.raw}: no file has such a name")
+    found = matching(config.raw)
+    if found:
         return tuple(sorted(found, key=_by_number))
     path = existing(config.raw, config.name)
     if not path.is_dir():

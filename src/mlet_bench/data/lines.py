@@ -4,8 +4,8 @@ Slow, and used only for the first rows of a file and for the few lines among whi
 """
 
 import csv
-import math
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -15,9 +15,20 @@ from mlet_bench.data.splits import SPLITS
 from mlet_bench.errors import listing
 
 RATINGS = (1, 2, 3, 4, 5)
+LARGEST = (2 - 2**-23) * 2.0**127
+"""The largest number of 32 bits, which is what numbers are stored in."""
 Kind = Literal["label", "integer", "number", "category", "hour", "time", "split", "rating", "timestamp"]
 """hour: YYMMDDHH, as Avazu writes it; time: a whole number, or a date and time of ISO 8601; split: a split's name;
 rating: 1 to 5; timestamp: an integer that is never missing."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """The cells that a column of categories may hold."""
+
+    cells: Collection[str]
+    otherwise: str
+    """What is said of another cell, in words that follow it."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +45,12 @@ class Layout:
     quoted: bool = False
     """Cells may stand in double quotes; line ends inside them are not read."""
     missing: tuple[str, ...] = ("",)
+    known: dict[str, Known] = field(default_factory=dict)
+    """For columns of categories that not every cell may stand in."""
+
+    @property
+    def integers(self) -> list[str]:
+        return [name for name, kind in self.kinds.items() if kind in ("integer", "rating", "timestamp")]
 
 
 def count(chunk: bytes) -> int:
@@ -66,6 +83,8 @@ def mistake_in(path: Path, number: int, line: bytes, layout: Layout) -> BadRow |
         return BadRow(path, number, None, None, what, row)
     for name, cell in zip(layout.columns, cells, strict=True):
         reason = cell_mistake(cell, layout.kinds.get(name), layout.missing)
+        if name in layout.known and cell not in layout.known[name].cells:
+            reason = layout.known[name].otherwise
         if reason:
             return BadRow(path, number, name, _short(cell), reason, row)
     return None
@@ -82,7 +101,9 @@ def cell_mistake(cell: str, kind: Kind | None, missing: tuple[str, ...]) -> str 
     if kind == "split":
         return None if cell in SPLITS else f"is no split; allowed: {listing(SPLITS)}"
     if kind == "rating":
-        return None if cell.strip() in map(str, RATINGS) else "is no rating from 1 to 5"
+        return (
+            None if cell.strip().isdigit() and cell.isascii() and int(cell) in RATINGS else "is no rating from 1 to 5"
+        )
     if (cell in missing and kind != "timestamp") or kind in (None, "category"):
         return None
     if kind in ("integer", "timestamp"):
@@ -90,7 +111,7 @@ def cell_mistake(cell: str, kind: Kind | None, missing: tuple[str, ...]) -> str 
         fine = digits.isascii() and digits.isdigit() and len(digits) < 20 and -(2**63) <= int(cell) < 2**63
         return None if fine else "is no whole number of 64 bits"
     value = _number(cell)
-    return None if value is not None and math.isfinite(value) else "is no finite number"
+    return None if value is not None and abs(value) <= LARGEST else "is no finite number of 32 bits"
 
 
 def _number(cell: str) -> float | None:

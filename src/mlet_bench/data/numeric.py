@@ -37,8 +37,9 @@ def bucket(values: pa.Array) -> pa.DictionaryArray:
     large = x > 2
     whole = np.trunc(x)
     whole[large] = np.floor(np.log(x[large]) ** 2)
-    encoded = pa.array(whole.astype(np.int64)).dictionary_encode()
-    return pa.DictionaryArray.from_arrays(encoded.indices, encoded.dictionary.cast(pa.string()))
+    encoded = pa.array(whole + 0.0).dictionary_encode()  # + 0.0: -0 and 0 are one category
+    names = [str(int(value)) for value in encoded.dictionary.to_pylist()]  # of any size
+    return pa.DictionaryArray.from_arrays(encoded.indices, pa.array(names, pa.string()))
 
 
 class Moments:
@@ -75,5 +76,8 @@ class Moments:
 
 
 def standard(values: np.ndarray, mean: float, std: float) -> np.ndarray:
-    """float32"""
-    return np.nan_to_num((values - mean) / std, nan=0.0).astype(np.float32)
+    """float32, always finite: what is far beyond a tiny spread becomes the largest number."""
+    limits = np.finfo(np.float32)
+    with np.errstate(over="ignore"):
+        scaled = np.nan_to_num((values - mean) / std, nan=0.0)
+    return np.clip(scaled, limits.min, limits.max).astype(np.float32)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from mlet_bench.data.lines import RATINGS, Kind, Layout, cell_mistake, cells_of, count
+from mlet_bench.data.lines import LARGEST, RATINGS, Kind, Layout, cell_mistake, cells_of, count
 
 BLOCK_BYTES = 1 << 20
 """What one of pyarrow's threads parses at a time."""
@@ -35,6 +35,8 @@ class Chunk:
     data: memoryview | bytes
     returns: bool
     """Whether there is a carriage return among them."""
+    has_x: bool
+    """Whether there is an x or X among them, without which no cell is a hexadecimal integer."""
 
 
 class BadCellError(Exception):
@@ -42,7 +44,7 @@ class BadCellError(Exception):
 
 
 def chunk_of(lines: bytes) -> Chunk:
-    return Chunk(lines, b"\r" in lines)
+    return Chunk(lines, b"\r" in lines, b"x" in lines or b"X" in lines)
 
 
 def parse(chunk: Chunk, layout: Layout, map_: Callable[..., Iterator[Any]] = map) -> pa.Table:
@@ -59,7 +61,42 @@ def parse(chunk: Chunk, layout: Layout, map_: Callable[..., Iterator[Any]] = map
     if data[:3] == codecs.BOM_UTF8:
         data = codecs.BOM_UTF8 + bytes(data)  # pyarrow leaves one out
     types = {name: TYPES[kind] for name, kind in layout.kinds.items()}
-    table = pyarrow.csv.read_csv(
+    table = _read(data, delimiter, layout, types)
+    if chunk.has_x and layout.integers:
+        cells = _read(data, delimiter, layout, dict.fromkeys(layout.integers, pa.binary()))
+        if any(pc.any(pc.match_substring_regex(column, "[xX]")).as_py() for column in cells.columns):
+            raise BadCellError("a hexadecimal number")  # pyarrow reads 0x10 as 16
+    if layout.quoted and (table.num_rows != count(bytes(data)) or _ends_in_quotes(bytes(data), delimiter)):
+        raise BadCellError("a line end inside quotes")
+    for name, kind in layout.kinds.items():
+        if kind == "label":
+            if not labels_fine(table.column(name)):
+                raise BadCellError("a label is neither 0 nor 1")
+        elif kind in ("rating", "timestamp") and table.column(name).null_count:
+            raise BadCellError("a cell is missing")
+        elif kind == "rating" and not pc.all(pc.is_in(table.column(name), pa.array(RATINGS))).as_py():
+            raise BadCellError("a rating is none")
+        elif kind == "number" and not numbers_fine(table.column(name)):
+            raise BadCellError("a number is not finite in 32 bits")
+    names = [name for name, kind in layout.kinds.items() if kind in TEXT]
+    encoded = dict(zip(names, map_(_encoded, [table.column(name) for name in names]), strict=True))
+    for name, kind in layout.kinds.items():
+        if kind in ("hour", "time", "split"):
+            if encoded[name].null_count:
+                raise BadCellError(f"column {name}: a cell is missing")
+            for cell in encoded[name].dictionary.to_pylist():
+                if cell_mistake(cell, kind, layout.missing):
+                    raise BadCellError(f"column {name}: {cell!r}")
+        elif name in layout.known:
+            allowed = layout.known[name].cells
+            if not all(cell in allowed for cell in encoded[name].dictionary.to_pylist()):
+                raise BadCellError(f"column {name}: a cell {layout.known[name].otherwise}")
+    return pa.table({name: encoded.get(name, table.column(name)) for name in types})
+
+
+def _read(data: memoryview | bytes, delimiter: str, layout: Layout, types: dict[str, pa.DataType]) -> pa.Table:
+    """The columns that `types` names."""
+    return pyarrow.csv.read_csv(
         pa.py_buffer(data),
         read_options=pyarrow.csv.ReadOptions(column_names=list(layout.columns), block_size=BLOCK_BYTES),
         parse_options=pyarrow.csv.ParseOptions(
@@ -72,28 +109,6 @@ def parse(chunk: Chunk, layout: Layout, map_: Callable[..., Iterator[Any]] = map
             strings_can_be_null=layout.missing != ("",),
         ),
     )
-    if layout.quoted and (table.num_rows != count(bytes(data)) or _ends_in_quotes(bytes(data), delimiter)):
-        raise BadCellError("a line end inside quotes")
-    for name, kind in layout.kinds.items():
-        if kind == "label":
-            if not labels_fine(table.column(name)):
-                raise BadCellError("a label is neither 0 nor 1")
-        elif kind in ("rating", "timestamp") and table.column(name).null_count:
-            raise BadCellError("a cell is missing")
-        elif kind == "rating" and not pc.all(pc.is_in(table.column(name), pa.array(RATINGS))).as_py():
-            raise BadCellError("a rating is none")
-        elif kind == "number" and not numbers_fine(table.column(name)):
-            raise BadCellError("a number is not finite")
-    names = [name for name, kind in layout.kinds.items() if kind in TEXT]
-    encoded = dict(zip(names, map_(_encoded, [table.column(name) for name in names]), strict=True))
-    for name, kind in layout.kinds.items():
-        if kind in ("hour", "time", "split"):
-            if encoded[name].null_count:
-                raise BadCellError(f"column {name}: a cell is missing")
-            for cell in encoded[name].dictionary.to_pylist():
-                if cell_mistake(cell, kind, layout.missing):
-                    raise BadCellError(f"column {name}: {cell!r}")
-    return pa.table({name: encoded.get(name, table.column(name)) for name in types})
 
 
 def _ends_in_quotes(lines: bytes, delimiter: str) -> bool:
@@ -119,7 +134,7 @@ def labels_fine(column: pa.ChunkedArray) -> bool:
 
 
 def numbers_fine(column: pa.ChunkedArray) -> bool:
-    finite = pc.is_finite(column)
+    finite = pc.less_equal(pc.abs(column), LARGEST)  # false for NaN too
     return pc.all(finite, skip_nulls=True).as_py() is not False
 
 

@@ -9,8 +9,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import closing, contextmanager
-from functools import cached_property
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,13 +20,22 @@ from mlet_bench import files
 from mlet_bench.config import DatasetConfig
 from mlet_bench.data.ahead import ahead
 from mlet_bench.data.bad_rows import Reading
+from mlet_bench.data.job import Job
 from mlet_bench.data.parts import Encoded, known, write_parts, write_vocabularies
-from mlet_bench.data.prepared import BAD_ROWS, MANIFEST_VERSION, Prepared
-from mlet_bench.data.raw import LABEL, RawFile, RawSource, data_root, raw_file, remembered, stamp
+from mlet_bench.data.prepared import BAD_ROWS, MANIFEST_VERSION, Prepared, sealed
+from mlet_bench.data.raw import (
+    LABEL,
+    RawFile,
+    RawSource,
+    check_unchanged,
+    clear_leftovers,
+    raw_file,
+    stamp,
+)
 from mlet_bench.data.splits import SPLITS
-from mlet_bench.data.spool import Assigned, Columns, Spool
+from mlet_bench.data.spool import Assigned, Spool
 from mlet_bench.data.vocabulary import FieldVocabulary, encoded_with, numbered
-from mlet_bench.errors import UserError, listing
+from mlet_bench.errors import UserError
 
 PACKED = {".gz": 8, ".parquet": 8}
 """How many bytes of text a byte of such a file stands for, at most as a rule."""
@@ -47,100 +55,33 @@ def prepare(source: RawSource, config: DatasetConfig, *, best: Summary, progress
 
     `best` scores the truth on a split, where the source knows it.
     """
+    before = {path: stamp(path) for path in source.files}  # of all that is read below
     source.check()
-    job = _Job(source, config)
+    job = Job(source, config, before)
+    place = job.place
+    _clean_up(place)
     made = job.made_before()
     if made is not None:
         return made
-    place = job.place
-    raw_bytes = sum(path.stat().st_size * PACKED.get(path.suffix, 1) for path in source.files)
+    raw_bytes = sum(seen["size"] * PACKED.get(path.suffix, 1) for path, seen in before.items())
     files.check_disk(place, 3 * raw_bytes // 2, "preparing")  # the parts, and a spooled copy of the rows
     working = place / f".{config.name}-{job.stamp}.tmp"
     with _existing(place), files.locked(working.with_suffix(".lock")):
         made = job.made_before()  # another process was faster
         if made is not None:
             return made
-        _clean_up(place, working)
+        shutil.rmtree(working, ignore_errors=True)
         try:
             folder = job.folder(_write(job, working, best, progress))
             try:
                 working.rename(folder)
             except OSError:
-                if (
-                    not folder.exists()
-                ):  # the same content may lie under another path, and have been prepared from there
+                # Another process may have prepared the same content from another path meanwhile.
+                if not folder.exists():
                     raise
         finally:
             shutil.rmtree(working, ignore_errors=True)
-    return Prepared.open(folder)
-
-
-class _Job:
-    """A source and how it is to be prepared."""
-
-    def __init__(self, source: RawSource, config: DatasetConfig) -> None:
-        self.source, self.config = source, config
-        self.columns = Columns.of(source, config.numeric_as)
-        self.known = None if config.vocab is None else _vocabulary_of(config.vocab, self.columns)
-        self.min_count = config.min_count if self.known is None else self.known.min_count
-        if self.min_count > 1:
-            self.columns.check_counts()
-        self.place = data_root() / "prepared"
-
-    @cached_property
-    def options(self) -> dict[str, Any]:
-        config = self.config
-        return {
-            "name": config.name,
-            "reader": config.reader,
-            "min_count": self.min_count,
-            "train_share": config.train_share,
-            "thinning_seed": config.seed if config.train_share < 1 else None,
-            "numeric_as": config.numeric_as,
-            "bad_rows": config.bad_rows,
-            "vocabulary": None if self.known is None else self.known.vocabulary,
-            **self.source.split.options(),
-            **self.source.options(),
-        }
-
-    def fingerprint(self, inputs: list[RawFile]) -> str:
-        """Of the raw content and of every option that changes what is prepared."""
-        content = [{"bytes": file.bytes, "md5": file.md5} for file in inputs]
-        return files.fingerprint({"version": MANIFEST_VERSION, "inputs": content, **self.options})
-
-    @cached_property
-    def stamp(self) -> str:
-        """As a fingerprint, of the files' sizes and times: known before they are read."""
-        seen = [[str(path.resolve()), stamp(path)] for path in self.source.files]
-        return files.fingerprint({"version": MANIFEST_VERSION, "files": seen, **self.options})
-
-    def folder(self, fingerprint: str) -> Path:
-        return self.place / f"{self.config.name}-{fingerprint}"
-
-    def made_before(self) -> Prepared | None:
-        inputs = [file for path in self.source.files if (file := remembered(path)) is not None]
-        if len(inputs) < len(self.source.files):
-            return None
-        folder = self.folder(self.fingerprint(inputs))
-        return Prepared.open(folder) if folder.exists() else None
-
-    def reading(self, folder: Path) -> Reading:
-        total = sum(path.stat().st_size for path in self.source.files)
-        aside = folder / BAD_ROWS if self.config.bad_rows == "skip" else None
-        return Reading(total, aside, self.config.max_bad_share)
-
-
-def _vocabulary_of(folder: Path, columns: Columns) -> Prepared:
-    """The folder whose vocabulary is asked for; UserError if its columns are others or treated in another way."""
-    known = Prepared.open(folder)
-    for what, theirs, ours in (
-        ("fields", known.fields, columns.categorical),
-        ("numeric columns", known.numeric, columns.numeric),
-        ("dataset.numeric_as", (known.manifest["options"]["numeric_as"],), (columns.numeric_as,)),
-    ):
-        if theirs != ours:
-            raise UserError(f"dataset.vocab={folder}: its {what} are {listing(theirs)}, here they are {listing(ours)}")
-    return known
+    return job.opened(folder)
 
 
 @contextmanager
@@ -159,20 +100,15 @@ def _existing(folder: Path) -> Iterator[None]:
         raise
 
 
-def _clean_up(place: Path, ours: Path) -> None:
-    """Remove what killed processes left: our own working folder, and others that nobody holds."""
-    for left in place.glob(".*.tmp"):
-        if left == ours:
-            shutil.rmtree(left, ignore_errors=True)
-            continue
-        try:
-            with files.locked(left.with_suffix(".lock"), busy="held"):
-                shutil.rmtree(left, ignore_errors=True)
-        except UserError:
-            pass
+def _clean_up(place: Path) -> None:
+    """Remove what killed processes left: working folders and locks that nobody holds."""
+    clear_leftovers()
+    for name in {left.stem for left in (*place.glob(".*.tmp"), *place.glob(".*.lock"))}:
+        with suppress(UserError, OSError), files.locked(place / f"{name}.lock", busy="held"):
+            shutil.rmtree(place / f"{name}.tmp", ignore_errors=True)
 
 
-def _write(job: _Job, folder: Path, best: Summary, progress: Progress) -> str:
+def _write(job: Job, folder: Path, best: Summary, progress: Progress) -> str:
     """Fill `folder`, the manifest last; returns its fingerprint."""
     work = folder / "spool"
     work.mkdir(parents=True)
@@ -190,9 +126,13 @@ def _write(job: _Job, folder: Path, best: Summary, progress: Progress) -> str:
                 written[part.name], done = facts, done + part.rows
                 progress("writing", done, total, done)
             inputs = hashed.result()
+        except (UserError, OSError):
+            check_unchanged(job.before)  # half of a new file looks like a bad row, a removed one like none at all
+            raise
         finally:
             stop.set()
             pool.shutdown(cancel_futures=True)
+    check_unchanged(job.before)
     if reading.bad:
         written[BAD_ROWS] = known(folder / BAD_ROWS)
     manifest = _manifest(job, encoded, reading, inputs, written, split_words)
@@ -200,11 +140,11 @@ def _write(job: _Job, folder: Path, best: Summary, progress: Progress) -> str:
         prepared = Prepared(folder, manifest)
         manifest["best"] = {split: best(prepared, split) for split in ("valid", "test")}
     shutil.rmtree(work)
-    files.write_json(folder / "manifest.json", manifest)
+    files.write_json(folder / "manifest.json", sealed(manifest))
     return str(manifest["fingerprint"])
 
 
-def _encode(job: _Job, work: Path, reading: Reading, pool: Executor, progress: Progress) -> tuple[Encoded, str]:
+def _encode(job: Job, work: Path, reading: Reading, pool: Executor, progress: Progress) -> tuple[Encoded, str]:
     """Read all rows, give each its split, and number the categories."""
     config, source = job.config, job.source
     spool = Spool(work, job.columns)
@@ -236,7 +176,7 @@ def _encode(job: _Job, work: Path, reading: Reading, pool: Executor, progress: P
 
 
 def _manifest(
-    job: _Job,
+    job: Job,
     encoded: Encoded,
     reading: Reading,
     inputs: list[RawFile],
@@ -255,6 +195,7 @@ def _manifest(
         "split": split_words,
         "rows": encoded.assigned.rows,
         "positives": encoded.assigned.positives,
+        "thinned": encoded.spool.first_rows[-1] - sum(encoded.assigned.rows.values()),
         "bad_rows": reading.bad,
         "missing": encoded.spool.missing,
         "truth": encoded.spool.has_truth,

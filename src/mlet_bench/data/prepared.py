@@ -4,7 +4,7 @@ B rows, F sparse fields, N numeric columns.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -17,9 +17,15 @@ from mlet_bench import files
 from mlet_bench.data.raw import LABEL, TRUTH
 from mlet_bench.errors import UserError, listing
 
-MANIFEST_VERSION = 2
+MANIFEST_VERSION = 3
 BAD_ROWS = "bad_rows.jsonl"
 """The rows that were set aside, in a prepared folder."""
+
+
+def sealed(manifest: dict[str, Any]) -> dict[str, Any]:
+    """The manifest with a checksum of all else in it."""
+    rest = {name: value for name, value in manifest.items() if name != "checksum"}
+    return {**rest, "checksum": files.fingerprint(rest)}
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,8 @@ class Prepared:
 
     folder: Path
     manifest: dict[str, Any]
+    notes: tuple[str, ...] = ()
+    """What the user should know of it."""
     _checked: set[str] = field(default_factory=set, compare=False)
 
     @classmethod
@@ -77,6 +85,11 @@ class Prepared:
                     f"{folder}: prepared with format {manifest['version']}, this version reads {MANIFEST_VERSION}; "
                     "remove the folder and prepare it again"
                 )
+            if sealed(manifest) != manifest:
+                raise UserError(
+                    f"{folder / 'manifest.json'}: its content is not what was prepared (checksum differs); "
+                    "remove the folder and prepare it again"
+                )
             for name, known in manifest["files"].items():
                 prepared._check_size(name, int(known["bytes"]))
             needed = (
@@ -89,21 +102,14 @@ class Prepared:
             if not all(isinstance(part, tuple | dict) for part in needed):
                 raise TypeError
             for key in (
-                "fingerprint",
-                "name",
-                "best",
-                "positives",
-                "vocabulary",
-                "truth",
-                "moments",
-                "missing",
-                "warnings",
+                *("fingerprint", "name", "best", "positives", "vocabulary", "truth", "moments", "missing", "bad_rows"),
+                *("thinned", "warnings"),
             ):
                 manifest[key]
             int(manifest["options"]["min_count"]), manifest["options"]["numeric_as"]
         except (KeyError, TypeError, ValueError, AttributeError):
             raise UserError(f"{folder / 'manifest.json'}: damaged; remove the folder and prepare it again") from None
-        return prepared
+        return replace(prepared, notes=tuple(manifest["warnings"]))
 
     @property
     def name(self) -> str:

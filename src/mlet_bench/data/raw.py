@@ -1,13 +1,16 @@
 """What a reader of raw data offers to `prepare`, and what a raw file is known by."""
 
+import glob
 import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 
@@ -23,7 +26,7 @@ KEY = "split_key"
 """Column (int64) that the split rule goes by, where it needs one: a day, a time, the number of a given split."""
 
 
-class RawSource(Protocol):
+class RawSource(ABC):
     """Raw rows in order, in tables of any size."""
 
     numeric: tuple[str, ...]
@@ -32,15 +35,23 @@ class RawSource(Protocol):
     """What the rows are read from; empty when they are generated."""
     split: SplitRule
 
+    @abstractmethod
     def check(self) -> None:
         """A quick look at the input before anything is created; UserError names what is wrong."""
 
     def options(self) -> dict[str, Any]:
-        """The reader's own choices that decide what the rows are."""
+        """The reader's own choices that decide what the rows and the warnings are."""
+        return {}
 
     def warnings(self, md5: Sequence[str]) -> list[str]:
-        """What the user should know of the input, given the md5 of its files."""
+        """What everybody should know of these rows, given the md5 of the files."""
+        return []
 
+    def notes(self) -> list[str]:
+        """What the user should know of how this call was understood; others may get the same folder by another."""
+        return []
+
+    @abstractmethod
     def tables(self, reading: Reading) -> Iterator[pa.Table]:
         """Columns label (0 or 1), the numeric ones (nulls are missing), the categorical ones (strings or
         dictionaries of strings; null and "" are missing), and KEY and `true_logit` (float64) where there are any.
@@ -66,6 +77,17 @@ def stamp(path: Path) -> dict[str, int]:
     return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
 
 
+def check_unchanged(before: Mapping[Path, dict[str, int]]) -> None:
+    """UserError when a file is not as its stamp says."""
+    for path, known in before.items():
+        try:
+            same = stamp(path) == known
+        except OSError:
+            same = False
+        if not same:
+            raise UserError(f"{path}: changed while it was read; run the command again when it is whole")
+
+
 def remembered(path: Path) -> RawFile | None:
     """What is known of a file from an earlier reading, if its size and time are the same."""
     try:
@@ -89,8 +111,7 @@ def raw_file(path: Path, stop: threading.Event) -> RawFile:
             digest.update(block)
     if stop.is_set():
         return RawFile(before["size"], "")
-    if stamp(path) != before:
-        raise UserError(f"{path}: changed while it was read")
+    check_unchanged({path: before})
     found = RawFile(before["size"], digest.hexdigest())
     _remember(str(path.resolve()), {**before, "md5": found.md5})
     return found
@@ -103,13 +124,38 @@ def _memory() -> Path:
 def _remember(key: str, entry: dict[str, Any]) -> None:
     path = _memory()
     path.parent.mkdir(parents=True, exist_ok=True)
-    with files.locked(path.with_name(".raw-md5.lock")):
+    with files.locked(_lock_of(path)):
         try:
             cache = json.loads(path.read_text(encoding="utf-8"))
             assert isinstance(cache, dict)
         except (OSError, ValueError, AssertionError):
             cache = {}
         files.write_json(path, {**cache, key: entry})
+
+
+def clear_leftovers() -> None:
+    """Remove what a process that was killed while it remembered an md5 left behind."""
+    path = _memory()
+    halves = f".{path.name}.*.tmp"
+    if not _lock_of(path).exists() and not any(path.parent.glob(halves)):
+        return
+    with suppress(UserError, OSError), files.locked(_lock_of(path), busy="held"):
+        for half in path.parent.glob(halves):
+            half.unlink(missing_ok=True)
+
+
+def _lock_of(memory: Path) -> Path:
+    return memory.with_name(".raw-md5.lock")
+
+
+def matching(raw: Path | None) -> list[Path]:
+    """The files of a glob by name, UserError when there are none; nothing where `raw` is no glob."""
+    if raw is None or raw.exists() or not glob.has_magic(str(raw)):
+        return []
+    found = sorted(Path(name) for name in glob.glob(str(raw)))
+    if not found:
+        raise UserError(f"dataset.raw={raw}: no file has such a name")
+    return found
 
 
 def existing(path: Path | None, dataset: str) -> Path:

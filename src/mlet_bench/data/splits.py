@@ -191,6 +191,13 @@ class AllTest:
         return np.full(len(label_B), TEST, np.int8)
 
 
+def rule_for(split: str, by_time: SplitRule, shares: Sequence[float], seed: int) -> SplitRule:
+    """What dataset.split names: random, test, or time."""
+    if split == "random":
+        return Stratified(shares, seed)
+    return AllTest() if split == "test" else by_time
+
+
 def bounds(rows: int, shares: Sequence[float]) -> np.ndarray:
     """First row of valid and of test when `rows` rows are cut in these shares.
 

@@ -17,8 +17,7 @@ Scale and bias are solved for the wanted AUC of the truth and a click rate of CL
 structures are equally hard at best.
 """
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -27,8 +26,8 @@ import pyarrow as pa
 from mlet_bench.config import SyntheticConfig
 from mlet_bench.data.bad_rows import Reading
 from mlet_bench.data.criteo import CATEGORICAL, NUMERIC
-from mlet_bench.data.raw import LABEL, TRUTH
-from mlet_bench.data.splits import InOrder, SplitRule
+from mlet_bench.data.raw import LABEL, TRUTH, RawSource
+from mlet_bench.data.splits import InOrder
 from mlet_bench.errors import UserError
 
 VERSION = 1  # of the generator: raised when the same options give other rows
@@ -46,7 +45,7 @@ CHUNK_ROWS = 100_000
 CALIBRATION_ROWS = 100_000
 
 
-class SyntheticSource:
+class SyntheticSource(RawSource):
     """Rows drawn from the data set's own seed; the same options give the same rows."""
 
     numeric = NUMERIC
@@ -56,8 +55,8 @@ class SyntheticSource:
         if config.structure == "shared" and config.rank > config.vector_dim:
             raise UserError(f"dataset.rank={config.rank}: at most dataset.vector_dim={config.vector_dim}")
         self.config = config
-        self.files: tuple[Path, ...] = ()
-        self.split: SplitRule = InOrder((10 / 12, 1 / 12, 1 / 12))
+        self.files = ()
+        self.split = InOrder((10 / 12, 1 / 12, 1 / 12))
 
     def check(self) -> None:
         """Nothing to look at."""
@@ -68,9 +67,6 @@ class SyntheticSource:
         if self.config.structure == "independent":
             chosen["rank"] = self.config.vector_dim
         return {"generator": VERSION, **chosen}
-
-    def warnings(self, md5: Sequence[str]) -> list[str]:
-        return []
 
     def tables(self, reading: Reading) -> Iterator[pa.Table]:
         world = _World(self.config)

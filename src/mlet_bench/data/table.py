@@ -1,7 +1,6 @@
 """The user's own rows: csv (plain or .gz) or Parquet, their columns named in the config or guessed and shown."""
 
-import glob
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,10 @@ import pyarrow.parquet as pq
 from mlet_bench.config import TableConfig
 from mlet_bench.data import text, times
 from mlet_bench.data.bad_rows import BadRow, Reading
-from mlet_bench.data.lines import Kind, Layout, cell_mistake
-from mlet_bench.data.raw import KEY, LABEL, existing
+from mlet_bench.data.lines import LARGEST, Kind, Layout, cell_mistake
+from mlet_bench.data.raw import KEY, LABEL, RawSource, existing, matching
 from mlet_bench.data.roles import looks_like, roles_of
-from mlet_bench.data.splits import SPLITS, AllTest, ByTime, Given, InOrder, SplitRule, Stratified
+from mlet_bench.data.splits import SPLITS, ByTime, Given, InOrder, SplitRule, rule_for
 from mlet_bench.errors import UserError, listing, nearest
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
@@ -24,7 +23,7 @@ GUESS_BYTES = 1 << 20
 BATCH_ROWS = 1 << 17
 
 
-class TableSource:
+class TableSource(RawSource):
     """Rows of one file, of several of one kind, or of train, valid and test files."""
 
     def __init__(self, config: TableConfig) -> None:
@@ -37,27 +36,27 @@ class TableSource:
                     f"dataset.raw={config.raw}: {path.name} and {self.files[0].name} are of different kinds"
                 )
         self._delimiter = config.delimiter or DELIMITERS.get(self.kind, ",")
-        self._schema = self._types(self.files[0])
-        self.roles = roles_of(config, self._schema, self.files[0])
+        self.roles = roles_of(config, self._types(self.files[0]), self.files[0])
         self.numeric, self.categorical = self.roles.numeric, self.roles.categorical
         self.split = _split(config, self.given)
 
     def check(self) -> None:
         for path in self.files:
-            names = self._types(path).keys()
+            layout = None if self.kind == ".parquet" else self._layout(path)
+            names = _opened(path).schema_arrow.names if layout is None else layout.columns
             wanted = (self.roles.label, *self.numeric, *self.categorical, *([self.roles.key] if self.roles.key else []))
             for name in wanted:
                 if name not in names:
                     raise UserError(f"{path}: has no column {name}; it has {listing(names)}.{nearest(name, names)}")
-            if self.kind != ".parquet":
-                text.check_head(path, self._layout(path), skip=self.config.bad_rows == "skip")
+            if layout is not None:
+                text.check_head(path, layout, skip=self.config.bad_rows == "skip")
 
     def options(self) -> dict[str, Any]:
         roles = self.roles
         columns = {"label": roles.label, "numeric": list(roles.numeric), "categorical": list(roles.categorical)}
         return {"columns": columns, "missing": list(self.config.missing), "files": len(self.files)}
 
-    def warnings(self, md5: Sequence[str]) -> list[str]:
+    def notes(self) -> list[str]:
         roles = self.roles
         if not roles.guessed:
             return []
@@ -112,22 +111,26 @@ class TableSource:
         if self.kind == ".parquet":
             schema = _opened(path).schema_arrow
             return dict(zip(schema.names, schema.types, strict=True))
-        columns = text.header_of(path, self._delimiter, quoted=True)
-        if len(set(columns)) < len(columns):
-            raise UserError(f"{path}: line 1 names a column twice")
+        columns = self._header(path)
         rows = text.first_rows(path, self._delimiter, GUESS_BYTES)
         cells = zip(*(row for row in rows if len(row) == len(columns)), strict=True)
         types = [looks_like([cell for cell in column if cell not in ("", *self.config.missing)]) for column in cells]
         return dict(zip(columns, types or [pa.string()] * len(columns), strict=True))
 
+    def _header(self, path: Path) -> tuple[str, ...]:
+        columns = text.header_of(path, self._delimiter, quoted=True)
+        if len(set(columns)) < len(columns):
+            raise UserError(f"{path}: line 1 names a column twice")
+        return columns
+
     def _layout(self, path: Path) -> Layout:
+        """Read anew for every use, so that rows are never read by the header of a file that was replaced."""
         roles = self.roles
         kinds: dict[str, Kind] = {roles.label: "label", **dict.fromkeys(roles.numeric, "number")}
         kinds.update(dict.fromkeys(roles.categorical, "category"))
         if roles.key is not None:
             kinds[roles.key] = self._key_kind
-        columns = text.header_of(path, self._delimiter, quoted=True)
-        return Layout(columns, kinds, self._delimiter, quoted=True, missing=("", *self.config.missing))
+        return Layout(self._header(path), kinds, self._delimiter, quoted=True, missing=("", *self.config.missing))
 
     def _parquet(self, path: Path, reading: Reading, offset: int) -> Iterator[pa.Table]:
         roles = self.roles
@@ -153,7 +156,7 @@ class TableSource:
             kind = "label" if name == roles.label else "number" if name in roles.numeric else self._key_kind
             if kind in ("label", "number"):
                 values = pc.fill_null(table.column(name), np.nan).to_numpy()
-                wrong = ~np.isin(values, (0, 1)) if kind == "label" else np.isinf(values)
+                wrong = ~np.isin(values, (0, 1)) if kind == "label" else np.abs(values) > LARGEST
             else:
                 wrong = self._key(table.column(name)).is_null().to_numpy(zero_copy_only=False)
             for place in np.flatnonzero(wrong & ~bad):
@@ -200,13 +203,10 @@ def _kind(path: Path) -> str:
 
 def _files(config: TableConfig) -> tuple[tuple[Path, ...], bool]:
     """The files to read, and whether they are train, valid and test."""
-    raw = config.raw
-    if raw is not None and glob.has_magic(str(raw)) and not raw.exists():
-        found = tuple(sorted(Path(name) for name in glob.glob(str(raw))))
-        if not found:
-            raise UserError(f"dataset.raw={raw}: no file has such a name")
-        return found, False
-    path = existing(raw, config.name)
+    found = matching(config.raw)
+    if found:
+        return tuple(found), False
+    path = existing(config.raw, config.name)
     if not path.is_dir():
         if config.split == "files":
             raise UserError(
@@ -229,8 +229,7 @@ def _split(config: TableConfig, given: bool) -> SplitRule:
         return Given("files")
     if config.split == "column":
         return Given("column")
-    if config.split == "time":
-        return ByTime(config.shares, str(config.time_column))
     if config.split == "order":
         return InOrder(config.shares)
-    return AllTest() if config.split == "test" else Stratified(config.shares, config.seed)
+    split = "random" if config.split == "auto" else config.split
+    return rule_for(split, ByTime(config.shares, str(config.time_column)), config.shares, config.seed)

@@ -137,8 +137,8 @@ def _broken(path: Path, error: Exception) -> Exception:
 def _chunks(path: Path, layout: Layout) -> Iterator[tuple[Chunk, int]]:
     """The rows in pieces that end with a line's end, and how far into the file each reaches.
 
-    Memory is used again: fresh pages cost as much time as parsing them. A chunk is to be done with when the next but
-    one is asked for.
+    Memory is used again: fresh pages cost as much time as parsing them. A chunk's is overwritten when the one that
+    comes CHUNKS_HELD later is read.
     """
     rest, blocks, turn = b"", [bytearray()] * CHUNKS_HELD, 0
     with path.open("rb") as raw, gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw as opened:
@@ -157,7 +157,9 @@ def _chunks(path: Path, layout: Layout) -> Iterator[tuple[Chunk, int]]:
             cut = block.rfind(b"\n", 0, end) + 1 if read else end
             rest = bytes(memoryview(block)[cut:end])
             if cut:
-                yield Chunk(memoryview(block)[:cut], block.find(b"\r", 0, cut) >= 0), raw.tell()
+                returns = block.find(b"\r", 0, cut) >= 0
+                has_x = bool(layout.integers) and any(block.find(sign, 0, cut) >= 0 for sign in b"xX")
+                yield Chunk(memoryview(block)[:cut], returns, has_x), raw.tell()
                 turn = (turn + 1) % CHUNKS_HELD
             if not read:
                 return

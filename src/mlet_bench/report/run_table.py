@@ -8,6 +8,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from mlet_bench.data.prepared import BAD_ROWS, Prepared
 from mlet_bench.evaluation.buckets import RAREST
 
 
@@ -80,10 +81,11 @@ def _cost(result: dict[str, Any]) -> Table:
     return table
 
 
-def show_prepared(console: Console, manifest: dict[str, Any], folder: Path) -> None:
+def show_prepared(console: Console, prepared: Prepared) -> None:
     """What prepare found: rows, positives and bad rows, per column missing cells and categories, what was merged."""
+    manifest = prepared.manifest
     merged = manifest["options"]["min_count"] > 1
-    read = sum(manifest["rows"].values())
+    read = sum(manifest["rows"].values()) + manifest["thinned"]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=Text(manifest["name"]), title_justify="left")
     table.add_column("column")
     for name in ("missing cells", "categories", *(("merged by\nmin_count", "their rows\nin train") if merged else ())):
@@ -108,10 +110,14 @@ def show_prepared(console: Console, manifest: dict[str, Any], folder: Path) -> N
         splits.add_row(name, f"{rows:,}", f"{positive:,}", f"{positive / rows:.4f}" if rows else "-")
     console.print(splits)
     lines = [f"split {manifest['split']}"]
+    if manifest["thinned"]:
+        share = manifest["options"]["train_share"]
+        lines.append(f"{manifest['thinned']:,} training rows were left out by dataset.train_share={share:g}")
+        lines.append(f"missing cells are counted in all {read:,} rows, those left out too")
     if manifest["bad_rows"]:
-        lines.append(f"{manifest['bad_rows']:,} bad rows were set aside in {folder / 'bad_rows.jsonl'}")
-    lines += [f"note: {warning}" for warning in manifest["warnings"]]
-    for line in (*lines, f"prepared folder: {folder}"):
+        lines.append(f"{manifest['bad_rows']:,} bad rows were set aside in {prepared.folder / BAD_ROWS}")
+    lines += [f"note: {note}" for note in prepared.notes]
+    for line in (*lines, f"prepared folder: {prepared.folder}"):
         console.print(line, markup=False, soft_wrap=True)
 
 
