@@ -134,6 +134,9 @@ def test_same_command_repeats_no_run_and_a_larger_budget_goes_on(command: Comman
     other = command(*WORDS, "trials=4", "hydra.run.dir=cmp")
     assert other.code == cli.MISTAKE
     assert "holds another comparison" in other.err
+    foreign = command(*WORDS, "hydra.run.dir=data")
+    assert foreign.code == cli.MISTAKE
+    assert "files of others (prepared)" in foreign.err
 
 
 @pytest.mark.usefixtures("criteo_file")
@@ -220,7 +223,13 @@ def test_trial_is_the_run_that_train_makes(command: Command) -> None:
 
 
 def test_experiments_settings_hold_for_every_arm() -> None:
-    config = config_of("experiment=frappe_x1/dcn", "emb.l2_on=product", "arms.dims=[4,10]", "arms.inner=[7]")
+    config = config_of(
+        "experiment=frappe_x1/dcn",
+        "emb.l2_on=product",
+        "arms.dims=[4,10]",
+        "arms.inner_per_dim=[1,4]",
+        "arms.inner=[7]",
+    )
     assert [arm.label for arm in arms_of(config)] == [
         *("single d=4", "mlet d=4 k=4", "mlet d=4 k=7", "mlet d=4 k=16"),
         *("single d=10", "mlet d=10 k=7", "mlet d=10 k=10", "mlet d=10 k=40"),
@@ -234,10 +243,20 @@ def test_experiments_settings_hold_for_every_arm() -> None:
     assert run_config(config, Arm(10, None), own, 1) == single
 
 
+def test_arms_are_each_named_once() -> None:
+    assert arms_of(config_of()) == [Arm(16, None), Arm(16, 64)]
+    assert arms_of(config_of("emb.dim=8", "emb.inner=5")) == [Arm(8, None), Arm(8, 5)]
+    assert arms_of(config_of("arms.dims=[2,2]", "arms.inner=[]")) == [Arm(2, None)]
+    narrow = arms_of(
+        config_of("arms.dims=[2]", "arms.inner_per_dim=[0.1,0.5,1,2]", "arms.inner=[4]", "arms.single=false")
+    )
+    assert narrow == [Arm(2, 1), Arm(2, 2), Arm(2, 4)]
+
+
 MISTAKES = [
     ("arms.dims=[]", ["arms.dims", "one or more"]),
     ("arms.dims=[0]", ["arms.dims", ">= 1"]),
-    ("arms.single=false arms.inner_per_dim=[]", ["arms", "none to compare"]),
+    ("arms.single=false arms.inner=[]", ["arms", "none to compare"]),
     ("arms.inner_per_dim=[0]", ["arms.inner_per_dim", "> 0"]),
     ("arms.inner=[1.5]", ["arms.inner", "whole number"]),
     ("search.lr=[0.1,0.01]", ["search.lr", "low < high"]),

@@ -100,7 +100,7 @@ differences to the single table.
 Keys of its own:
   arms.dims=[4,16]            every d; default emb.dim
   arms.inner_per_dim=[1,4]    MLET with k = this times d; 1 is the control k = d
-  arms.inner=[64]             MLET with this k
+  arms.inner=[64]             MLET with this k; default emb.inner where arms.inner_per_dim is not given
   arms.single=true            a single table of each d
   search.lr=[0.0003,0.01]     between these on a logarithmic scale; a number: that one; null: as the config has it
   search.emb_lr=[0.3,30]      in units of the trial's train.lr; search.emb_lr_as=absolute: as it stands

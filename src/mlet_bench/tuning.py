@@ -40,10 +40,13 @@ class Arm:
 
 def arms_of(config: TuneCommand) -> list[Arm]:
     """The arms in the order of their d, the single table first, then by k; each one once."""
-    arms = []
-    for dim in config.arms.dims or (config.emb.dim,):
-        inner = {max(1, round(factor * dim)) for factor in config.arms.inner_per_dim} | set(config.arms.inner)
-        arms += [Arm(dim, None)] * config.arms.single + [Arm(dim, k) for k in sorted(inner)]
+    arms, given = [], config.arms
+    absolute = given.inner
+    if absolute is None:
+        absolute = () if given.inner_per_dim or config.emb.inner is None else (config.emb.inner,)
+    for dim in given.dims or (config.emb.dim,):
+        inner = {*absolute, *(max(1, round(factor * dim)) for factor in given.inner_per_dim)}
+        arms += [Arm(dim, None)] * given.single + [Arm(dim, k) for k in sorted(inner)]
     return list(dict.fromkeys(arms))
 
 
@@ -56,8 +59,7 @@ def tune(config: TuneCommand, run_dir: str, live: Live) -> tuple[Path, dict[str,
     arms = arms_of(config)
     for arm in arms:
         experiment.check(run_config(config, arm, Search(config).highest, config.seed))
-    if "{fingerprint}" not in run_dir and Path(run_dir).exists() and not Path(run_dir).is_dir():
-        raise UserError(f"hydra.run.dir={run_dir}: is a file, not a folder")
+    _check_folder(Path(run_dir))
     prepared = experiment.prepare(config, live)
     for warning in prepared.manifest["warnings"]:
         live.say(f"note: {warning}")
@@ -66,11 +68,21 @@ def tune(config: TuneCommand, run_dir: str, live: Live) -> tuple[Path, dict[str,
     folder = experiment.run_folder(run_dir, prepared, fingerprint).path
     folder.mkdir(parents=True, exist_ok=True)
     with files.locked(folder / LOCK, f"{folder}: another process works on this comparison"):
-        if (folder / TUNE).exists() and files.read_json(folder / TUNE).get("fingerprint") != fingerprint:
+        held = files.read_json(folder / TUNE) if (folder / TUNE).exists() else {"fingerprint": fingerprint}
+        if not isinstance(held, dict) or held.get("fingerprint") != fingerprint:
             raise UserError(f"hydra.run.dir={folder}: holds another comparison; choose another folder")
         comparison = Comparison(config, arms, prepared, fingerprint, folder / TUNE, live)
         comparison.run()
     return folder, comparison.found
+
+
+def _check_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"hydra.run.dir={folder}: is a file, not a folder")
+    held = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    foreign = [name for name in held if name not in (TUNE, LOCK) and not name.startswith(f".{TUNE}.")]
+    if foreign:
+        raise UserError(f"hydra.run.dir={folder}: holds files of others ({foreign[0]}); choose another folder")
 
 
 def tune_fingerprint(config: TuneCommand, prepared: Prepared) -> str:
@@ -199,7 +211,11 @@ class Comparison:
         self, what: str, arm: Arm, settings: Settings, run: dict[str, Any], value: float | None, note: str
     ) -> None:
         words = f"lr {settings.lr:g}  emb.lr {settings.emb_lr or settings.lr:g}  l2 {settings.emb_l2:g}"
-        ended = f"failed: {run['error']}" if value is None else f"valid {self.monitor} {value:.5f}{note}"
+        ended = (
+            f"failed: {run['error']}"
+            if value is None
+            else f"valid {self.monitor} {value:.5f}  {run['seconds']:.0f} s{note}"
+        )
         self.live.say(f"{what}  {arm.label}  {words}  {ended}")
 
 

@@ -28,11 +28,11 @@ class ArmsConfig(Section):
     dims: Annotated[Counts, Field(min_length=1)] | None
     single: bool
     inner_per_dim: Annotated[tuple[Annotated[float, Field(gt=0)], ...], BeforeValidator(as_tuple)]
-    inner: Counts
+    inner: Counts | None
 
     @model_validator(mode="after")
     def _some(self) -> "ArmsConfig":
-        if not (self.single or self.inner_per_dim or self.inner):
+        if not (self.single or self.inner_per_dim or self.inner is None or self.inner):
             raise ValueError("arms: none to compare; give arms.single=true, arms.inner_per_dim or arms.inner")
         return self
 

@@ -89,9 +89,11 @@ def _doubts(found: dict[str, Any]) -> list[str]:
         for name, end in arm["chosen"]["at_edge"].items():
             settings, ends = arm["chosen"]["settings"], found["config"]["search"][name]
             value = settings[name] if settings[name] is not None else settings["lr"]
+            times = name == "emb_lr" and found["config"]["search"]["emb_lr_as"] == "multiple"
+            units = f" ({value / settings['lr']:.3g} times train.lr)" if times else ""
             lines.append(
-                f"warning: {arm['label']}: the chosen {KEYS[name]} {value:g} lies at the {end} end of its search; "
-                f"search.{name}=[{ends[0]:g},{ends[1]:g}] may be too narrow"
+                f"warning: {arm['label']}: the chosen {KEYS[name]} {value:g}{units} lies at the {end} end of its "
+                f"search; search.{name}=[{ends[0]:g},{ends[1]:g}] may be too narrow"
             )
     if len(found["config"]["seeds"]) < 2:
         lines.append("warning: one seed says nothing of the spread; give several, seeds=[1,2,3,4,5]")
