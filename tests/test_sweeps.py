@@ -62,7 +62,7 @@ def test_several_jobs_at_once(command: Command) -> None:
 
 
 def test_launcher_that_is_not_there_is_named_with_its_extra(command: Command, workplace: Path) -> None:
-    if find_spec("hydra_plugins.hydra_ray_launcher"):
+    if find_spec("hydra_plugins") and find_spec("hydra_plugins.hydra_ray_launcher"):
         pytest.skip("it is there")
     ended = command("train", "-m", "hydra/launcher=ray", "seed=1,2")
     assert ended.code == cli.MISTAKE

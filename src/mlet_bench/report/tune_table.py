@@ -45,13 +45,15 @@ def _chosen(found: dict[str, Any]) -> Table:
 
 
 def _seeds(found: dict[str, Any]) -> Table:
-    largest = max((arm["dim"] for arm in found["arms"] if arm["mode"] == "single"), default=None)
-    names = [f"valid {found['monitor']}", "test AUC", "test logloss", "AUC - single\nof the same d"]
-    names.append("AUC - single\nof the largest d" if largest is None else f"AUC - single\nof d={largest}")
+    singles = sorted(arm["dim"] for arm in found["arms"] if arm["mode"] == "single")
+    bases = {"single_same_dim": "AUC - single\nof the same d"} if singles else {}
+    if len(singles) > 1:
+        bases["single_largest_dim"] = f"AUC - single\nof d={singles[-1]}"
+    names = (f"valid {found['monitor']}", "test AUC", "test logloss", *bases.values())
     table = _table("on the seeds", "seeds", *names, "parameters\nat inference")
     for arm in found["arms"]:
         summary, against = arm["summary"], arm["against"]
-        differences = [_difference(against[name]) for name in ("single_same_dim", "single_largest_dim")]
+        differences = [_difference(against[name]) for name in bases]
         cells = [_spread(summary["valid"]), *(_spread(summary["test"][key]) for key in ("auc", "logloss"))]
         size = f"{summary['parameters']['inference']:,}" if summary["parameters"] else "-"
         table.add_row(Text(arm["label"]), str(summary["valid"]["n"]), *cells, *differences, size)
