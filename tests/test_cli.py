@@ -117,8 +117,6 @@ def test_help(command: Command, words: list[str]) -> None:
     [
         ("report runs=[a,b]", cli.FAILED),
         ("report runs=", cli.MISTAKE),
-        ("tune trials=3", cli.FAILED),
-        ("tune trials=0", cli.MISTAKE),
         ("bench model=dlrm emb=mlet", cli.FAILED),
         ("bench model=dcm", cli.MISTAKE),
         ("bench hydra.run.dir=x", cli.FAILED),

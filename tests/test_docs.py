@@ -37,10 +37,10 @@ def test_command_of_the_documentation_works(
 ) -> None:
     write_criteo(workplace / "train.txt", criteo_cells(420))
     words = shlex.split(line)[1:]
-    if words[0] == "train" and "--cfg" not in words:
+    if words[0] in ("train", "tune") and "--cfg" not in words:
         words += SHORT
         words += SHORT_DLRM if all(word == "model=dlrm" or not word.startswith("model=") for word in words) else []
-    if words[0] in ("train", "prepare") and not any(
+    if words[0] in ("train", "prepare", "tune") and not any(
         word.startswith(("dataset=", "experiment=criteo")) for word in words
     ):
         words.append("dataset.rows=2400")

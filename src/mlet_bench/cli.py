@@ -217,6 +217,23 @@ def _evaluate(arguments: Arguments) -> int:
     return DONE
 
 
+def _tune(arguments: Arguments) -> int:
+    composed = _composed("tune", arguments)
+    if composed is None:
+        return DONE
+    from mlet_bench.config import TuneCommand, convert_command
+
+    config = convert_command(TuneCommand, composed.values)
+    from mlet_bench import tuning
+    from mlet_bench.report.live import Live, make_console
+    from mlet_bench.report.tune_table import show_tuning
+
+    console = make_console()
+    folder, found = tuning.tune(config, composed.run_dir, Live(console))
+    show_tuning(console, found, folder)
+    return DONE if tuning.sound(found) else FAILED
+
+
 def _composed(command: str, arguments: Arguments) -> "Composed | None":
     """The one config of a command that does not sweep; None when it was only to be shown."""
     from mlet_bench.compose import Composer
@@ -253,7 +270,7 @@ COMMANDS: dict[str, Callable[[Arguments], int]] = {
     "train": _train,
     "prepare": _prepare,
     "evaluate": _evaluate,
-    "tune": _not_built("tune"),
+    "tune": _tune,
     "report": _not_built("report"),
     "bench": _not_built("bench"),
 }

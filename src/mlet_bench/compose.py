@@ -33,6 +33,9 @@ TARGETS = ("hydra._internal.core_plugins.", "hydra_plugins.hydra_joblib_launcher
 """What a sweep may instantiate: Hydra's own sweeper and launcher, and its published launchers."""
 
 
+EXTRAS = {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray"}
+"""The extra of ours that brings a published launcher."""
+
 OPEN = ("hydra.job.env_set.", "hydra.launcher.", "hydra.sweeper.")
 """Sections of Hydra's own config whose keys depend on what is chosen."""
 
@@ -123,10 +126,9 @@ class Composer:
             choices = self._choices(override.key_or_group) or []
             given = override.value()
             if given is not None and not override.is_delete() and str(given) not in choices:
-                raise UserError(
-                    f"{override.key_or_group}={given}: no such choice; allowed: {listing(choices)}."
-                    + nearest(str(given), choices)
-                )
+                extra = EXTRAS.get(str(given)) if override.key_or_group == "hydra/launcher" else None
+                hint = f" pip install 'mlet-bench[{extra}]' brings it." if extra else nearest(str(given), choices)
+                raise UserError(f"{override.key_or_group}={given}: no such choice; allowed: {listing(choices)}.{hint}")
         config = self._load([str(override.input_line) for override in groups], RunMode.RUN)
         known = list(_dotted(config))
         ours = [key for key in known if not key.startswith("hydra.")]

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from mlet_bench import data, files, hardware, models
-from mlet_bench.config import PrepareCommand, TrainCommand
+from mlet_bench.config import PrepareCommand, TrainCommand, TuneCommand
 from mlet_bench.data import Prepared
 from mlet_bench.embedding import build as build_embedding
 from mlet_bench.errors import RunFailedError, UserError
@@ -47,13 +47,10 @@ def run(config: TrainCommand, run_dir: str, live: Live) -> tuple[Path, dict[str,
     prepared = prepare(config, live)
     for note in prepared.notes:
         live.say(f"note: {note}")
-    if not prepared.rows["train"]:
-        raise UserError(f"{prepared.folder}: has no training rows; it is for evaluate, with dataset.prepared=")
-    if not 0 < prepared.manifest["positives"]["valid"] < prepared.rows["valid"]:
-        raise UserError(f"{prepared.folder}: all validation labels are equal: no state can be chosen by AUC")
+    check_rows(prepared)
     hardware.check_memory(config, prepared.cardinalities, bytes_held(prepared, config.train), device)
     fingerprint = run_fingerprint(config, prepared)
-    folder = RunFolder(Path(run_dir.replace("{dataset}", prepared.name).replace("{fingerprint}", fingerprint)))
+    folder = run_folder(run_dir, prepared, fingerprint)
     files.check_disk(folder.path, 5 * hardware.table_bytes(config.emb, prepared.cardinalities), "the run")
     with folder.opened(fingerprint, config.model_dump(mode="json"), rerun=config.rerun):
         if folder.finished:
@@ -79,7 +76,20 @@ def check(config: TrainCommand) -> torch.device:
     return device
 
 
-def prepare(config: TrainCommand | PrepareCommand, live: Live) -> Prepared:
+def check_rows(prepared: Prepared) -> None:
+    """UserError if there is nothing to train on, or nothing to choose by."""
+    if not prepared.rows["train"]:
+        raise UserError(f"{prepared.folder}: has no training rows; it is for evaluate, with dataset.prepared=")
+    if not 0 < prepared.manifest["positives"]["valid"] < prepared.rows["valid"]:
+        raise UserError(f"{prepared.folder}: all validation labels are equal: no state can be chosen by AUC")
+
+
+def run_folder(run_dir: str, prepared: Prepared, fingerprint: str) -> RunFolder:
+    """The folder that `run_dir` stands for."""
+    return RunFolder(Path(run_dir.replace("{dataset}", prepared.name).replace("{fingerprint}", fingerprint)))
+
+
+def prepare(config: TrainCommand | PrepareCommand | TuneCommand, live: Live) -> Prepared:
     """The prepared data set of a config, made if it is missing."""
     with live.preparing() as progress:
 

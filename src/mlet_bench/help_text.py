@@ -6,7 +6,7 @@ WHAT = {
     "train": "train a model, collapse its embedding and judge it",
     "prepare": "turn raw files into a prepared Parquet folder",
     "evaluate": "judge a finished run on a split of its data, or on other data",
-    "tune": "the same number of trials for every arm of a comparison (not built yet)",
+    "tune": "the same number of trials for every arm of a comparison, then the seeds",
     "report": "tables, figures and a page from finished runs (not built yet)",
     "bench": "samples/s, step time and share of the machine's peak (not built yet)",
 }
@@ -90,6 +90,36 @@ Examples:
   mlet-bench evaluate run=outputs/criteo/dlrm/mlet/seed1-0123456789ab \\
     dataset.prepared=data/prepared/criteo-ba9876543210"""
 
+TUNE = """mlet-bench tune [group=choice] [key=value] …
+
+Gives every arm of a comparison (a single table and MLET, for each d and k) the same number of trials over learning
+rates and L2, chooses on validation alone, and runs the chosen settings on several seeds. Each trial is an ordinary
+run. Writes tune.json after each of them, and ends with a table: what was chosen, test AUC and logloss, paired
+differences to the single table.
+
+Keys of its own:
+  arms.dims=[4,16]            every d; default emb.dim
+  arms.inner_per_dim=[1,4]    MLET with k = this times d; 1 is the control k = d
+  arms.inner=[64]             MLET with this k; default emb.inner where arms.inner_per_dim is not given
+  arms.single=true            a single table of each d
+  search.lr=[0.0003,0.01]     between these on a logarithmic scale; a number: that one; null: as the config has it
+  search.emb_lr=[0.3,30]      in units of the trial's train.lr; search.emb_lr_as=absolute: as it stands
+  search.emb_l2=[1e-5,0.1]    emb.l2; search.emb_l2_zero=0.2: a fifth of the trials without any
+  search.own_first=true       the first trial has the config's own train.lr, emb.lr and emb.l2
+  search.startup=10           trials that are the same for every arm; the others are proposed by TPE
+  trials=20                   of each arm, with seed=1
+  seeds=[1,2,3]               of the final runs
+  hydra.run.dir=DIR           where tune.json lies; default outputs/tune/DATASET/MODEL/FINGERPRINT
+
+All of train's keys hold for every arm: model=, dataset=, experiment=, train.epochs=1, emb.l2_on=product, …
+
+Examples:
+  mlet-bench tune experiment=quick trials=3 seeds=[1,2]
+  mlet-bench tune model=dcn arms.dims=[4,16] arms.inner_per_dim=[1,4] trials=20 seeds=[1,2,3,4,5]
+  mlet-bench tune experiment=frappe_x1/dcn dataset.raw=frappe_x1 arms.dims=[4,10] search.emb_l2=[0.001,0.5]
+
+The same command goes on where it stopped and repeats no finished run; with a larger trials= it goes on from there."""
+
 LATER = """mlet-bench {command} {usage}
 
 {what}.
@@ -98,7 +128,6 @@ Example:
   mlet-bench {command} {example}"""
 
 USAGE = {
-    "tune": ("[group=choice] [key=value] …", "model=dlrm trials=20"),
     "report": ("runs=DIR or runs=[A,B]", "runs=outputs"),
     "bench": ("[group=choice] [key=value] …", "model=dlrm emb=mlet emb.inner=64"),
 }
@@ -126,8 +155,8 @@ def of(command: str) -> str:
         return TRAIN.format(choices="\n".join(lines))
     if command == "prepare":
         return PREPARE.format(datasets=", ".join(choices("dataset")))
-    if command == "evaluate":
-        return EVALUATE
+    if command in ("evaluate", "tune"):
+        return EVALUATE if command == "evaluate" else TUNE
     usage, example = USAGE[command]
     what = WHAT[command][0].upper() + WHAT[command][1:]
     return LATER.format(command=command, usage=usage, what=what, example=example)

@@ -27,10 +27,12 @@ from mlet_bench.config.dataset import (
     SyntheticConfig,
     TableConfig,
 )
+from mlet_bench.config.tune import ArmsConfig, SearchConfig, TuneCommand
 
 __all__ = [
     "DATASETS",
     "LATER",
+    "ArmsConfig",
     "AvazuConfig",
     "BarsConfig",
     "CriteoConfig",
@@ -42,11 +44,13 @@ __all__ = [
     "ModelSection",
     "MovieLens1MConfig",
     "PrepareCommand",
+    "SearchConfig",
     "Section",
     "SyntheticConfig",
     "TableConfig",
     "TrainCommand",
     "TrainConfig",
+    "TuneCommand",
     "Widths",
     "convert",
     "convert_command",

@@ -130,16 +130,6 @@ class EvaluateCommand(Section):
     dataset: OtherData
 
 
-class TuneCommand(Section):
-    dataset: SerializeAsAny[DatasetConfig]
-    model: ModelSection
-    emb: EmbConfig
-    hardware: HardwareConfig
-    train: TrainConfig
-    trials: int = Field(ge=1)
-    seed: int = Field(ge=0, lt=2**63)
-
-
 class ReportCommand(Section):
     runs: Annotated[tuple[RequiredPath, ...], BeforeValidator(as_tuple)]
 
@@ -159,7 +149,6 @@ class BenchCommand(Section):
 
 
 LATER: dict[str, type[Section]] = {  # commands whose arguments are checked and that are not built yet
-    "tune": TuneCommand,
     "report": ReportCommand,
     "bench": BenchCommand,
 }

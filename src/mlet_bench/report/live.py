@@ -73,6 +73,13 @@ class Live:
         )
 
 
+class Quiet(Live):
+    """One of many runs: its bar is shown, its lines go to its log alone."""
+
+    def say(self, text: str) -> None:
+        log.info(text)
+
+
 class PreparingWatcher:
     """Hears how far preparing is: a bar on a terminal, elsewhere a line now and then."""
 
