@@ -11,7 +11,8 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 FLOW = (
     *("errors", "help_text", "files", "mistakes", "config", "compose", "data", "embedding", "models", "training"),
-    *("evaluation", "report", "hardware", "run_folder", "experiment", "evaluating", "search", "tuning", "cli"),
+    *("memory", "evaluation", "report", "hardware", "run_folder", "experiment", "benchmark", "evaluating", "search"),
+    *("tuning", "cli"),
 )  # fmt: skip
 """Data flows one way: a package imports only what stands before it."""
 

@@ -234,6 +234,24 @@ def _tune(arguments: Arguments) -> int:
     return DONE if tuning.sound(found) else FAILED
 
 
+def _bench(arguments: Arguments) -> int:
+    composed = _composed("bench", arguments)
+    if composed is None:
+        return DONE
+    from mlet_bench.config import BenchCommand, convert_command
+
+    config = convert_command(BenchCommand, composed.values)
+    with stopping.at_once():
+        from mlet_bench import benchmark
+    from mlet_bench.report.bench_table import show_bench
+    from mlet_bench.report.live import Live, make_console
+
+    console = make_console()
+    folder, found = benchmark.bench(config, composed.run_dir, Live(console).say)
+    show_bench(console, found, folder)
+    return DONE
+
+
 def _composed(command: str, arguments: Arguments) -> "Composed | None":
     """The one config of a command that does not sweep; None when it was only to be shown."""
     from mlet_bench.compose import Composer
@@ -272,5 +290,5 @@ COMMANDS: dict[str, Callable[[Arguments], int]] = {
     "evaluate": _evaluate,
     "tune": _tune,
     "report": _not_built("report"),
-    "bench": _not_built("bench"),
+    "bench": _bench,
 }

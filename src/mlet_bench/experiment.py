@@ -18,6 +18,7 @@ from mlet_bench.evaluation.buckets import Judged, evaluate
 from mlet_bench.evaluation.judge import judge
 from mlet_bench.evaluation.metrics import Scored, auc_with_interval, logloss
 from mlet_bench.evaluation.predict import milliseconds, predict
+from mlet_bench.memory import MemoryPlan, plan
 from mlet_bench.models import CTRModel
 from mlet_bench.report.live import Live
 from mlet_bench.run_folder import LOG, MODEL, PREDICTIONS, RESULT, RunFolder
@@ -48,7 +49,7 @@ def run(config: TrainCommand, run_dir: str, live: Live) -> tuple[Path, dict[str,
     for note in prepared.notes:
         live.say(f"note: {note}")
     check_rows(prepared)
-    hardware.check_memory(config, prepared.cardinalities, bytes_held(prepared, config.train), device)
+    memory_plan(config, prepared).check(device)
     fingerprint = run_fingerprint(config, prepared)
     folder = run_folder(run_dir, prepared, fingerprint)
     files.check_disk(folder.path, 5 * hardware.table_bytes(config.emb, prepared.cardinalities), "the run")
@@ -74,6 +75,12 @@ def check(config: TrainCommand) -> torch.device:
     device = hardware.device_for(config.hardware)
     data.check(config.dataset)
     return device
+
+
+def memory_plan(config: TrainCommand, prepared: Prepared) -> MemoryPlan:
+    """What the run will take."""
+    rows = bytes_held(prepared, config.train)
+    return plan(config.model, config.emb, config.train, prepared.cardinalities, len(prepared.numeric), rows)
 
 
 def check_rows(prepared: Prepared) -> None:
@@ -172,7 +179,8 @@ def _stages(
             "best_step": summary.best_step,
             "samples_per_s": summary.samples_per_s,
             "seconds": summary.seconds,
-            "peak_memory_bytes": hardware.peak_memory_bytes(),
+            "planned_memory_bytes": memory_plan(config, prepared).bytes,
+            "peak_memory_bytes": hardware.peak_memory_bytes(next(model.parameters()).device),
         },
     }
     return result, difference <= COLLAPSE_TOLERANCE * max(1.0, float(np.abs(trained_R).max()))

@@ -12,7 +12,7 @@ import psutil
 import torch
 
 import mlet_bench
-from mlet_bench.config import EmbConfig, HardwareConfig, TrainCommand
+from mlet_bench.config import EmbConfig, HardwareConfig
 from mlet_bench.errors import UserError
 
 
@@ -44,27 +44,6 @@ def keep_freed_memory() -> None:
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h
 
 
-def check_memory(
-    config: TrainCommand,
-    cardinalities: Sequence[int],
-    data: int,
-    device: torch.device,
-) -> None:
-    """UserError with the bytes if tables, optimiser state and `data` bytes of rows cannot fit in the free memory."""
-    adam, exact = config.train.optimizer == "adam", config.train.update == "exact"
-    copies = 1 + 2 * adam + exact + (adam and exact)  # weights, moments, dense gradient, Adam's denominator
-    collapsed = 4 * sum(cardinalities) * config.emb.dim
-    first_order = 4 * sum(cardinalities)  # a weight for each category, as most models have
-    tables = (table_bytes(config.emb, cardinalities) + first_order) * copies + 2 * collapsed
-    free = torch.cuda.mem_get_info()[0] if device.type == "cuda" else psutil.virtual_memory().available
-    if tables + data > free:
-        raise UserError(
-            f"the run needs about {tables + data:,} bytes of memory ({tables:,} for the tables with their optimiser "
-            f"state, {data:,} for the rows) and {free:,} are free; a smaller emb.inner or emb.dim, "
-            "train.optimizer=rowwise_adagrad or sgd, a higher dataset.min_count or a smaller train.shuffle_gb helps"
-        )
-
-
 def table_bytes(emb: EmbConfig, cardinalities: Sequence[int]) -> int:
     """Bytes of the embedding's parameters while it is trained."""
     width = emb.inner or emb.dim
@@ -72,8 +51,10 @@ def table_bytes(emb: EmbConfig, cardinalities: Sequence[int]) -> int:
     return 4 * (sum(cardinalities) * width + projections)
 
 
-def peak_memory_bytes() -> int:
-    """The most memory this process has held (the device's is not counted)."""
+def peak_memory_bytes(device: torch.device) -> int:
+    """The most memory this process has held: on a GPU that of the device."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 

@@ -7,6 +7,7 @@ and, where the name does not, its unit. A model's own section is described besid
 from mlet_bench.config.base import Section, Widths, convert
 from mlet_bench.config.command import (
     LATER,
+    BenchCommand,
     EmbConfig,
     EvalConfig,
     EvaluateCommand,
@@ -35,6 +36,7 @@ __all__ = [
     "ArmsConfig",
     "AvazuConfig",
     "BarsConfig",
+    "BenchCommand",
     "CriteoConfig",
     "DatasetConfig",
     "EmbConfig",

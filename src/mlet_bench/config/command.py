@@ -144,13 +144,13 @@ class BenchCommand(Section):
     emb: EmbConfig
     hardware: HardwareConfig
     train: TrainConfig
+    categories: Literal["filtered", "unfiltered"]
     steps: int = Field(ge=1)
     seed: int = Field(ge=0, lt=2**63)
 
 
 LATER: dict[str, type[Section]] = {  # commands whose arguments are checked and that are not built yet
     "report": ReportCommand,
-    "bench": BenchCommand,
 }
 
 

@@ -46,7 +46,7 @@ class MLETEmbedding(Embedding):
         w1_VK = initial_rows(cardinalities, config.inner, config.init_std)
         w2_FKD = torch.randn(len(cardinalities), config.inner, config.dim)
         w2_FKD *= (config.dim / w2_FKD.square().sum((1, 2), keepdim=True)).sqrt()  # mean square 1/k in every field
-        return cls(cardinalities, w1_VK * seen_V[:, None], w2_FKD)
+        return cls(cardinalities, w1_VK.mul_(seen_V[:, None]), w2_FKD)
 
     def forward(self, ids_BF: Tensor) -> Tensor:
         """emb_BFD for ids within their fields; each different row is projected once."""

@@ -35,7 +35,7 @@ class SingleEmbedding(Embedding):
     def initial(cls, cardinalities: Sequence[int], seen_V: Tensor, config: EmbConfig) -> "SingleEmbedding":
         """Drawn from PyTorch's global generator; rows where `seen_V` is false are zero."""
         weight_VD = initial_rows(cardinalities, config.dim, config.init_std)
-        return cls(cardinalities, weight_VD * seen_V[:, None])
+        return cls(cardinalities, weight_VD.mul_(seen_V[:, None]))
 
     def forward(self, ids_BF: Tensor) -> Tensor:
         """emb_BFD for ids within their fields."""

@@ -128,8 +128,8 @@ def initial_rows(cardinalities: Sequence[int], width: int, std: float | None) ->
 
     The standard deviation is `std`, or that of DLRM's uniform ±1/sqrt(n) for a field with n rows, 1/sqrt(3n).
     """
-    parts = []
-    for rows in cardinalities:
+    weight_VW = torch.empty(sum(cardinalities), width)
+    for rows, weight_NW in zip(cardinalities, torch.split(weight_VW, list(cardinalities)), strict=True):
         bound = 3**0.5 * std if std is not None else rows**-0.5
-        parts.append(torch.empty(rows, width).uniform_(-bound, bound))
-    return torch.cat(parts)
+        weight_NW.uniform_(-bound, bound)
+    return weight_VW

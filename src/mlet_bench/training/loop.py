@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from mlet_bench import files
@@ -22,6 +21,7 @@ from mlet_bench.models import CTRModel
 from mlet_bench.training import checkpoint, stopping
 from mlet_bench.training.optimisers import Optimisers
 from mlet_bench.training.rows import TrainingRows
+from mlet_bench.training.step import step
 from mlet_bench.training.streams import stream_seed
 
 MONITORS: dict[str, Callable[[dict[str, float]], float]] = {
@@ -126,7 +126,7 @@ class Trainer:
         self.model.train()
         began = time.perf_counter()
         for batch in self.rows.batches(position.epoch, position.step_in_epoch):
-            loss = self._step(*batch)
+            loss = float(step(self.model, self.optimisers, batch, self._finite))
             position.seconds += time.perf_counter() - began
             position.step += 1
             position.step_in_epoch += 1
@@ -148,23 +148,10 @@ class Trainer:
             return self.position.step % self.config.eval_every == 0
         return self.position.step_in_epoch in self.evaluation_steps
 
-    def _step(self, ids_BF: Tensor, numeric_BN: Tensor, label_B: Tensor) -> float:
-        logit_B = self.model(ids_BF, numeric_BN)
-        loss = F.binary_cross_entropy_with_logits(logit_B, label_B)
-        value = self._finite("the loss", float(loss.detach()))
-        penalty = self.optimisers.batch_penalty()
-        if penalty is not None:
-            self._finite("the L2 penalty", float(penalty.detach()))
-            loss = loss + penalty
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimisers.step()
-        return value
-
-    def _finite(self, name: str, value: float) -> float:
+    def _finite(self, name: str, value: Tensor | float) -> None:
         if not math.isfinite(value):
-            step = self.position.step + 1
-            raise RunFailedError(f"{name} is {value} at step {step}; a smaller train.lr or emb.lr may help")
-        return value
+            at = self.position.step + 1
+            raise RunFailedError(f"{name} is {float(value)} at step {at}; a smaller train.lr or emb.lr may help")
 
     def _evaluate(self, loss: float) -> None:
         position = self.position

@@ -3,7 +3,7 @@
 update=lazy   a step moves the rows of its batch only. Adam then leaves momentum and moments of absent rows alone, as
               torch.optim.SparseAdam does.
 update=exact  the whole table moves as under PyTorch's dense optimiser. For SGD and row-wise Adagrad without L2 over
-              the table both are the same, as a zero gradient moves nothing.
+              the table both are the same, as a zero gradient moves nothing: the rows of the batch are enough.
 """
 
 from abc import ABC, abstractmethod
@@ -89,6 +89,11 @@ class RowAdagrad(RowOptimiser):
 ROWS: dict[str, type[RowOptimiser]] = {"adam": RowAdam, "sgd": RowSGD, "rowwise_adagrad": RowAdagrad}
 
 
+def dense_rows(config: TrainConfig, emb: EmbConfig) -> bool:
+    """Whether every step moves whole tables, and so needs gradients of their size."""
+    return config.update == "exact" and (config.optimizer == "adam" or (emb.l2 > 0 and emb.l2_rows == "table"))
+
+
 def _dense(name: str, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
     if name == "adam":
         return torch.optim.Adam(groups, lr=lr, fused=True)
@@ -109,7 +114,7 @@ class Optimisers:
         self._embeddings = [part for part in model.modules() if isinstance(part, Embedding)]
         numeric = [part.weight_ND for part in model.modules() if isinstance(part, NumericVectors)]
         self._numeric = [weight_ND for weight_ND in numeric if weight_ND is not None]
-        self._exact = config.update == "exact"
+        self._dense_rows = dense_rows(config, emb)
         self._clip_norm = config.clip_norm
         self._emb = emb
         emb_lr = config.lr if emb.lr is None else emb.lr
@@ -147,7 +152,7 @@ class Optimisers:
         """Move everything by the gradients of the last backward pass, and clear them."""
         if self._emb.l2 > 0 and self._emb.l2_rows == "table":
             self._add_table_l2()
-        elif self._exact:
+        elif self._dense_rows:
             for rows in self.rows:
                 rows.table.densify()
         if self._clip_norm is not None:

@@ -1,0 +1,88 @@
+"""How much memory a model will take to train, before any of it is taken.
+
+V rows of a table, W its width, F sparse fields.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import psutil
+import torch
+from torch import nn
+
+from mlet_bench import embedding, models
+from mlet_bench.config import EmbConfig, ModelSection, TrainConfig
+from mlet_bench.embedding import RowTable
+from mlet_bench.errors import UserError
+from mlet_bench.training.optimisers import dense_rows
+
+FLOAT = 4
+LEAST = 1 << 28
+"""Bytes of a plan that are not worth a refusal: PyTorch's own."""
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """Bytes that a run will take beside what the process holds already."""
+
+    weights: int
+    gradients: int
+    optimizer: int
+    batch: int
+    rows: int
+    """Of the training split, as far as they are held."""
+    evaluation: int
+    """Of the collapsed model, and of the single-layer one that inference is timed beside; after training."""
+
+    @property
+    def bytes(self) -> int:
+        """The most at a time: evaluation begins when gradients and optimiser state are gone."""
+        training = self.weights + self.gradients + self.optimizer + self.batch + self.rows
+        return max(training, self.weights + self.evaluation)
+
+    def check(self, device: torch.device) -> None:
+        """UserError with the bytes and the ways out if it does not fit the memory that is free."""
+        free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+        if self.bytes <= max(free, LEAST):
+            return
+        parts = ", ".join(f"{name} {size:,}" for name, size in asdict(self).items() if size)
+        raise UserError(
+            f"the run needs about {self.bytes:,} bytes of memory ({parts}) and {free:,} are free; a smaller emb.inner "
+            "or emb.dim, train.optimizer=rowwise_adagrad or sgd, train.update=lazy, a higher dataset.min_count or a "
+            "smaller train.shuffle_gb helps"
+        )
+
+
+def plan(
+    model: ModelSection, emb: EmbConfig, train: TrainConfig, cardinalities: Sequence[int], numeric: int, rows: int = 0
+) -> MemoryPlan:
+    """For a model over tables of these rows; `rows` are the bytes of the training rows that are held."""
+    trained = _without_memory(model, emb, cardinalities, numeric)
+    single = _without_memory(model, emb.model_copy(update={"mode": "single", "inner": None}), cardinalities, numeric)
+    tables = [part.weight for part in trained.modules() if isinstance(part, RowTable)]
+    everything = FLOAT * sum(p.numel() for p in trained.parameters())
+    in_tables = FLOAT * sum(table.numel() for table in tables)
+    state = {
+        "adam": 2 * everything,
+        "sgd": 0,
+        "rowwise_adagrad": everything - in_tables + FLOAT * sum(len(table) for table in tables),
+    }[train.optimizer]
+    dense = everything - in_tables
+    places = train.batch_size * len(cardinalities)
+    taken = sum(min(places, len(table)) * table.shape[1] for table in tables)
+    copies = 2 + (2 if train.optimizer == "adam" else 0)  # rows and their gradients; what Adam keeps for them
+    layers = sum(part.out_features + part.in_features for part in trained.modules() if isinstance(part, nn.Linear))
+    return MemoryPlan(
+        weights=everything,
+        gradients=dense + (in_tables if dense_rows(train, emb) else 0),
+        optimizer=state,
+        batch=FLOAT * (copies * taken + 2 * train.batch_size * layers + 3 * places * emb.dim),
+        rows=rows,
+        evaluation=2 * FLOAT * sum(p.numel() for p in single.parameters()),
+    )
+
+
+def _without_memory(model: ModelSection, emb: EmbConfig, cardinalities: Sequence[int], numeric: int) -> nn.Module:
+    with torch.device("meta"):
+        seen_V = torch.ones(sum(cardinalities), dtype=torch.bool)
+        return models.build(model, embedding.build(emb, cardinalities, seen_V), numeric)
