@@ -11,7 +11,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 FLOW = (
     *("errors", "help_text", "files", "mistakes", "config", "compose", "data", "embedding", "models", "training"),
-    *("evaluation", "report", "hardware", "run_folder", "experiment", "evaluating", "cli"),
+    *("evaluation", "run_folder", "report", "hardware", "experiment", "evaluating", "cli"),
 )  # fmt: skip
 """Data flows one way: a package imports only what stands before it."""
 
