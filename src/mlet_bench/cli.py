@@ -213,6 +213,21 @@ def _evaluate(arguments: Arguments) -> int:
     return DONE
 
 
+def _report(arguments: Arguments) -> int:
+    composed = _composed("report", arguments)
+    if composed is None:
+        return DONE
+    from mlet_bench.config import ReportCommand, convert_command
+
+    config = convert_command(ReportCommand, composed.values)
+    from mlet_bench.report.live import make_console
+    from mlet_bench.report.make import make_report
+
+    page = make_report(config, Path(composed.run_dir), make_console())
+    print(page)
+    return DONE
+
+
 def _composed(command: str, arguments: Arguments) -> "Composed | None":
     """The one config of a command that does not sweep; None when it was only to be shown."""
     from mlet_bench.compose import Composer
@@ -250,6 +265,6 @@ COMMANDS: dict[str, Callable[[Arguments], int]] = {
     "prepare": _prepare,
     "evaluate": _evaluate,
     "tune": _not_built("tune"),
-    "report": _not_built("report"),
+    "report": _report,
     "bench": _not_built("bench"),
 }

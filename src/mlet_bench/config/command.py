@@ -143,10 +143,15 @@ class TuneCommand(Section):
 class ReportCommand(Section):
     runs: Annotated[tuple[RequiredPath, ...], BeforeValidator(as_tuple)]
 
+    margin: float = Field(ge=0, lt=1)
+    dim: int | None = Field(ge=1)
+
     @field_validator("runs", mode="before")
     @classmethod
     def _one_or_more(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
+        if value is None or value == []:
+            raise ValueError("give a folder of runs, or several: [A,B]")
+        return value if isinstance(value, list) else (value,)
 
 
 class BenchCommand(Section):
@@ -160,7 +165,6 @@ class BenchCommand(Section):
 
 LATER: dict[str, type[Section]] = {  # commands whose arguments are checked and that are not built yet
     "tune": TuneCommand,
-    "report": ReportCommand,
     "bench": BenchCommand,
 }
 

@@ -121,6 +121,11 @@ class SeedDifference:
     ci95: tuple[float, float] | None
 
     @property
+    def half(self) -> float | None:
+        """Half the width of the interval."""
+        return None if self.ci95 is None else (self.ci95[1] - self.ci95[0]) / 2
+
+    @property
     def verdict(self) -> Verdict:
         """Which way the 95 % interval lies off 0, if it does; one seed decides nothing."""
         if self.ci95 is None or self.ci95[0] <= 0 <= self.ci95[1]:

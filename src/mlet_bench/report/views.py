@@ -1,0 +1,246 @@
+"""The tables that people read, the same in the terminal and on the page: words and digits ready to print."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from mlet_bench.evaluation.buckets import RAREST
+from mlet_bench.report import numbers
+from mlet_bench.report.arms import Cell
+from mlet_bench.report.collect import LeftOut
+from mlet_bench.report.numbers import NONE
+from mlet_bench.report.study import InBucket, Quality, Study
+
+
+@dataclass(frozen=True)
+class View:
+    title: str
+    note: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    words: int = 1
+    """How many columns, from the left, hold words; the others hold numbers."""
+    optional: tuple[str, ...] = ()
+    """Columns to drop, first ones first, where there is no room for all."""
+
+
+def quality(study: Study) -> View:
+    """The chosen arms."""
+    chosen = [one for one in study.qualities if one.chosen]
+    settings = len({one.arm.setting for one in chosen}) > 1
+    return View(
+        "Test AUC and logloss",
+        "Mean ± standard deviation over seeds. Gain in AUC, change of logloss: minus the single table of the same d, "
+        "paired by seed, ± half of the 95 % interval (Student's t); verdict and p are of the gain in AUC. DeLong: pairs "
+        "of runs whose difference the test rows alone would not make (p < 0.05). Tried: settings of learning rates and "
+        "L2, of which the one with the best mean validation AUC is shown.",
+        ("embedding", "d", "k", "seeds", "AUC", "logloss", "gain in AUC", "verdict", "p", "change of logloss",
+         "DeLong", "tried", *(["setting"] if settings else [])),
+        tuple(_quality_row(one)[: None if settings else -1] for one in chosen),
+        optional=("setting", "change of logloss", "DeLong", "tried", "p", "logloss", "seeds"),
+    )  # fmt: skip
+
+
+def pairs(study: Study) -> View | None:
+    """Every pair of runs with the same seed, by the test rows alone."""
+    rows = [
+        (one.arm.cell.label, str(seed), f"{found.difference:+.4f}", numbers.span(found.ci95), numbers.p_value(found.p))
+        for one in study.qualities
+        for seed, found in one.by_rows
+    ]
+    if not rows:
+        return None
+    return View(
+        "Run against run by paired DeLong",
+        "Test AUC of a run minus that of the single table of the same d and seed; interval and p speak of the test "
+        "rows alone, not of other seeds.",
+        ("embedding", "seed", "gain in AUC", "95 % interval", "p"),
+        tuple(rows),
+    )
+
+
+def every_setting(study: Study) -> View | None:
+    """All arms, where a cell has more than one."""
+    if all(one.tried == 1 for one in study.qualities):
+        return None
+    return View(
+        "Every setting that was tried",
+        "The setting with the best mean validation AUC stands for its embedding in the other tables.",
+        ("embedding", "setting", "chosen", "seeds", "validation AUC", "AUC", "logloss"),
+        tuple(
+            (one.arm.cell.label, one.arm.setting.label, "chosen" if one.chosen else "", str(len(one.arm.runs)),
+             numbers.level(one.valid), numbers.level(one.auc), numbers.level(one.logloss))
+            for one in study.qualities
+        ),
+        words=3,
+    )  # fmt: skip
+
+
+def gains(study: Study, field: str, dim: int | None = None) -> View | None:
+    """Gain in AUC over the single table of the same d (of `dim` alone) by bucket of a field; None without any."""
+    entries = [
+        one
+        for one in study.buckets
+        if one.bucket.field == field and one.auc_gain is not None and dim in (None, one.cell.dim)
+    ]
+    if not entries:
+        return None
+    cells = list(dict.fromkeys(one.cell for one in entries))
+    buckets = {one.bucket.bucket: one for one in sorted(entries, key=lambda one: one.bucket.min_count)}
+    found = {(one.bucket.bucket, one.cell): one for one in entries}
+    rows = [
+        (_bucket_name(name), f"{one.bucket.rows:,}", *(_gain_mark(found.get((name, cell))) for cell in cells))
+        for name, one in buckets.items()
+    ]
+    return View(
+        f"Gain in AUC by training count: {_field_name(field)}",
+        "Over the single table of the same d, paired by seed, ± half of the 95 % interval. "
+        "▲ higher, ▼ lower, no mark: undecided or one seed.",
+        ("training count", "test rows", *(_short(cell) for cell in cells)),
+        tuple(rows),
+        optional=tuple(_short(cell) for cell in cells[:-1]),
+    )
+
+
+def size(studies: Sequence[Study]) -> View | None:
+    """The headline size ratio of every comparison, then their mean and maximum."""
+    with_ratio = [one for one in studies if one.headline is not None]
+    if not with_ratio:
+        return None
+    rows = []
+    for one in with_ratio:
+        ratio = one.headline
+        assert ratio is not None
+        if ratio.reached is None or ratio.cell is None:
+            reached, value, between = "not reached", f"< {numbers.times(ratio.ref_dim / ratio.widest)}", NONE
+        else:
+            reached = ratio.cell.label
+            value = ("≥ " if ratio.reached.is_smallest_tried else "") + numbers.times(ratio.ratio)
+            between = numbers.times(ratio.interpolated_ratio)
+        rows.append(
+            (one.comparison.title, str(ratio.ref_dim), reached, value, numbers.interval_of_ratio(ratio.ci95), between,
+             numbers.gain(ratio.test), numbers.times(ratio.parameters), str(ratio.seeds))
+        )  # fmt: skip
+    for name, value in summary(studies).items():
+        rows.append((name, "", "", value, "", "", "", "", ""))
+    margin = with_ratio[0].headline.margin if with_ratio[0].headline else 0.0
+    return View(
+        "Size ratio at equal quality",
+        "d_ref of the single table over the smallest MLET d whose mean validation AUC reaches the single table's there "
+        f"(margin {margin:g}): the ratio of their bytes after training. Interval: bootstrap over seeds. "
+        "≥: no smaller d was tried. Interpolated: on the line between widths, over log d. Test gain: AUC of that MLET "
+        "arm minus the single table's at d_ref. Parameters: of the whole models, after collapse.",
+        ("data set · model", "d_ref", "reached by", "ratio", "95 % interval", "interpolated", "test gain in AUC",
+         "parameters", "seeds"),
+        tuple(rows),
+        optional=("parameters", "seeds", "interpolated", "test gain in AUC", "95 % interval"),
+    )  # fmt: skip
+
+
+def summary(studies: Sequence[Study]) -> dict[str, str]:
+    """Mean and maximum of the ratios, by data set where there are several, and over all."""
+    found = {}
+    datasets = list(dict.fromkeys(one.comparison.dataset for one in studies))
+    for name in [*(datasets if len(datasets) > 1 else []), None]:
+        headlines = [one.headline for one in studies if one.headline and name in (None, one.comparison.dataset)]
+        reached = [one.ratio for one in headlines if one.ratio is not None]
+        if len(headlines) < 2:
+            continue
+        where = f"of {len(reached)}" + (
+            f"; {len(headlines) - len(reached)} not reached" * (len(reached) < len(headlines))
+        )
+        found[f"{name or 'all'}: mean ({where})"] = numbers.times(fmean(reached) if reached else None)
+        found[f"{name or 'all'}: maximum"] = numbers.times(max(reached, default=None))
+    return found
+
+
+def every_ratio(study: Study) -> View | None:
+    """The size ratio at each width of the single table."""
+    if len(study.ratios) < 2:
+        return None
+    return View(
+        "Size ratio at every d_ref",
+        "As above, for each width of the single table.",
+        ("d_ref", "single's validation AUC", "smallest MLET d", "ratio", "95 % interval", "interpolated d",
+         "interpolated ratio", "its 95 % interval", "test gain in AUC"),
+        tuple(
+            (str(one.ref_dim), f"{one.valid_auc:.4f}",
+             NONE if one.reached is None else str(one.reached.dim),
+             "not reached" if one.reached is None else numbers.times(one.ratio),
+             numbers.interval_of_ratio(one.ci95),
+             NONE if one.reached is None else f"{one.reached.interpolated:.1f}",
+             numbers.times(one.interpolated_ratio), numbers.interval_of_ratio(one.interpolated_ci95),
+             numbers.gain(one.test))
+            for one in study.ratios
+        ),
+    )  # fmt: skip
+
+
+def cost(study: Study) -> View:
+    return View(
+        "Training time and memory",
+        "Mean ± standard deviation over seeds. Time ratio: training time of a sample over that of the single table of "
+        "the same d and seed. Embedding MiB: parameters in training → after collapse; its ratio: in training. Peak "
+        "memory is the whole process's: in a sweep that runs in one process no job can show less than earlier ones.",
+        ("embedding", "d", "k", "seconds", "samples/s", "time ratio", "embedding MiB", "embedding ratio", "peak MiB",
+         "peak ratio"),
+        tuple(
+            (one.cell.mode, str(one.cell.dim), _inner(one.cell), numbers.seconds(one.seconds),
+             numbers.count(one.samples_per_s), numbers.spread_of_ratio(one.time_ratio),
+             " → ".join(numbers.mebibytes(value) for value in one.embedding_bytes),
+             NONE if one.embedding_ratio is None else f"{one.embedding_ratio:.1f}×",
+             numbers.mebibytes(one.peak_bytes.mean), numbers.spread_of_ratio(one.peak_ratio))
+            for one in study.costs
+        ),
+        optional=("peak ratio", "seconds", "embedding ratio", "peak MiB", "samples/s"),
+    )  # fmt: skip
+
+
+def left_out(entries: Sequence[LeftOut]) -> View | None:
+    if not entries:
+        return None
+    rows = tuple((str(one.path), one.state, one.reason) for one in entries)
+    return View("Runs that do not count", "", ("folder", "state", "reason"), rows, words=3)
+
+
+def _quality_row(one: Quality) -> tuple[str, ...]:
+    cell = one.arm.cell
+    deciding = sum(found.p is not None and found.p < 0.05 for _, found in one.by_rows)
+    return (
+        cell.mode,
+        str(cell.dim),
+        _inner(cell),
+        str(len(one.arm.runs)),
+        numbers.level(one.auc),
+        numbers.level(one.logloss),
+        numbers.gain(one.auc_gain),
+        numbers.verdict(one.auc_gain),
+        numbers.p_value(one.auc_gain.p if one.auc_gain else None),
+        numbers.gain(one.logloss_gain),
+        f"{deciding} of {len(one.by_rows)}" if one.by_rows else NONE,
+        str(one.tried),
+        one.arm.setting.label,
+    )
+
+
+def _gain_mark(one: InBucket | None) -> str:
+    if one is None or one.auc_gain is None:
+        return NONE
+    mark = {"higher": " ▲", "lower": " ▼", "undecided": ""}[one.auc_gain.verdict]
+    return numbers.gain(one.auc_gain) + mark
+
+
+def _bucket_name(name: str) -> str:
+    return "never seen" if name == "0" else name
+
+
+def _field_name(field: str) -> str:
+    return "the row's rarest category" if field == RAREST else f"field {field}"
+
+
+def _short(cell: Cell) -> str:
+    return f"{cell.mode} d {cell.dim}" + ("" if cell.inner is None else f" k {cell.inner}")
+
+
+def _inner(cell: Cell) -> str:
+    return NONE if cell.inner is None else str(cell.inner)
