@@ -16,6 +16,15 @@ def level(spread: Spread) -> str:
     return f"{spread.mean:.4f}" + ("" if spread.deviation is None else f" ± {spread.deviation:.4f}")
 
 
+def signed(value: float) -> str:
+    """
+    >>> signed(0.00123), signed(-0.00001)
+    ('+0.0012', '0.0000')
+    """
+    text = f"{value:+.4f}"
+    return text if float(text) else text[1:]
+
+
 def gain(difference: SeedDifference | None) -> str:
     """Mean difference ± half of its 95 % interval.
 
@@ -25,7 +34,7 @@ def gain(difference: SeedDifference | None) -> str:
     if difference is None:
         return NONE
     half = "" if difference.half is None else f" ± {difference.half:.4f}"
-    return f"{difference.mean:+.4f}{half}"
+    return f"{signed(difference.mean)}{half}"
 
 
 def span(interval: tuple[float, float] | None) -> str:
@@ -33,7 +42,7 @@ def span(interval: tuple[float, float] | None) -> str:
     >>> span((-0.00123, 0.01))
     '-0.0012 to +0.0100'
     """
-    return NONE if interval is None else f"{interval[0]:+.4f} to {interval[1]:+.4f}"
+    return NONE if interval is None else f"{signed(interval[0])} to {signed(interval[1])}"
 
 
 def verdict(difference: SeedDifference | None) -> str:

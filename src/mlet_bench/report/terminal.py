@@ -44,7 +44,7 @@ def _show(console: Console, view: View | None) -> None:
     if view is None:
         return
     shown, hidden = _fitting(view, console.width)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
     for position in shown:
         words = position < view.words
         table.add_column(
@@ -62,6 +62,7 @@ def _show(console: Console, view: View | None) -> None:
     console.print(table)
     if hidden:
         _say(console, f"no room here for: {', '.join(hidden)} (all on the page and in the csv files)", "dim")
+    console.print()
 
 
 def _fitting(view: View, width: int) -> tuple[list[int], list[str]]:

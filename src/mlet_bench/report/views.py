@@ -31,23 +31,29 @@ def quality(study: Study) -> View:
     return View(
         "Test AUC and logloss",
         "Mean ± standard deviation over seeds. Gain in AUC, change of logloss: minus the single table of the same d, "
-        "paired by seed, ± half of the 95 % interval (Student's t); verdict and p are of the gain in AUC. DeLong: pairs "
-        "of runs whose difference the test rows alone would not make (p < 0.05). Tried: settings of learning rates and "
-        "L2, of which the one with the best mean validation AUC is shown.",
+        "paired by seed, ± half of the 95 % interval (Student's t); verdict and p are of the gain in AUC. DeLong: "
+        "pairs of runs whose difference the test rows alone would not make (p < 0.05). Tried: settings of learning "
+        "rates and L2, of which the one with the best mean validation AUC is shown.",
         ("embedding", "d", "k", "seeds", "AUC", "logloss", "gain in AUC", "verdict", "p", "change of logloss",
          "DeLong", "tried", *(["setting"] if settings else [])),
         tuple(_quality_row(one)[: None if settings else -1] for one in chosen),
-        optional=("setting", "change of logloss", "DeLong", "tried", "p", "logloss", "seeds"),
+        optional=("setting", "change of logloss", "DeLong", "tried", "p", "seeds", "logloss"),
     )  # fmt: skip
 
 
 def pairs(study: Study) -> View | None:
     """Every pair of runs with the same seed, by the test rows alone."""
     rows = [
-        (one.arm.cell.label, str(seed), f"{found.difference:+.4f}", numbers.span(found.ci95), numbers.p_value(found.p))
+        (
+            one.arm.cell.label,
+            str(seed),
+            numbers.signed(found.difference),
+            numbers.span(found.ci95),
+            numbers.p_value(found.p),
+        )
         for one in study.qualities
         for seed, found in one.by_rows
-    ]
+    ]  # fmt: skip
     if not rows:
         return None
     return View(
