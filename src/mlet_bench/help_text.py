@@ -7,7 +7,7 @@ WHAT = {
     "prepare": "turn raw files into a prepared Parquet folder",
     "evaluate": "judge a finished run on a split of its data, or on other data",
     "tune": "the same number of trials for every arm of a comparison (not built yet)",
-    "report": "tables, figures and a page from finished runs (not built yet)",
+    "report": "tables, figures and a page from finished runs",
     "bench": "samples/s, step time and share of the machine's peak (not built yet)",
 }
 
@@ -90,6 +90,24 @@ Examples:
   mlet-bench evaluate run=outputs/criteo/dlrm/mlet/seed1-0123456789ab \\
     dataset.prepared=data/prepared/criteo-ba9876543210"""
 
+REPORT = """mlet-bench report runs=DIR [key=value] …
+
+Reads every run below a folder and sets single tables and MLET side by side: AUC and logloss over seeds with paired
+differences, AUC against d and k, the gain by training count, the size ratio at equal quality, time and memory. Shows
+tables here, and writes csv files, figures and one HTML page. Runs are only read; those that are unfinished, failed
+or damaged are listed with the reason. The last line printed is the page's path.
+
+Keys:
+  runs=DIR              a folder of runs, at any depth; several: runs=[A,B]
+  margin=0.0            AUC by which MLET may stay below the single table's on validation and count as equal
+  dim=null              d_ref of the size ratio; null: the largest d of the single tables
+  hydra.run.dir=DIR     where to write; default outputs/report
+
+Examples:
+  mlet-bench report runs=outputs
+  mlet-bench report runs=[outputs/criteo,outputs/avazu] margin=0.0002
+  mlet-bench report 'runs="my runs"' dim=16"""
+
 LATER = """mlet-bench {command} {usage}
 
 {what}.
@@ -99,7 +117,6 @@ Example:
 
 USAGE = {
     "tune": ("[group=choice] [key=value] …", "model=dlrm trials=20"),
-    "report": ("runs=DIR or runs=[A,B]", "runs=outputs"),
     "bench": ("[group=choice] [key=value] …", "model=dlrm emb=mlet emb.inner=64"),
 }
 
@@ -128,6 +145,8 @@ def of(command: str) -> str:
         return PREPARE.format(datasets=", ".join(choices("dataset")))
     if command == "evaluate":
         return EVALUATE
+    if command == "report":
+        return REPORT
     usage, example = USAGE[command]
     what = WHAT[command][0].upper() + WHAT[command][1:]
     return LATER.format(command=command, usage=usage, what=what, example=example)
