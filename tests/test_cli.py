@@ -115,8 +115,6 @@ def test_help(command: Command, words: list[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "code"),
     [
-        ("report runs=[a,b]", cli.FAILED),
-        ("report runs=", cli.MISTAKE),
         ("tune trials=3", cli.FAILED),
         ("tune trials=0", cli.MISTAKE),
         ("bench model=dlrm emb=mlet", cli.FAILED),

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlet_bench.report import numbers, views
+from mlet_bench.report import numbers, ratio_views, views
 from mlet_bench.report.arms import compare
 from mlet_bench.report.collect import collect
 from mlet_bench.report.study import Study, study
@@ -99,13 +99,16 @@ def test_gain_by_bucket(tmp_path: Path) -> None:
             shown = [bucket("rarest", "0", never, 7), bucket("rarest", "1-9", None, 3), bucket("item", "10+", 0.8, 10)]
             write_run(tmp_path, mode, 4, inner, seed, result={"buckets": shown})
     found = of(tmp_path)
-    view = views.gains(found, "rarest")
+    view = views.gains(found, "rarest", 4)
     assert view is not None
-    assert view.columns == ("training count", "test rows", "mlet d 4 k 16")
+    assert view.columns == ("training count", "test rows", "mlet k = 16, d = 4")
     assert view.rows == (("never seen", "7", "+0.0150 ± 0.0635"),)  # 12.7062 * 0.005; one class has no AUC
-    item = views.gains(found, "item")
+    item = views.gains_of_all(found, "item")
     assert item is not None
-    assert item.rows == (("10+", "10", "0.0000 ± 0.0000"),)
+    assert item.columns == ("embedding", "10+ (10 rows)")
+    assert item.rows == (("mlet k = 16, d = 4", "0.0000 ± 0.0000"),)
+    assert views.gains(found, "rarest", 8) is None
+    assert views.gains_of_all(found, "other") is None
 
 
 def test_cost_ratios(tmp_path: Path) -> None:
@@ -143,7 +146,7 @@ def test_mean_and_maximum_over_models(tmp_path: Path) -> None:
         write_run(tmp_path / model, "single", 8, None, 1, valid=0.5, **changes)
     comparisons, _ = compare(collect([tmp_path]).runs)
     studies = [study(one, 0.0, None) for one in comparisons]
-    assert views.summary(studies) == {"all: mean (of 2; 1 not reached)": "3.0×", "all: maximum": "4.0×"}
-    view = views.size(studies)
+    assert ratio_views.summary(studies) == {"all: mean (of 2; 1 not reached)": "≥ 3.0×", "all: maximum": "≥ 4.0×"}
+    view = ratio_views.size(studies)
     assert view is not None
-    assert [row[3] for row in view.rows] == ["2.0×", "≥ 4.0×", "< 1.0×", "3.0×", "4.0×"]
+    assert [row[3] for row in view.rows] == ["2.0×", "≥ 4.0×", "< 1.0×", "≥ 3.0×", "≥ 4.0×"]

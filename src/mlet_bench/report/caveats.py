@@ -1,6 +1,7 @@
 """What a reader of a comparison should beware of, a sentence each."""
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from mlet_bench.report.arms import SINGLE, Comparison, valid_auc
@@ -14,11 +15,17 @@ def caveats(comparison: Comparison, headline: SizeRatio | None, problems: Mappin
     yield from _seeds(comparison)
     yield from _reference(comparison, headline)
     yield from _mixtures(comparison)
-    for run in comparison.runs:
-        for note in run.notes:
-            yield f"{run.path}: {note}"
-    for path, problem in sorted(problems.items()):
-        yield f"{path}: {problem}; no paired DeLong for it"
+    yield from _grouped((run.path, note) for run in comparison.runs for note in run.notes)
+    yield from _grouped((path, f"{problem}; no paired DeLong") for path, problem in sorted(problems.items()))
+
+
+def _grouped(said: Iterable[tuple[Path, str]]) -> Iterator[str]:
+    """What is said of many runs in one sentence."""
+    paths: dict[str, list[Path]] = defaultdict(list)
+    for path, text in said:
+        paths[text].append(path)
+    for text, having in paths.items():
+        yield f"{having[0]}{f' and {len(having) - 1} more runs' if len(having) > 1 else ''}: {text}"
 
 
 def _budgets(comparison: Comparison) -> Iterator[str]:

@@ -95,11 +95,11 @@ def gains(study: Study) -> Iterator[Drawn]:
 
 
 def _gain_figure(study: Study, field: str, entries: Sequence[InBucket]) -> Drawn:
-    what = "the row's rarest category" if field == RAREST else short(field, 20)
+    what = "a row's rarest category" if field == RAREST else short(field, 20)
     figure, plot = axes(
-        f"Gain in AUC by training count, d = {entries[0].cell.dim}",
+        f"Gain in AUC by count of {what}, d = {entries[0].cell.dim}",
         study.comparison.title,
-        f"training count of {what}; below: test rows",
+        "training count; below: test rows",
         "test AUC minus single's",
     )
     buckets = sorted({(one.bucket.min_count, one.bucket.bucket, one.bucket.rows) for one in entries})

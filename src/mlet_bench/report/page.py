@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from mlet_bench import __version__
 from mlet_bench.evaluation.buckets import RAREST
-from mlet_bench.report import views
+from mlet_bench.report import ratio_views, views
 from mlet_bench.report.collect import LeftOut
 from mlet_bench.report.study import Study
 from mlet_bench.report.views import View
@@ -62,7 +62,7 @@ def render(
     sections = [_section(position, one, pictures[position]) for position, one in enumerate(studies)]
     return environment.get_template(TEMPLATE).render(
         sections=sections,
-        size=views.size(studies),
+        size=ratio_views.size(studies),
         overall=overall,
         left_out=views.left_out(left_out),
         folders=[str(folder) for folder in folders],
@@ -82,8 +82,8 @@ def _section(position: int, study: Study, pictures: Sequence[Picture]) -> Sectio
         f"item field {comparison.item_field}" if comparison.item_field else "",
     ]
     fields = dict.fromkeys(name for name in (RAREST, comparison.item_field) if name)
-    gains = [views.gains(study, field) for field in fields]
-    tables = [views.quality(study), *gains, views.cost(study), views.every_ratio(study)]
+    gains = [views.gains_of_all(study, field) for field in fields]
+    tables = [views.quality(study), *gains, views.cost(study), ratio_views.every_ratio(study)]
     settings = {arm.setting for arm in comparison.arms}
     if len(settings) == 1:
         facts.append(comparison.arms[0].setting.label)

@@ -30,8 +30,8 @@ def size_ratios(studies: Sequence[Study]) -> Iterator[Drawn]:
     plot.set_ylim(len(found) - 0.5, -0.5)
     log_ticks(plot, powers_of_two(min(ends), max(ends)))
     caption = (
-        "Disc: on the grid of d; hollow diamond: interpolated; bars: 95 % bootstrap interval over seeds; arrow to the "
-        "left: not reached. Dotted: the mean and the maximum that arXiv 2309.15881 reports."
+        "Disc: on the grid of d; hollow diamond: interpolated; bars: 95 % bootstrap interval over seeds. Arrow to the "
+        "right: no smaller d was tried; to the left: not reached. Dotted: mean and maximum of arXiv 2309.15881."
     )
     yield Drawn("size-ratio", caption, figure)
 
@@ -51,8 +51,9 @@ def _ratio_row(plot: Axes, place: int, ratio: SizeRatio) -> list[float]:
             plot.plot([low], [place], marker="<", color=how.color, linestyle="none")
     else:
         low = high = ratio.ratio
-    plot.plot(
-        [ratio.interpolated_ratio], [place], marker="D", color=how.color, markerfacecolor="white", linestyle="none"
-    )
-    plot.plot([ratio.ratio], [place], marker="o", color=how.color, linestyle="none")
+    if ratio.interpolated_ratio != ratio.ratio:
+        between = [ratio.interpolated_ratio]
+        plot.plot(between, [place], marker="D", color=how.color, markerfacecolor="white", linestyle="none")
+    at_least = ratio.reached is not None and ratio.reached.is_smallest_tried
+    plot.plot([ratio.ratio], [place], marker=">" if at_least else "o", color=how.color, linestyle="none")
     return [low, high, ratio.ratio, ratio.interpolated_ratio]

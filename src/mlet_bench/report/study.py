@@ -1,10 +1,11 @@
 """All numbers of one comparison: quality, gains by frequency bucket, cost, size ratios, and what to beware of."""
 
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mlet_bench.evaluation.comparisons import RowDifference, SeedDifference, Spread, paired_by_seed, paired_delong
-from mlet_bench.report.arms import Arm, Cell, Comparison, test_auc, test_logloss, valid_auc
+from mlet_bench.report.arms import SINGLE, Arm, Cell, Comparison, test_auc, test_logloss, valid_auc
 from mlet_bench.report.caveats import caveats
 from mlet_bench.report.collect import Run
 from mlet_bench.report.predictions import Shelf
@@ -74,7 +75,8 @@ class Study:
 def study(comparison: Comparison, margin: float, dim: int | None) -> Study:
     """The numbers of a comparison; reads the predictions of its chosen arms."""
     shelf = Shelf()
-    qualities = tuple(_quality(comparison, arm, shelf) for arm in _chosen_side_by_side(comparison))
+    by_rows = _by_rows(comparison, shelf)
+    qualities = (_quality(comparison, arm, by_rows) for arm in comparison.arms)
     ratios = tuple(size_ratios(comparison, margin))
     headline = next((one for one in reversed(ratios) if dim in (None, one.ref_dim)), None)
     return Study(
@@ -88,12 +90,7 @@ def study(comparison: Comparison, margin: float, dim: int | None) -> Study:
     )
 
 
-def _chosen_side_by_side(comparison: Comparison) -> list[Arm]:
-    """All arms, those of one width together, so that a single run's predictions are read once for all that need it."""
-    return sorted(comparison.arms, key=lambda arm: (arm.cell.dim, arm.cell.order))
-
-
-def _quality(comparison: Comparison, arm: Arm, shelf: Shelf) -> Quality:
+def _quality(comparison: Comparison, arm: Arm, by_rows: Mapping[Cell, Sequence[tuple[int, RowDifference]]]) -> Quality:
     tried = comparison.tried(arm.cell)
     chosen = comparison.chosen(arm.cell) is arm
     single = comparison.single(arm.cell.dim)
@@ -107,7 +104,7 @@ def _quality(comparison: Comparison, arm: Arm, shelf: Shelf) -> Quality:
         logloss=arm.spread(test_logloss),
         auc_gain=_gain(arm, base, test_auc),
         logloss_gain=_gain(arm, base, test_logloss),
-        by_rows=tuple(_by_rows(arm, base, shelf)) if chosen and base is not None else (),
+        by_rows=tuple(by_rows.get(arm.cell, ())) if chosen else (),
     )
 
 
@@ -115,15 +112,26 @@ def _gain(arm: Arm, base: Arm | None, of: Callable[[Run], float | None]) -> Seed
     return None if base is None else paired_by_seed(arm.values(of), base.values(of))
 
 
-def _by_rows(arm: Arm, base: Arm, shelf: Shelf) -> Iterator[tuple[int, RowDifference]]:
-    for seed in sorted(arm.runs.keys() & base.runs.keys()):
-        theirs, ours = shelf.of(base.runs[seed]), shelf.of(arm.runs[seed])
-        if ours is None or theirs is None:
-            continue
-        try:
-            yield seed, paired_delong(ours, theirs)
-        except ValueError as error:
-            shelf.problems[arm.runs[seed].path] = str(error)
+def _by_rows(comparison: Comparison, shelf: Shelf) -> dict[Cell, list[tuple[int, RowDifference]]]:
+    """Paired DeLong of each chosen arm, seed by seed, with the single table of the same d.
+
+    All arms of a width follow each other within a seed, so that the single run's predictions are read once.
+    """
+    found: dict[Cell, list[tuple[int, RowDifference]]] = defaultdict(list)
+    for single in (comparison.chosen(cell) for cell in comparison.cells if cell.mode == SINGLE):
+        cells = [cell for cell in comparison.cells if cell.dim == single.cell.dim and cell != single.cell]
+        arms = [comparison.chosen(cell) for cell in cells]
+        for seed, base in sorted(single.runs.items()):
+            for arm in arms:
+                if seed not in arm.runs or (theirs := shelf.of(base)) is None:
+                    continue
+                if (ours := shelf.of(arm.runs[seed])) is None:
+                    continue
+                try:
+                    found[arm.cell].append((seed, paired_delong(ours, theirs)))
+                except ValueError as error:
+                    shelf.problems[arm.runs[seed].path] = str(error)
+    return found
 
 
 def _in_buckets(comparison: Comparison) -> Iterator[InBucket]:

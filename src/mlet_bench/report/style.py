@@ -83,10 +83,11 @@ def axes(title: str, subtitle: str, x: str, y: str, rows: int | None = None) -> 
     return figure, one
 
 
-def legend(figure: Figure, of: Axes, columns: int = 3) -> None:
+def legend(figure: Figure, of: Axes) -> None:
     """Below the axes, where it covers nothing."""
     handles, labels = of.get_legend_handles_labels()
     if labels:
+        columns = 5 if max(map(len, labels)) <= 6 else 3
         figure.legend(handles, [short(label) for label in labels], loc="outside lower center", ncols=columns)
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mlet_bench.evaluation.buckets import RAREST
-from mlet_bench.report import views
+from mlet_bench.report import ratio_views, views
 from mlet_bench.report.collect import LeftOut
 from mlet_bench.report.study import Study
 from mlet_bench.report.views import View
@@ -30,7 +30,7 @@ def show_report(console: Console, studies: Sequence[Study], left_out: Sequence[L
         for warning in one.warnings:
             _say(console, f"note: {warning}", "yellow")
     console.print()
-    _show(console, views.size(studies))
+    _show(console, ratio_views.size(studies))
     _show(console, views.left_out(left_out))
 
 

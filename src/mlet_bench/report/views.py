@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 from mlet_bench.evaluation.buckets import RAREST
 from mlet_bench.report import numbers
@@ -82,104 +81,55 @@ def every_setting(study: Study) -> View | None:
     )  # fmt: skip
 
 
-def gains(study: Study, field: str, dim: int | None = None) -> View | None:
-    """Gain in AUC over the single table of the same d (of `dim` alone) by bucket of a field; None without any."""
-    entries = [
-        one
-        for one in study.buckets
-        if one.bucket.field == field and one.auc_gain is not None and dim in (None, one.cell.dim)
-    ]
+def gains(study: Study, field: str, dim: int | None) -> View | None:
+    """Gain in AUC over the single table of the same d by bucket of a field, a row a bucket; None without any."""
+    entries = [one for one in _with_gain(study, field) if one.cell.dim == dim]
     if not entries:
         return None
     cells = list(dict.fromkeys(one.cell for one in entries))
-    buckets = {one.bucket.bucket: one for one in sorted(entries, key=lambda one: one.bucket.min_count)}
     found = {(one.bucket.bucket, one.cell): one for one in entries}
     rows = [
-        (_bucket_name(name), f"{one.bucket.rows:,}", *(_gain_mark(found.get((name, cell))) for cell in cells))
-        for name, one in buckets.items()
+        (_bucket_name(name), f"{count:,}", *(_gain_mark(found.get((name, cell))) for cell in cells))
+        for name, count in _buckets(entries).items()
     ]
-    return View(
-        f"Gain in AUC by training count: {_field_name(field)}",
-        "Over the single table of the same d, paired by seed, ± half of the 95 % interval. "
-        "▲ higher, ▼ lower, no mark: undecided or one seed.",
-        ("training count", "test rows", *(_short(cell) for cell in cells)),
-        tuple(rows),
-        optional=tuple(_short(cell) for cell in cells[:-1]),
-    )
+    columns = ("training count", "test rows", *(cell.label for cell in cells))
+    return View(_gains_title(field), _GAINS_NOTE, columns, tuple(rows), optional=columns[2:-1])
 
 
-def size(studies: Sequence[Study]) -> View | None:
-    """The headline size ratio of every comparison, then their mean and maximum."""
-    with_ratio = [one for one in studies if one.headline is not None]
-    if not with_ratio:
+def gains_of_all(study: Study, field: str) -> View | None:
+    """The same for every d, a row an arm."""
+    entries = _with_gain(study, field)
+    if not entries:
         return None
-    rows = []
-    for one in with_ratio:
-        ratio = one.headline
-        assert ratio is not None
-        if ratio.reached is None or ratio.cell is None:
-            reached, value, between = "not reached", f"< {numbers.times(ratio.ref_dim / ratio.widest)}", NONE
-        else:
-            reached = ratio.cell.label
-            value = ("≥ " if ratio.reached.is_smallest_tried else "") + numbers.times(ratio.ratio)
-            between = numbers.times(ratio.interpolated_ratio)
-        rows.append(
-            (one.comparison.title, str(ratio.ref_dim), reached, value, numbers.interval_of_ratio(ratio.ci95), between,
-             numbers.gain(ratio.test), numbers.times(ratio.parameters), str(ratio.seeds))
-        )  # fmt: skip
-    for name, value in summary(studies).items():
-        rows.append((name, "", "", value, "", "", "", "", ""))
-    margin = with_ratio[0].headline.margin if with_ratio[0].headline else 0.0
-    return View(
-        "Size ratio at equal quality",
-        "d_ref of the single table over the smallest MLET d whose mean validation AUC reaches the single table's there "
-        f"(margin {margin:g}): the ratio of their bytes after training. Interval: bootstrap over seeds. "
-        "≥: no smaller d was tried. Interpolated: on the line between widths, over log d. Test gain: AUC of that MLET "
-        "arm minus the single table's at d_ref. Parameters: of the whole models, after collapse.",
-        ("data set · model", "d_ref", "reached by", "ratio", "95 % interval", "interpolated", "test gain in AUC",
-         "parameters", "seeds"),
-        tuple(rows),
-        optional=("parameters", "seeds", "interpolated", "test gain in AUC", "95 % interval"),
-    )  # fmt: skip
+    buckets = _buckets(entries)
+    found = {(one.bucket.bucket, one.cell): one for one in entries}
+    rows = [
+        (cell.label, *(_gain_mark(found.get((name, cell))) for name in buckets))
+        for cell in dict.fromkeys(one.cell for one in entries)
+    ]
+    columns = ("embedding", *(f"{_bucket_name(name)} ({count:,} rows)" for name, count in buckets.items()))
+    return View(_gains_title(field), _GAINS_NOTE, columns, tuple(rows))
 
 
-def summary(studies: Sequence[Study]) -> dict[str, str]:
-    """Mean and maximum of the ratios, by data set where there are several, and over all."""
-    found = {}
-    datasets = list(dict.fromkeys(one.comparison.dataset for one in studies))
-    for name in [*(datasets if len(datasets) > 1 else []), None]:
-        headlines = [one.headline for one in studies if one.headline and name in (None, one.comparison.dataset)]
-        reached = [one.ratio for one in headlines if one.ratio is not None]
-        if len(headlines) < 2:
-            continue
-        where = f"of {len(reached)}" + (
-            f"; {len(headlines) - len(reached)} not reached" * (len(reached) < len(headlines))
-        )
-        found[f"{name or 'all'}: mean ({where})"] = numbers.times(fmean(reached) if reached else None)
-        found[f"{name or 'all'}: maximum"] = numbers.times(max(reached, default=None))
-    return found
+_GAINS_NOTE = (
+    "Over the single table of the same d, paired by seed, ± half of the 95 % interval. "
+    "▲ higher, ▼ lower, no mark: undecided or one seed."
+)
 
 
-def every_ratio(study: Study) -> View | None:
-    """The size ratio at each width of the single table."""
-    if len(study.ratios) < 2:
-        return None
-    return View(
-        "Size ratio at every d_ref",
-        "As above, for each width of the single table.",
-        ("d_ref", "single's validation AUC", "smallest MLET d", "ratio", "95 % interval", "interpolated d",
-         "interpolated ratio", "its 95 % interval", "test gain in AUC"),
-        tuple(
-            (str(one.ref_dim), f"{one.valid_auc:.4f}",
-             NONE if one.reached is None else str(one.reached.dim),
-             "not reached" if one.reached is None else numbers.times(one.ratio),
-             numbers.interval_of_ratio(one.ci95),
-             NONE if one.reached is None else f"{one.reached.interpolated:.1f}",
-             numbers.times(one.interpolated_ratio), numbers.interval_of_ratio(one.interpolated_ci95),
-             numbers.gain(one.test))
-            for one in study.ratios
-        ),
-    )  # fmt: skip
+def _gains_title(field: str) -> str:
+    what = "a row's rarest category" if field == RAREST else f"field {field}"
+    return f"Gain in AUC by training count: {what}"
+
+
+def _with_gain(study: Study, field: str) -> list[InBucket]:
+    return [one for one in study.buckets if one.bucket.field == field and one.auc_gain is not None]
+
+
+def _buckets(entries: Sequence[InBucket]) -> dict[str, int]:
+    """Test rows of each bucket, rarest first."""
+    ordered = sorted(entries, key=lambda one: one.bucket.min_count)
+    return {one.bucket.bucket: one.bucket.rows for one in ordered}
 
 
 def cost(study: Study) -> View:
@@ -238,14 +188,6 @@ def _gain_mark(one: InBucket | None) -> str:
 
 def _bucket_name(name: str) -> str:
     return "never seen" if name == "0" else name
-
-
-def _field_name(field: str) -> str:
-    return "the row's rarest category" if field == RAREST else f"field {field}"
-
-
-def _short(cell: Cell) -> str:
-    return f"{cell.mode} d {cell.dim}" + ("" if cell.inner is None else f" k {cell.inner}")
 
 
 def _inner(cell: Cell) -> str:
