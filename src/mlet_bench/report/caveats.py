@@ -31,13 +31,14 @@ def _grouped(said: Iterable[tuple[Path, str]]) -> Iterator[str]:
 def _budgets(comparison: Comparison) -> Iterator[str]:
     """Unequal tuning: the side that tried more settings had more chances to be lucky."""
     tried = {cell: len(comparison.tried(cell)) for cell in comparison.cells}
+    singles = {cell.dim: number for cell, number in tried.items() if cell.mode == SINGLE}
     for dim in sorted({cell.dim for cell in tried}):
-        counts = {cell: number for cell, number in tried.items() if cell.dim == dim}
-        own = [number for cell, number in counts.items() if cell.mode == SINGLE]
-        uneven = [cell for cell, number in counts.items() if cell.mode != SINGLE and own and number != own[0]]
+        own = [singles[dim]] if dim in singles else sorted(set(singles.values()))
+        counts = {cell: number for cell, number in tried.items() if cell.dim == dim and cell.mode != SINGLE}
+        uneven = [cell for cell, number in counts.items() if own and own != [number]]
         if uneven:
             others = ", ".join(f"{cell.curve} {counts[cell]}" for cell in uneven)
-            yield f"unequal tuning at d = {dim}: settings tried: single {own[0]}, {others}"
+            yield f"unequal tuning at d = {dim}: settings tried: single {' or '.join(map(str, own))}, {others}"
 
 
 def _seeds(comparison: Comparison) -> Iterator[str]:
@@ -57,7 +58,10 @@ def _seeds(comparison: Comparison) -> Iterator[str]:
 
 
 def _reference(comparison: Comparison, headline: SizeRatio | None) -> Iterator[str]:
+    modes = {cell.mode for cell in comparison.cells}
     if headline is None:
+        if SINGLE in modes and len(modes) > 1:
+            yield "no size ratio: no single table of the d_ref asked for, or none that shares a seed with another mode"
         return
     singles = [comparison.chosen(cell) for cell in comparison.cells if cell.mode == SINGLE]
     quality = {arm.cell.dim: arm.spread(valid_auc).mean or 0.0 for arm in singles}

@@ -145,7 +145,14 @@ def _runs(comparison: Comparison) -> Iterator[Row]:
 
 def _scores(run: Run) -> Row:
     valid, test = run.result.metrics.valid, run.result.metrics.test
-    return {"valid_auc": valid.auc, "test_auc": test.auc, "test_logloss": test.logloss}
+    low, high = test.auc_ci95 or (None, None)
+    return {
+        "valid_auc": valid.auc,
+        "test_auc": test.auc,
+        "test_auc_ci95_low": low,
+        "test_auc_ci95_high": high,
+        "test_logloss": test.logloss,
+    }
 
 
 def _left_out(out: LeftOut) -> Row:

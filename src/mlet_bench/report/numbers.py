@@ -16,6 +16,10 @@ def level(spread: Spread) -> str:
     return f"{spread.mean:.4f}" + ("" if spread.deviation is None else f" ± {spread.deviation:.4f}")
 
 
+def plain(value: float | None) -> str:
+    return NONE if value is None else f"{value:.4f}"
+
+
 def signed(value: float) -> str:
     """
     >>> signed(0.00123), signed(-0.00001)

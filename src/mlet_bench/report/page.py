@@ -84,6 +84,7 @@ def _section(position: int, study: Study, pictures: Sequence[Picture]) -> Sectio
     fields = dict.fromkeys(name for name in (RAREST, comparison.item_field) if name)
     gains = [views.gains_of_all(study, field) for field in fields]
     tables = [views.quality(study), *gains, views.cost(study), ratio_views.every_ratio(study)]
+    more = (views.every_setting(study), views.pairs(study), views.runs(study))
     settings = {arm.setting for arm in comparison.arms}
     if len(settings) == 1:
         facts.append(comparison.arms[0].setting.label)
@@ -93,6 +94,6 @@ def _section(position: int, study: Study, pictures: Sequence[Picture]) -> Sectio
         facts=tuple(fact for fact in facts if fact),
         warnings=study.warnings,
         tables=tuple(view for view in tables if view is not None),
-        more=tuple(view for view in (views.every_setting(study), views.pairs(study)) if view is not None),
+        more=tuple(view for view in more if view is not None),
         pictures=tuple(pictures),
     )

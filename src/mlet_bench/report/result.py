@@ -14,6 +14,8 @@ class _Part(BaseModel):
 
 class Scores(_Part):
     auc: Share | None
+    auc_ci95: Annotated[list[Share], Field(min_length=2, max_length=2)] | None = None
+    """DeLong's, of the rows alone."""
     logloss: float | None
     rows: Count
     positives: Count

@@ -125,11 +125,12 @@ def compact_bucket(name: str) -> str:
 
 
 def own_ids(svg: str, name: str) -> str:
-    """An SVG whose ids begin with `name`, so that several can stand in one page.
+    """An SVG without metadata whose ids begin with `name`, so that several can stand in one page.
 
     >>> own_ids('<g id="a"/><use xlink:href="#a" clip-path="url(#a)"/>', "f1")
     '<g id="f1-a"/><use xlink:href="#f1-a" clip-path="url(#f1-a)"/>'
     """
+    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r'\bid="', f'id="{name}-', svg)
     return re.sub(r'(url\(|href=")#', rf"\1#{name}-", svg)
 

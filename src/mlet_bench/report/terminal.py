@@ -48,14 +48,14 @@ def _show(console: Console, view: View | None) -> None:
     for position in shown:
         words = position < view.words
         table.add_column(
-            Text(view.columns[position]),
+            Text(_printable(view.columns[position])),
             justify="left" if words else "right",
             overflow="fold",
             no_wrap=not words,
             vertical="bottom",
         )
     for row in view.rows:
-        table.add_row(*(Text(row[position]) for position in shown))
+        table.add_row(*(Text(_printable(row[position])) for position in shown))
     _say(console, view.title, "underline")
     if view.note:
         _say(console, view.note, "dim")
@@ -81,4 +81,13 @@ def _width(view: View, position: int) -> int:
 
 
 def _say(console: Console, text: str, style: str) -> None:
-    console.print(Text(text, style=style), soft_wrap=not console.is_terminal)
+    console.print(Text(_printable(text), style=style), soft_wrap=not console.is_terminal)
+
+
+def _printable(text: str) -> str:
+    """Names come from data: what would steer the terminal is shown as �.
+
+    >>> _printable("C3\x1b[2J")
+    'C3�[2J'
+    """
+    return "".join(letter if letter.isprintable() else "�" for letter in text)

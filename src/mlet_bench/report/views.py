@@ -81,6 +81,26 @@ def every_setting(study: Study) -> View | None:
     )  # fmt: skip
 
 
+def runs(study: Study) -> View:
+    """Every run that counts."""
+    rows = []
+    for one in study.qualities:
+        for seed, run in sorted(one.arm.runs.items()):
+            valid, test = run.result.metrics.valid, run.result.metrics.test
+            interval = "–" if test.auc_ci95 is None else "{:.4f} to {:.4f}".format(*test.auc_ci95)
+            rows.append(
+                (one.arm.cell.label, one.arm.setting.label, str(run.path), str(seed), numbers.plain(valid.auc),
+                 numbers.plain(test.auc), interval, numbers.plain(test.logloss))
+            )  # fmt: skip
+    return View(
+        "Every run",
+        "The interval is DeLong's, of the test rows alone.",
+        ("embedding", "setting", "folder", "seed", "validation AUC", "AUC", "95 % interval", "logloss"),
+        tuple(rows),
+        words=3,
+    )
+
+
 def gains(study: Study, field: str, dim: int | None) -> View | None:
     """Gain in AUC over the single table of the same d by bucket of a field, a row a bucket; None without any."""
     entries = [one for one in _with_gain(study, field) if one.cell.dim == dim]
