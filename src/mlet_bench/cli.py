@@ -223,8 +223,9 @@ def _report(arguments: Arguments) -> int:
     from mlet_bench.report.live import make_console
     from mlet_bench.report.make import make_report
 
-    page = make_report(config, Path(composed.run_dir), make_console())
-    print(page)
+    console = make_console()
+    page = make_report(config, Path(composed.run_dir), console)
+    console.print(str(page), markup=False, emoji=False, soft_wrap=True)
     return DONE
 
 

@@ -113,6 +113,31 @@ def test_names_from_data_are_escaped(command: Command, workplace: Path) -> None:
     assert hostile in ended.out
 
 
+ODD = ["two\nlines", "bell\x07 and \x1b[2J", "漢字 $\\frac{1}{2}$ %s {x}", "a" * 300]
+
+
+def test_half_a_character_is_damage_that_can_be_shown(command: Command, workplace: Path) -> None:
+    write_run(workplace / "runs", name="sound")
+    write_run(workplace / "runs", seed=2, result={"model": "half \ud800"})
+    ended = command("report", "runs=runs")
+    assert ended.code == cli.DONE, ended.err
+    assert sorted(row["state"] for row in read("runs")) == ["counted", "damaged"]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ODD)
+def test_odd_names_do_no_harm(command: Command, workplace: Path, name: str) -> None:
+    changes = {"dataset": {"name": name}, "model": name, "buckets": [bucket(name, "0", 0.5)]}
+    for mode, inner in (("single", None), ("mlet", 8)):
+        write_run(workplace / "runs", mode, 4, inner, 1, result=changes,
+                  config={"dataset": {"item_field": name}})  # fmt: skip
+    ended = command("report", "runs=runs")
+    assert ended.code == cli.DONE, ended.err
+    assert "\x1b" not in ended.out
+    assert "\x07" not in ended.out
+    assert Page(Path("outputs/report/report.html")).text
+
+
 def test_one_run_alone(command: Command, workplace: Path) -> None:
     write_run(workplace / "a run = [1]", "mlet", 4, 8, 1, test=None)
     ended = command("report", "runs='a run = [1]'")

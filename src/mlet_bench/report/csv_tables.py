@@ -26,7 +26,7 @@ def write_tables(folder: Path, studies: Sequence[Study], left_out: Sequence[Left
         "runs": [*(row for one in studies for row in _runs(one.comparison)), *map(_left_out, left_out)],
     }
     for name, rows in tables.items():
-        files.write_text(folder / f"{name}.csv", as_csv(rows))
+        files.write_text(folder / f"{name}.csv", files.encodable(as_csv(rows)))
     return [folder / f"{name}.csv" for name in tables]
 
 

@@ -160,7 +160,7 @@ def costs(study: Study) -> Iterator[Drawn]:
     """Training time of a sample and bytes of the embedding, over the single table's, by k."""
     entries = [one for one in study.costs if one.cell.inner is not None and one.embedding_ratio is not None]
     inner = sorted({one.cell.inner for one in entries if one.cell.inner is not None})
-    if not entries:
+    if len(inner) < 2:
         return
     figures = {
         "time-ratio": (

@@ -5,6 +5,7 @@ Colours: Okabe & Ito (2008), without yellow, which is too pale for lines on whit
 
 import math
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -67,7 +68,8 @@ def look(position: int) -> Look:
 @contextmanager
 def styled() -> Iterator[None]:
     """Matplotlib's own defaults with SETTINGS, whatever the user's matplotlibrc says."""
-    with matplotlib.rc_context():
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a name in another script: the page has it
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(SETTINGS)  # type: ignore[arg-type, unused-ignore]  # newer stubs list every key
         yield
@@ -141,4 +143,5 @@ def short(text: str, most: int = 60) -> str:
     >>> short("a" * 70)[-3:], len(short("a" * 70))
     ('aa…', 60)
     """
+    text = "".join(letter if letter.isprintable() else "�" for letter in text)
     return text if len(text) <= most else text[: most - 1] + "…"

@@ -36,7 +36,8 @@ def write_report(folder: Path, studies: Sequence[Study], left_out: Sequence[Left
             position: _draw(folder / FIGURES, position + 1, figures.of_study(one))
             for position, one in enumerate(studies)
         }
-    files.write_text(folder / PAGE, render(studies, pictures, overall, left_out, folders))
+    page = render(studies, pictures, overall, left_out, folders)
+    files.write_text(folder / PAGE, files.encodable(page))
     return folder / PAGE
 
 
