@@ -146,7 +146,10 @@ def test_mean_and_maximum_over_models(tmp_path: Path) -> None:
         write_run(tmp_path / model, "single", 8, None, 1, valid=0.5, **changes)
     comparisons, _ = compare(collect([tmp_path]).runs)
     studies = [study(one, 0.0, None) for one in comparisons]
-    assert ratio_views.summary(studies) == {"all: mean (of 2; 1 not reached)": "≥ 3.0×", "all: maximum": "≥ 4.0×"}
+    over_all = ratio_views.summaries(studies)["all"]
+    assert (over_all.comparisons, over_all.reached, over_all.mean, over_all.maximum) == (3, 2, 3.0, 4.0)
+    assert over_all.is_bound
     view = ratio_views.size(studies)
     assert view is not None
+    assert [row[0] for row in view.rows][3:] == ["all: mean (of 2; 1 not reached)", "all: maximum"]
     assert [row[3] for row in view.rows] == ["2.0×", "≥ 4.0×", "< 1.0×", "≥ 3.0×", "≥ 4.0×"]

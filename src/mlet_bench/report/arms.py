@@ -107,10 +107,10 @@ class Comparison:
         beat one that was tried with five; where they share none, each by its own. The first of equal ones wins.
         """
         arms = self.tried(cell)
-        shared = set.intersection(*(set(arm.values(valid_auc)) for arm in arms))
+        shared = set.intersection(*(set(arm.values(auc_on_valid)) for arm in arms))
 
         def quality(arm: Arm) -> float:
-            values = arm.values(valid_auc)
+            values = arm.values(auc_on_valid)
             mean = Spread.of([value for seed, value in values.items() if not shared or seed in shared]).mean
             return -1.0 if mean is None else mean
 
@@ -122,15 +122,15 @@ class Comparison:
         return self.chosen(cell) if cell in self.cells else None
 
 
-def valid_auc(run: Run) -> float | None:
+def auc_on_valid(run: Run) -> float | None:
     return run.result.metrics.valid.auc
 
 
-def test_auc(run: Run) -> float | None:
+def auc_on_test(run: Run) -> float | None:
     return run.result.metrics.test.auc
 
 
-def test_logloss(run: Run) -> float | None:
+def logloss_on_test(run: Run) -> float | None:
     return run.result.metrics.test.logloss
 
 

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from mlet_bench.report.arms import SINGLE, Comparison, valid_auc
+from mlet_bench.report.arms import SINGLE, Comparison, auc_on_valid
 from mlet_bench.report.size_ratio import SizeRatio
 
 FEW_SEEDS = 5
@@ -48,13 +48,15 @@ def _seeds(comparison: Comparison) -> Iterator[str]:
         yield "some arms have one seed: they have no spread, and nothing about them is decided"
     elif fewest < FEW_SEEDS:
         yield f"some arms have {fewest} seeds; claims need {FEW_SEEDS} or more"
+    singles = {cell.dim for cell in comparison.cells if cell.mode == SINGLE}
+    alone = sorted({cell.dim for cell in comparison.cells} - singles)
+    if alone:
+        yield f"no single table of d = {', '.join(map(str, alone))} to compare with"
     for arm in arms:
         single = comparison.single(arm.cell.dim)
         if single is not None and single.runs.keys() != arm.runs.keys():
-            alone = sorted(single.runs.keys() ^ arm.runs.keys())
-            yield f"{arm.cell.label}: seeds {', '.join(map(str, alone))} ran on one side only and are not paired"
-        elif single is None:
-            yield f"{arm.cell.label}: no single table of d = {arm.cell.dim} to compare it with"
+            unpaired = sorted(single.runs.keys() ^ arm.runs.keys())
+            yield f"{arm.cell.label}: seeds {', '.join(map(str, unpaired))} ran on one side only and are not paired"
 
 
 def _reference(comparison: Comparison, headline: SizeRatio | None) -> Iterator[str]:
@@ -64,7 +66,7 @@ def _reference(comparison: Comparison, headline: SizeRatio | None) -> Iterator[s
             yield "no size ratio: no single table of the d_ref asked for, or none that shares a seed with another mode"
         return
     singles = [comparison.chosen(cell) for cell in comparison.cells if cell.mode == SINGLE]
-    quality = {arm.cell.dim: arm.spread(valid_auc).mean or 0.0 for arm in singles}
+    quality = {arm.cell.dim: arm.spread(auc_on_valid).mean or 0.0 for arm in singles}
     best = max(quality, key=quality.__getitem__)
     if best < headline.ref_dim:
         yield (

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from mlet_bench import files
 from mlet_bench.evaluation.comparisons import SeedDifference, Spread
 from mlet_bench.report.arms import Arm, Cell, Comparison
 from mlet_bench.report.collect import LeftOut, Run
+from mlet_bench.report.ratio_views import summaries
 from mlet_bench.report.study import Study
 
 Row = dict[str, Any]
@@ -22,6 +24,7 @@ def write_tables(folder: Path, studies: Sequence[Study], left_out: Sequence[Left
         "paired_delong": [row for one in studies for row in _pairs(one)],
         "buckets": [row for one in studies for row in _buckets(one)],
         "size_ratio": [row for one in studies for row in _ratios(one)],
+        "size_ratio_summary": [{"over": name, **asdict(one)} for name, one in summaries(studies).items()],
         "cost": [row for one in studies for row in _cost(one)],
         "runs": [*(row for one in studies for row in _runs(one.comparison)), *map(_left_out, left_out)],
     }

@@ -1,10 +1,10 @@
 """The tables of size ratios."""
 
-from collections.abc import Sequence
-from statistics import fmean
+from collections.abc import Iterator, Sequence
 
 from mlet_bench.report import numbers
 from mlet_bench.report.numbers import NONE
+from mlet_bench.report.size_ratio import Summary
 from mlet_bench.report.study import Study
 from mlet_bench.report.views import View
 
@@ -14,7 +14,7 @@ def size(studies: Sequence[Study]) -> View | None:
     with_ratio = [one for one in studies if one.headline is not None]
     if not with_ratio:
         return None
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for one in with_ratio:
         ratio = one.headline
         assert ratio is not None
@@ -28,8 +28,8 @@ def size(studies: Sequence[Study]) -> View | None:
             (one.comparison.title, str(ratio.ref_dim), reached, value, numbers.interval_of_ratio(ratio.ci95), between,
              numbers.gain(ratio.test), numbers.times(ratio.parameters), str(ratio.seeds))
         )  # fmt: skip
-    for name, value in summary(studies).items():
-        rows.append((name, "", "", value, "", "", "", "", ""))
+    for name, found in summaries(studies).items():
+        rows += _summary_rows(name, found)
     margin = with_ratio[0].headline.margin if with_ratio[0].headline else 0.0
     return View(
         "Size ratio at equal quality",
@@ -44,23 +44,28 @@ def size(studies: Sequence[Study]) -> View | None:
     )  # fmt: skip
 
 
-def summary(studies: Sequence[Study]) -> dict[str, str]:
-    """Mean and maximum of the ratios, by data set where there are several, and over all."""
+def summaries(studies: Sequence[Study]) -> dict[str, Summary]:
+    """Over the models of each data set, where there are several sets, and over all; none for a single comparison."""
+    sets = list(dict.fromkeys(one.comparison.dataset for one in studies))
+    groups = {name: [one for one in studies if one.comparison.dataset == name] for name in sets if len(sets) > 1}
     found = {}
-    datasets = list(dict.fromkeys(one.comparison.dataset for one in studies))
-    for name in [*(datasets if len(datasets) > 1 else []), None]:
-        headlines = [one.headline for one in studies if one.headline and name in (None, one.comparison.dataset)]
-        reached = [one for one in headlines if one.ratio is not None]
-        if len(headlines) < 2:
-            continue
-        missed = f"; {len(headlines) - len(reached)} not reached" if len(reached) < len(headlines) else ""
-        ratios = [one.ratio or 0.0 for one in reached]
-        bound = "≥ " if any(one.reached and one.reached.is_smallest_tried for one in reached) else ""
-        found[f"{name or 'all'}: mean (of {len(reached)}{missed})"] = (
-            bound + numbers.times(fmean(ratios)) if ratios else NONE
-        )
-        found[f"{name or 'all'}: maximum"] = bound + numbers.times(max(ratios)) if ratios else NONE
+    for name, group in {**groups, "all": list(studies)}.items():
+        ratios = [one.headline for one in group if one.headline is not None]
+        if len(ratios) > 1:
+            found[name] = Summary.of(ratios)
     return found
+
+
+def _summary_rows(name: str, one: Summary) -> Iterator[tuple[str, ...]]:
+    missed = f"; {one.comparisons - one.reached} not reached" if one.reached < one.comparisons else ""
+    bound = "≥ " if one.is_bound else ""
+    rows = {
+        f"{name}: mean (of {one.reached}{missed})": (one.mean, one.interpolated_mean),
+        f"{name}: maximum": (one.maximum, one.interpolated_maximum),
+    }
+    for title, (ratio, between) in rows.items():
+        value = NONE if ratio is None else bound + numbers.times(ratio)
+        yield title, "", "", value, "", numbers.times(between), "", "", ""
 
 
 def every_ratio(study: Study) -> View | None:

@@ -6,11 +6,12 @@ The width that counts is chosen on validation alone. Bootstrap: Efron & Tibshira
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 
 from mlet_bench.evaluation.comparisons import SeedDifference, paired_by_seed
-from mlet_bench.report.arms import SINGLE, Arm, Cell, Comparison, test_auc, valid_auc
+from mlet_bench.report.arms import SINGLE, Arm, Cell, Comparison, auc_on_test, auc_on_valid
 
 RESAMPLES = 2000
 BOOTSTRAP_SEED = 0
@@ -64,6 +65,36 @@ class SizeRatio:
         return None if self.reached is None else self.ref_dim / self.reached.interpolated
 
 
+@dataclass(frozen=True)
+class Summary:
+    """The ratios of several comparisons."""
+
+    comparisons: int
+    reached: int
+    """Of them; mean and maximum are over these alone."""
+    mean: float | None
+    maximum: float | None
+    interpolated_mean: float | None
+    interpolated_maximum: float | None
+    is_bound: bool
+    """Some of them reached the quality at the smallest width that was tried: the ratios may be larger."""
+
+    @classmethod
+    def of(cls, ratios: Sequence[SizeRatio]) -> "Summary":
+        reached = [one.reached for one in ratios if one.reached is not None]
+        grid = [one.ratio for one in ratios if one.ratio is not None]
+        between = [one.interpolated_ratio for one in ratios if one.interpolated_ratio is not None]
+        return cls(
+            comparisons=len(ratios),
+            reached=len(grid),
+            mean=fmean(grid) if grid else None,
+            maximum=max(grid, default=None),
+            interpolated_mean=fmean(between) if between else None,
+            interpolated_maximum=max(between, default=None),
+            is_bound=any(one.is_smallest_tried for one in reached),
+        )
+
+
 def smallest_width(gap_of_dim: Mapping[int, float], margin: float) -> Reached | None:
     """The smallest width whose gap is at least -margin, and where the line over log d crosses -margin.
 
@@ -92,11 +123,11 @@ def size_ratios(comparison: Comparison, margin: float) -> list[SizeRatio]:
 
 
 def _at(reference: Arm, others: Sequence[Arm], margin: float) -> SizeRatio | None:
-    target = reference.values(valid_auc)
+    target = reference.values(auc_on_valid)
     gaps: dict[int, list[dict[int, float]]] = {}
     best: dict[int, tuple[float, Arm]] = {}
     for arm in others:
-        values = arm.values(valid_auc)
+        values = arm.values(auc_on_valid)
         gap = {seed: values[seed] - target[seed] for seed in sorted(values.keys() & target.keys())}
         if not gap:
             continue
@@ -109,7 +140,7 @@ def _at(reference: Arm, others: Sequence[Arm], margin: float) -> SizeRatio | Non
     reached = smallest_width({dim: mean for dim, (mean, _) in best.items()}, margin)
     on_grid, interpolated = bootstrap(gaps, reference.cell.dim, margin)
     chosen = None if reached is None else best[reached.dim][1]
-    mean_target = reference.spread(valid_auc).mean
+    mean_target = reference.spread(auc_on_valid).mean
     assert mean_target is not None
     return SizeRatio(
         ref_dim=reference.cell.dim,
@@ -121,7 +152,7 @@ def _at(reference: Arm, others: Sequence[Arm], margin: float) -> SizeRatio | Non
         cell=None if chosen is None else chosen.cell,
         ci95=on_grid,
         interpolated_ci95=interpolated,
-        test=None if chosen is None else paired_by_seed(chosen.values(test_auc), reference.values(test_auc)),
+        test=None if chosen is None else paired_by_seed(chosen.values(auc_on_test), reference.values(auc_on_test)),
         parameters=None if chosen is None else _parameters(reference) / _parameters(chosen),
     )
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mlet_bench.evaluation.comparisons import RowDifference, SeedDifference, Spread, paired_by_seed, paired_delong
-from mlet_bench.report.arms import SINGLE, Arm, Cell, Comparison, test_auc, test_logloss, valid_auc
+from mlet_bench.report.arms import SINGLE, Arm, Cell, Comparison, auc_on_test, auc_on_valid, logloss_on_test
 from mlet_bench.report.caveats import caveats
 from mlet_bench.report.collect import Run
 from mlet_bench.report.predictions import Shelf
@@ -99,11 +99,11 @@ def _quality(comparison: Comparison, arm: Arm, by_rows: Mapping[Cell, Sequence[t
         arm=arm,
         chosen=chosen,
         tried=len(tried),
-        valid=arm.spread(valid_auc),
-        auc=arm.spread(test_auc),
-        logloss=arm.spread(test_logloss),
-        auc_gain=_gain(arm, base, test_auc),
-        logloss_gain=_gain(arm, base, test_logloss),
+        valid=arm.spread(auc_on_valid),
+        auc=arm.spread(auc_on_test),
+        logloss=arm.spread(logloss_on_test),
+        auc_gain=_gain(arm, base, auc_on_test),
+        logloss_gain=_gain(arm, base, logloss_on_test),
         by_rows=tuple(by_rows.get(arm.cell, ())) if chosen else (),
     )
 
