@@ -112,23 +112,6 @@ def test_help(command: Command, words: list[str]) -> None:
     assert "Example" in ended.out
 
 
-@pytest.mark.parametrize(
-    ("words", "code"),
-    [
-        ("report runs=[a,b]", cli.FAILED),
-        ("report runs=", cli.MISTAKE),
-        ("bench model=dlrm emb=mlet", cli.FAILED),
-        ("bench model=dcm", cli.MISTAKE),
-        ("bench hydra.run.dir=x", cli.FAILED),
-    ],
-)
-def test_commands_to_come_check_their_arguments(command: Command, workplace: Path, words: str, code: int) -> None:
-    ended = command(*words.split())
-    assert ended.code == code
-    assert ("not built yet" in ended.err) == (code == cli.FAILED)
-    assert list(workplace.iterdir()) == []
-
-
 def test_cfg_prints_the_config(command: Command, workplace: Path) -> None:
     ended = command("train", "emb=mlet", "--cfg", "job")
     assert "inner: 64" in ended.out

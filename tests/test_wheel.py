@@ -28,6 +28,7 @@ def test_wheel_trains_from_any_folder(workplace: Path) -> None:
     (wheel,) = (workplace / "dist").glob("mlet_bench-*.whl")
     zipfile.ZipFile(wheel).extractall(workplace / "site")
     assert (workplace / "site" / "mlet_bench" / "conf" / "config.yaml").is_file()
+    assert (workplace / "site" / "mlet_bench" / "report" / "page.html.j2").is_file()
     elsewhere = workplace / "elsewhere"
     elsewhere.mkdir()
     command = [sys.executable, "-m", "mlet_bench", "train", "experiment=quick", "dataset.rows=1200", "emb=mlet"]

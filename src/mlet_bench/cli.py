@@ -4,15 +4,13 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlet_bench import __version__, help_text
 from mlet_bench.errors import Interrupted, RunFailedError, UserError, listing, nearest
 from mlet_bench.training import stopping
 
 if TYPE_CHECKING:
-    from omegaconf import DictConfig
-
     from mlet_bench.compose import Composed, Composer
 
 DONE, FAILED, MISTAKE = 0, 1, 2
@@ -120,57 +118,15 @@ def _train(arguments: Arguments) -> int:
 
 
 def _sweep(composer: "Composer", arguments: Arguments) -> int:
-    from mlet_bench.config import TrainCommand, convert_command
-
-    jobs = composer.jobs(arguments.overrides)
+    composer.jobs(arguments.overrides)  # names a mistake without the wait for PyTorch
     with stopping.at_once():
-        from mlet_bench import experiment
-
-    mistakes = []
-    for job in jobs:
-        try:
-            experiment.check(convert_command(TrainCommand, job.values))
-        except UserError as error:
-            mistakes.append(error)
-    if len(mistakes) == len(jobs):  # none of them can run: as with a single command
-        raise mistakes[0]
+        from mlet_bench import sweeping
     from mlet_bench.report.live import make_console
     from mlet_bench.report.sweep_table import show_sweep
 
-    outcomes = composer.sweep(arguments.overrides, job_of_sweep)
+    outcomes = sweeping.sweep(composer, arguments.overrides)
     show_sweep(make_console(), outcomes)
     return DONE if all(outcome["error"] is None for outcome in outcomes) else FAILED
-
-
-def job_of_sweep(task: "DictConfig") -> dict[str, Any]:
-    """One job of a sweep, as Hydra's launchers call it: what failed is recorded and the others go on."""
-    from hydra.core.hydra_config import HydraConfig
-
-    from mlet_bench import experiment
-    from mlet_bench.compose import plain
-    from mlet_bench.config import TrainCommand, convert_command
-    from mlet_bench.report.live import Live, make_console
-
-    settings = HydraConfig.get()
-    live = Live(make_console())
-    outcome: dict[str, Any] = {
-        "job": list(settings.overrides.task),
-        "folder": None,
-        "result": None,
-        "error": None,
-    }
-    live.say(f"job {settings.job.num}: {' '.join(outcome['job'])}")
-    try:
-        config = convert_command(TrainCommand, plain(task))
-        folder, outcome["result"] = experiment.run(config, str(settings.run.dir), live)
-        outcome["folder"] = str(folder)
-    except (UserError, RunFailedError) as error:
-        outcome["error"] = str(error)
-    except Exception as error:  # a fault of ours in one job must not stop the others
-        outcome["error"] = f"{type(error).__name__}: {error}"
-    if outcome["error"]:
-        live.say(f"job {settings.job.num} failed: {outcome['error']}")
-    return outcome
 
 
 def _prepare(arguments: Arguments) -> int:
@@ -252,6 +208,22 @@ def _bench(arguments: Arguments) -> int:
     return DONE
 
 
+def _report(arguments: Arguments) -> int:
+    composed = _composed("report", arguments)
+    if composed is None:
+        return DONE
+    from mlet_bench.config import ReportCommand, convert_command
+
+    config = convert_command(ReportCommand, composed.values)
+    from mlet_bench.report.live import make_console
+    from mlet_bench.report.make import make_report
+
+    console = make_console()
+    page = make_report(config, Path(composed.run_dir), console)
+    console.print(str(page), markup=False, emoji=False, soft_wrap=True)
+    return DONE
+
+
 def _composed(command: str, arguments: Arguments) -> "Composed | None":
     """The one config of a command that does not sweep; None when it was only to be shown."""
     from mlet_bench.compose import Composer
@@ -271,24 +243,11 @@ def _show_config(composed: "Composed") -> None:
     print(yaml.safe_dump(composed.values, sort_keys=False), end="")
 
 
-def _not_built(command: str) -> Callable[[Arguments], int]:
-    def refuse(arguments: Arguments) -> int:
-        from mlet_bench.config import LATER, convert_command
-
-        composed = _composed(command, arguments)
-        if composed is None:
-            return DONE
-        convert_command(LATER[command], composed.values)
-        raise RunFailedError(f"{command}: not built yet; your arguments are fine, nothing was done")
-
-    return refuse
-
-
 COMMANDS: dict[str, Callable[[Arguments], int]] = {
     "train": _train,
     "prepare": _prepare,
     "evaluate": _evaluate,
     "tune": _tune,
-    "report": _not_built("report"),
+    "report": _report,
     "bench": _bench,
 }

@@ -31,6 +31,15 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def encodable(text: str) -> str:
+    """`text` with � for what no file can hold: halves of characters, in JSON of others or in names of files.
+
+    >>> encodable("a\\ud800")
+    'a�'
+    """
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def write_json(path: Path, value: Any) -> None:
     """JSON with one key a line, numbers as they are; a NaN is a fault of ours and raises ValueError."""
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")

@@ -7,8 +7,8 @@ WHAT = {
     "prepare": "turn raw files into a prepared Parquet folder",
     "evaluate": "judge a finished run on a split of its data, or on other data",
     "tune": "the same number of trials for every arm of a comparison, then the seeds",
-    "report": "tables, figures and a page from finished runs (not built yet)",
-    "bench": "samples/s, step time and share of the machine's peak (not built yet)",
+    "report": "tables, figures and a page from finished runs",
+    "bench": "samples/s, step time and share of the machine's peak",
 }
 
 TRAIN = """mlet-bench train [group=choice] [key=value] …
@@ -119,18 +119,41 @@ Examples:
   mlet-bench tune experiment=frappe_x1/dcn dataset.raw=frappe_x1 arms.dims=[4,10] search.emb_l2=[0.001,0.5]
 
 The same command goes on where it stopped and repeats no finished run; with a larger trials= it goes on from there."""
+REPORT = """mlet-bench report runs=DIR [key=value] …
 
-LATER = """mlet-bench {command} {usage}
+Reads every run below a folder and sets single tables and MLET side by side: AUC and logloss over seeds with paired
+differences, AUC against d and k, the gain by training count, the size ratio at equal quality, time and memory. Shows
+tables here, and writes csv files, figures and one HTML page. Runs are only read; those that are unfinished, failed
+or damaged are listed with the reason. The last line printed is the page's path.
 
-{what}.
+Keys:
+  runs=DIR              a folder of runs, at any depth; several: runs=[A,B]
+  margin=0.0            AUC by which MLET may stay below the single table's on validation and count as equal
+  dim=null              d_ref of the size ratio; null: the largest d of the single tables
+  hydra.run.dir=DIR     where to write; default outputs/report
 
-Example:
-  mlet-bench {command} {example}"""
+Examples:
+  mlet-bench report runs=outputs
+  mlet-bench report runs=[outputs/criteo,outputs/avazu] margin=0.0002
+  mlet-bench report 'runs="my runs"' dim=16"""
 
-USAGE = {
-    "report": ("runs=DIR or runs=[A,B]", "runs=outputs"),
-    "bench": ("[group=choice] [key=value] …", "model=dlrm emb=mlet emb.inner=64"),
-}
+BENCH = """mlet-bench bench [group=choice] [key=value] …
+
+Times training steps on generated rows of Criteo's shape (26 fields, 13 numeric columns): the requested embedding and
+a single table of the same d, in turn, and what the parts of a step take. Writes bench.json.
+
+Keys:
+  model=dlrm             dcn, dlrm and autoint_plus in the sizes of conf/bench/, others in their defaults
+  emb=mlet emb.inner=64  emb.dim=16
+  train.batch_size=4096  train.optimizer=adam   train.update=lazy
+  categories=filtered    909,698; unfiltered: 33,762,577
+  steps=50               timed of each mode
+  hardware.threads=2
+  hydra.run.dir=DIR      where to write; default outputs/bench/MODEL-EMB
+
+Examples:
+  mlet-bench bench model=dcn emb=mlet emb.inner=64
+  mlet-bench bench model=dlrm emb=mlet categories=unfiltered train.optimizer=rowwise_adagrad"""
 
 
 def overview() -> str:
@@ -155,11 +178,7 @@ def of(command: str) -> str:
         return TRAIN.format(choices="\n".join(lines))
     if command == "prepare":
         return PREPARE.format(datasets=", ".join(choices("dataset")))
-    if command in ("evaluate", "tune"):
-        return EVALUATE if command == "evaluate" else TUNE
-    usage, example = USAGE[command]
-    what = WHAT[command][0].upper() + WHAT[command][1:]
-    return LATER.format(command=command, usage=usage, what=what, example=example)
+    return {"evaluate": EVALUATE, "tune": TUNE, "report": REPORT, "bench": BENCH}[command]
 
 
 def choices(group: str) -> list[str]:

@@ -6,7 +6,6 @@ and, where the name does not, its unit. A model's own section is described besid
 
 from mlet_bench.config.base import Section, Widths, convert
 from mlet_bench.config.command import (
-    LATER,
     BenchCommand,
     EmbConfig,
     EvalConfig,
@@ -14,6 +13,7 @@ from mlet_bench.config.command import (
     HardwareConfig,
     ModelSection,
     PrepareCommand,
+    ReportCommand,
     TrainCommand,
     TrainConfig,
     convert_command,
@@ -32,7 +32,6 @@ from mlet_bench.config.tune import ArmsConfig, SearchConfig, TuneCommand
 
 __all__ = [
     "DATASETS",
-    "LATER",
     "ArmsConfig",
     "AvazuConfig",
     "BarsConfig",
@@ -46,6 +45,7 @@ __all__ = [
     "ModelSection",
     "MovieLens1MConfig",
     "PrepareCommand",
+    "ReportCommand",
     "SearchConfig",
     "Section",
     "SyntheticConfig",

@@ -133,10 +133,15 @@ class EvaluateCommand(Section):
 class ReportCommand(Section):
     runs: Annotated[tuple[RequiredPath, ...], BeforeValidator(as_tuple)]
 
+    margin: float = Field(ge=0, lt=1)
+    dim: int | None = Field(ge=1)
+
     @field_validator("runs", mode="before")
     @classmethod
     def _one_or_more(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
+        if value is None or value == []:
+            raise ValueError("give a folder of runs, or several: [A,B]")
+        return value if isinstance(value, list) else (value,)
 
 
 class BenchCommand(Section):
@@ -147,11 +152,6 @@ class BenchCommand(Section):
     categories: Literal["filtered", "unfiltered"]
     steps: int = Field(ge=1)
     seed: int = Field(ge=0, lt=2**63)
-
-
-LATER: dict[str, type[Section]] = {  # commands whose arguments are checked and that are not built yet
-    "report": ReportCommand,
-}
 
 
 def convert_command(schema: type[SectionT], values: Mapping[str, Any]) -> SectionT:

@@ -71,16 +71,45 @@ def auc_with_interval(scored: Scored) -> tuple[float, list[float]]:
 
     Both classes must occur. The interval speaks of the rows alone, not of the spread between seeds.
     """
-    starts_G = np.flatnonzero(np.r_[True, np.diff(scored.logit_B) > 0])
-    positives_G = np.add.reduceat(scored.label_B, starts_G)
-    negatives_G = np.diff(np.r_[starts_G, len(scored.label_B)]) - positives_G
-    positives, negatives = positives_G.sum(), negatives_G.sum()
-    below_G = (np.cumsum(negatives_G) - negatives_G / 2) / negatives  # share of negatives below a positive
-    above_G = (positives - np.cumsum(positives_G) + positives_G / 2) / positives
-    auc = float((positives_G * below_G).sum() / positives)
-    variance = _variance(below_G, positives_G, auc) / positives + _variance(above_G, negatives_G, auc) / negatives
-    half = Z95 * math.sqrt(variance)
+    groups = Groups.of(scored)
+    auc = groups.auc
+    positives, negatives = groups.positives_G.sum(), groups.negatives_G.sum()
+    below = _variance(groups.below_G, groups.positives_G, auc)
+    above = _variance(groups.above_G, groups.negatives_G, auc)
+    half = Z95 * math.sqrt(below / positives + above / negatives)
     return auc, [max(0.0, auc - half), min(1.0, auc + half)]
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The groups of equal scores, lowest first, and DeLong's placement values, the same for all rows of a group.
+
+    Sorting once is enough (Sun & Xu 2014), so millions of rows take seconds.
+    """
+
+    starts_G: np.ndarray
+    """Position of each group's first row."""
+    positives_G: np.ndarray
+    negatives_G: np.ndarray
+    below_G: np.ndarray
+    """A positive's placement: the share of negatives below it, equal ones counted half."""
+    above_G: np.ndarray
+    """A negative's placement: the share of positives above it, equal ones counted half."""
+
+    @classmethod
+    def of(cls, scored: Scored) -> "Groups":
+        """Both classes must occur."""
+        starts_G = np.flatnonzero(np.r_[True, np.diff(scored.logit_B) > 0])
+        positives_G = np.add.reduceat(scored.label_B, starts_G)
+        negatives_G = np.diff(np.r_[starts_G, len(scored.label_B)]) - positives_G
+        positives, negatives = positives_G.sum(), negatives_G.sum()
+        below_G = (np.cumsum(negatives_G) - negatives_G / 2) / negatives
+        above_G = (positives - np.cumsum(positives_G) + positives_G / 2) / positives
+        return cls(starts_G, positives_G, negatives_G, below_G, above_G)
+
+    @property
+    def auc(self) -> float:
+        return float((self.positives_G * self.below_G).sum() / self.positives_G.sum())
 
 
 def _variance(value_G: np.ndarray, weight_G: np.ndarray, mean: float) -> float:

@@ -1,0 +1,199 @@
+"""The runs below some folders: those that count, and those that do not, with the reason.
+
+Read are result.json, config.yaml and metrics.jsonl; nothing is written, and no model is opened.
+"""
+
+import itertools
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from mlet_bench import files
+from mlet_bench.errors import UserError, nearest
+from mlet_bench.mistakes import first_mistake
+from mlet_bench.report.result import Evaluation, Result
+from mlet_bench.run_folder import CHECKPOINT, CONFIG, DONE, LOCK, LOG, METRICS, RESULT
+
+MOST_KEYS = 5000
+"""A config with more is none of ours; YAML aliases can make a small file endless."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run."""
+
+    path: Path
+    result: Result
+    config: dict[str, Any]
+    """config.yaml, flat: `emb.dim` → 16."""
+    curve: tuple[Evaluation, ...]
+    notes: tuple[str, ...] = ()
+    """What could not be read and does not change the result."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A folder of a run that does not count."""
+
+    path: Path
+    state: str
+    """unfinished, failed, damaged or repeated."""
+    reason: str
+
+
+@dataclass
+class Collected:
+    runs: list[Run] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+
+
+class _DamagedError(Exception):
+    """A file of a run is not what a run writes."""
+
+
+def collect(folders: Sequence[Path]) -> Collected:
+    """Every run below `folders`, sorted by path, each once; UserError where a folder is missing."""
+    for folder in folders:
+        _check(folder)
+    found = Collected()
+    seen: set[Path] = set()
+    for path in itertools.chain.from_iterable(_run_folders(folder, found.left_out) for folder in folders):
+        if path.resolve() in seen:
+            continue
+        seen.add(path.resolve())
+        one = _read(path)
+        if isinstance(one, Run):
+            found.runs.append(one)
+        else:
+            found.left_out.append(one)
+    found.runs.sort(key=lambda run: str(run.path))
+    found.left_out.sort(key=lambda out: str(out.path))
+    return found
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether a run was begun in this folder. Other tools write config.yaml too, so that name alone says nothing."""
+    if any((folder / name).exists() for name in (RESULT, DONE, LOG)):
+        return True
+    try:
+        with (folder / CONFIG).open("rb") as opened:
+            return opened.read(12) == b"fingerprint:"
+    except OSError:
+        return False
+
+
+def _check(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    if folder.exists():
+        raise UserError(f"runs={folder}: is a file, not a folder")
+    parent = folder.absolute().parent
+    beside = [entry.name for entry in parent.iterdir() if entry.is_dir()] if parent.is_dir() else []
+    raise UserError(f"runs={folder}: no such folder.{nearest(folder.name, beside)}")
+
+
+def _run_folders(folder: Path, unreadable: list[LeftOut]) -> Iterator[Path]:
+    def hear(error: OSError) -> None:
+        unreadable.append(LeftOut(Path(str(error.filename)), "damaged", f"cannot be read ({error.strerror})"))
+
+    for where, folders, _ in os.walk(folder, onerror=hear):
+        folders[:] = sorted(name for name in folders if name != CHECKPOINT)
+        if holds_run(Path(where)):
+            yield Path(where)
+
+
+def _read(path: Path) -> Run | LeftOut:
+    if not (path / DONE).is_file():
+        return _unfinished(path)
+    try:
+        result = _result(path)
+        config = _config(path)
+        for key, value in (("seed", result.seed), *((f"emb.{name}", value) for name, value in result.emb)):
+            if config.get(key, value) != value:
+                raise _DamagedError(f"{CONFIG} says {key} {config[key]}, {RESULT} {value}")
+    except _DamagedError as error:
+        return LeftOut(path, "damaged", str(error))
+    try:
+        return Run(path, result, config, _curve(path))
+    except _DamagedError as error:
+        return Run(path, result, config, (), (str(error),))
+
+
+def _unfinished(path: Path) -> LeftOut:
+    said = _last_error(path / LOG)
+    if (path / RESULT).is_file():
+        return LeftOut(path, "failed", f"it has a result and no {DONE}: {said or 'collapse changed its logits'}")
+    if said:
+        return LeftOut(path, "failed", said)
+    now = ", a process may be at work in it" if (path / LOCK).exists() else ""
+    return LeftOut(path, "unfinished", f"no {DONE}{now}")
+
+
+def _last_error(log: Path) -> str:
+    """What the last line of a log says if it is an error."""
+    try:
+        with log.open("rb") as opened:
+            opened.seek(max(0, log.stat().st_size - 4096))
+            lines = opened.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return ""
+    _, sign, said = lines[-1].partition(" ERROR ") if lines else ("", "", "")
+    return said.strip() if sign else ""
+
+
+def _result(path: Path) -> Result:
+    try:
+        values = files.read_json(path / RESULT)
+        if not isinstance(values, dict):
+            raise _DamagedError(f"{RESULT}: not a result")
+        return Result.model_validate(values)
+    except UserError as error:
+        raise _DamagedError(str(error).replace(f"{path / RESULT}", RESULT)) from None
+    except ValidationError as error:
+        raise _DamagedError(f"{RESULT}: {first_mistake(error, Result, '')}") from None
+
+
+def _config(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load((path / CONFIG).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise _DamagedError(f"{CONFIG}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError, yaml.YAMLError):
+        raise _DamagedError(f"{CONFIG}: damaged, this is not YAML") from None
+    if not isinstance(values, dict):
+        raise _DamagedError(f"{CONFIG}: damaged, it holds no keys")
+    try:
+        flat = dict(itertools.islice(_flat(values), MOST_KEYS + 1))
+    except RecursionError:
+        flat = {}
+    if not 0 < len(flat) <= MOST_KEYS:
+        raise _DamagedError(f"{CONFIG}: damaged, no run has such keys")
+    return flat
+
+
+def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and scalars; a list of scalars is one value."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _flat(inner, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list) and any(isinstance(inner, dict | list) for inner in value):
+        for position, inner in enumerate(value):
+            yield from _flat(inner, f"{key}[{position}]")
+    else:
+        yield key, str(value) if isinstance(value, list) else value
+
+
+def _curve(path: Path) -> tuple[Evaluation, ...]:
+    try:
+        lines = (path / METRICS).read_text(encoding="utf-8").splitlines()
+        return tuple(Evaluation.model_validate(json.loads(line)) for line in lines)
+    except OSError as error:
+        raise _DamagedError(f"{METRICS}: cannot be read ({error.strerror}); the run has no learning curve") from None
+    except (ValueError, RecursionError):  # pydantic's error is a ValueError
+        raise _DamagedError(f"{METRICS}: damaged; the run has no learning curve") from None

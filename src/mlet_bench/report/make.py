@@ -1,0 +1,52 @@
+"""runs → comparisons → terminal, csv files, figures and a page."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from mlet_bench.config import ReportCommand
+from mlet_bench.errors import UserError, listing, nearest
+from mlet_bench.report.arms import SINGLE, Comparison, compare
+from mlet_bench.report.collect import Collected, collect, holds_run
+from mlet_bench.report.study import study
+from mlet_bench.report.terminal import show_report
+
+
+def make_report(config: ReportCommand, folder: Path, console: Console) -> Path:
+    """Show the report of `config.runs` and write it into `folder`; returns the page's path.
+
+    UserError, with nothing written, where a folder is missing, where no run is finished, or where `folder` is a run.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"hydra.run.dir={folder}: is a file, not a folder")
+    if holds_run(folder):
+        raise UserError(f"hydra.run.dir={folder}: is the folder of a run; choose another")
+    found = collect(config.runs)
+    if not found.runs:
+        raise UserError(_nothing(config, found))
+    comparisons, repeated = compare(found.runs)
+    _check_dim(config.dim, comparisons)
+    left_out = sorted([*found.left_out, *repeated], key=lambda one: str(one.path))
+    studies = [study(one, config.margin, config.dim) for one in comparisons]
+    show_report(console, studies, left_out)
+    from mlet_bench.report.write import write_report  # matplotlib takes a second to import: tables first
+
+    return write_report(folder, studies, left_out, config.runs)
+
+
+def _nothing(config: ReportCommand, found: Collected) -> str:
+    where = "runs=" + ",".join(str(path) for path in config.runs)
+    if not found.left_out:
+        return f"{where}: no runs below it; give the folder that train wrote to, for example runs=outputs"
+    first = found.left_out[0]
+    return f"{where}: no finished run among {len(found.left_out)}; {first.path}: {first.state}, {first.reason}"
+
+
+def _check_dim(dim: int | None, comparisons: list[Comparison]) -> None:
+    singles = sorted({cell.dim for one in comparisons for cell in one.cells if cell.mode == SINGLE})
+    if dim is not None and dim not in singles:
+        allowed = [str(one) for one in singles]
+        raise UserError(
+            f"dim={dim}: no single table of that width among the runs; allowed: {listing(allowed) or 'null'}."
+            + nearest(str(dim), allowed)
+        )

@@ -1,0 +1,81 @@
+"""result.json read back: the parts that a report uses, typed. Keys that it does not know are left alone."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=False)
+
+
+class Scores(_Part):
+    auc: Share | None
+    auc_ci95: Annotated[list[Share], Field(min_length=2, max_length=2)] | None = None
+    """DeLong's, of the rows alone."""
+    logloss: float | None
+    rows: Count
+    positives: Count
+    best_auc: Share | None = None
+    """What the truth itself scores, where the data were generated."""
+
+
+class Bucket(Scores):
+    field: str
+    bucket: str
+    min_count: Count
+
+
+class Metrics(_Part):
+    valid: Scores
+    test: Scores
+
+
+class Dataset(_Part):
+    name: Annotated[str, Field(min_length=1)]
+    rows: dict[str, Count]
+    fingerprint: str | None = None
+
+
+class Emb(_Part):
+    mode: Annotated[str, Field(min_length=1)]
+    dim: Annotated[int, Field(ge=1)]
+    inner: Annotated[int, Field(ge=1)] | None
+
+
+class Collapse(_Part):
+    max_abs_logit_diff: float | None
+    embedding_bytes_training: Count
+    embedding_bytes_inference: Count
+    parameters_training: Count
+    parameters_inference: Count
+
+
+class Train(_Part):
+    samples_per_s: Annotated[float, Field(gt=0)] | None
+    seconds: Annotated[float, Field(ge=0)] | None
+    peak_memory_bytes: Count | None
+
+
+class Result(_Part):
+    version: Literal[1]
+    dataset: Dataset
+    model: Annotated[str, Field(min_length=1)]
+    emb: Emb
+    seed: Count
+    hardware: dict[str, Any]
+    software: dict[str, Any]
+    metrics: Metrics
+    buckets: list[Bucket]
+    collapse: Collapse
+    train: Train
+
+
+class Evaluation(_Part):
+    """A line of metrics.jsonl."""
+
+    epoch: Annotated[float, Field(ge=0)]
+    valid_auc: Share

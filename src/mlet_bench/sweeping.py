@@ -1,0 +1,51 @@
+"""A sweep: every combination of values as an ordinary run."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from mlet_bench import experiment
+from mlet_bench.compose import Composer, plain
+from mlet_bench.config import TrainCommand, convert_command
+from mlet_bench.errors import RunFailedError, UserError
+from mlet_bench.report.live import Live, make_console
+
+
+def sweep(composer: Composer, overrides: Sequence[str]) -> list[dict[str, Any]]:
+    """Run all jobs; what each came to. UserError, before anything is created, if none of them can run."""
+    mistakes = []
+    jobs = composer.jobs(overrides)
+    for one in jobs:
+        try:
+            experiment.check(convert_command(TrainCommand, one.values))
+        except UserError as error:
+            mistakes.append(error)
+    if len(mistakes) == len(jobs):  # as with a single command
+        raise mistakes[0]
+    return composer.sweep(overrides, job)
+
+
+def job(task: DictConfig) -> dict[str, Any]:
+    """One job, as Hydra's launchers call it: what failed is recorded and the others go on."""
+    settings = HydraConfig.get()
+    live = Live(make_console())
+    outcome: dict[str, Any] = {
+        "job": list(settings.overrides.task),
+        "folder": None,
+        "result": None,
+        "error": None,
+    }
+    live.say(f"job {settings.job.num}: {' '.join(outcome['job'])}")
+    try:
+        config = convert_command(TrainCommand, plain(task))
+        folder, outcome["result"] = experiment.run(config, str(settings.run.dir), live)
+        outcome["folder"] = str(folder)
+    except (UserError, RunFailedError) as error:
+        outcome["error"] = str(error)
+    except Exception as error:  # a fault of ours in one job must not stop the others
+        outcome["error"] = f"{type(error).__name__}: {error}"
+    if outcome["error"]:
+        live.say(f"job {settings.job.num} failed: {outcome['error']}")
+    return outcome
