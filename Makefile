@@ -40,6 +40,10 @@ test-faults: .venv/installed ## kill processes at random moments and compare wha
 bench-data: .venv/installed ## time prepare and the training batches on 1 and 3 million generated rows (about 4 minutes)
 	$(BIN)/python scripts/bench_data.py --rows $(or $(ROWS),1000000,3000000)
 
+.PHONY: bench
+bench: .venv/installed ## time training steps against the goals for speed (about 10 minutes; PEER=Python with deepctr-torch)
+	$(BIN)/python scripts/bench.py --steps $(or $(STEPS),50) $(if $(PEER),--peer $(PEER))
+
 .PHONY: reproduce-frappe
 reproduce-frappe: .venv/installed ## the published runs on Frappe_x1 beside ours (RAW=folder; FAST=1: two models, one seed)
 	$(BIN)/python scripts/reproduce_frappe.py --raw $(or $(RAW),data/raw/frappe_x1) $(if $(FAST),--models dcn$(comma)dlrm --seeds 1)

@@ -65,7 +65,8 @@ def bench(config: BenchCommand, run_dir: str, say: Callable[[str], None]) -> tup
     folder = Path(run_dir)
     folder.mkdir(parents=True, exist_ok=True)
     say(f"bench: {config.model.name}, {sum(cardinalities):,} categories, batches of {config.train.batch_size:,}")
-    peaks = [_peak_flops(device)]
+    held = hardware.memory_bytes(device)
+    peaks = [_peaks(device)]
     runs = [_trained(config, single, device)]
     if config.emb.inner:
         runs.append(_trained(config, config.emb, device))
@@ -73,9 +74,13 @@ def bench(config: BenchCommand, run_dir: str, say: Callable[[str], None]) -> tup
     rows = MemoryRows(split, config.train.batch_size, config.seed, device)
     _time(runs, rows, config.steps, device)
     parts_ms = _parts(runs[-1], rows, max(config.steps // 2, 1), device)
-    peaks.append(_peak_flops(device))
-    found = _found(config, runs, max(peaks), parts_ms, device)
+    peaks.append(_peaks(device))
+    torch_mm, best = (max(peak) for peak in zip(*peaks, strict=True))
+    found = _found(config, runs, best, parts_ms, device)
+    found["torch_mm_flops"] = torch_mm
+    found["single_share_of_torch_mm"] = found["single_share_of_peak"] * best / torch_mm
     found["planned_memory_bytes"] = needed.bytes
+    found["peak_memory_grown_bytes"] = hardware.peak_memory_bytes(device) - held
     files.write_json(folder / BENCH, found)
     return folder, found
 
@@ -199,19 +204,25 @@ def _looked_up(mark: Callable[[str], None], _: Any, __: Any, emb_BFD: Tensor) ->
         emb_BFD.register_hook(lambda _: mark("network_backward"))  # type: ignore[no-untyped-call]
 
 
-def _peak_flops(device: torch.device) -> float:
-    """The best of float32 products of two 4096 × 4096 matrices, by both libraries that PyTorch has on CPU."""
+def _peaks(device: torch.device) -> tuple[float, float]:
+    """Operations a second in products of two 4096 × 4096 matrices, float32: torch.mm's, and the best of both libraries
+    that PyTorch has on CPU."""
     a, b = (torch.randn(PEAK_SIZE, PEAK_SIZE, device=device) for _ in range(2))
-    best = float("inf")
-    products: list[Callable[[], Tensor]] = [lambda: a @ b, lambda: linear(a, b), lambda: linear(a, b.t())]
-    for multiply in products:
-        for _ in range(4):
-            _wait(device)
-            began = time.perf_counter()
-            multiply()
-            _wait(device)
-            best = min(best, time.perf_counter() - began)
-    return 2 * PEAK_SIZE**3 / best
+    torch_mm = _seconds(lambda: a @ b, device)
+    best = min(torch_mm, _seconds(lambda: linear(a, b), device), _seconds(lambda: linear(a, b.t()), device))
+    return 2 * PEAK_SIZE**3 / torch_mm, 2 * PEAK_SIZE**3 / best
+
+
+def _seconds(multiply: Callable[[], Tensor], device: torch.device) -> float:
+    """The least of a few."""
+    found = []
+    for _ in range(4):
+        _wait(device)
+        began = time.perf_counter()
+        multiply()
+        _wait(device)
+        found.append(time.perf_counter() - began)
+    return min(found)
 
 
 def flops_per_sample(config: BenchCommand) -> float:

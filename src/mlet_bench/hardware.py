@@ -58,6 +58,13 @@ def peak_memory_bytes(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
+def memory_bytes(device: torch.device) -> int:
+    """The memory this process holds now: on a GPU that of the device."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    return int(psutil.Process().memory_info().rss)
+
+
 def describe_hardware(config: HardwareConfig) -> dict[str, Any]:
     cuda = config.device == "cuda"
     return {

@@ -43,6 +43,6 @@ def show_bench(console: Console, found: dict[str, Any], folder: Path) -> None:
         console.print(f"mlet over single: {found['mlet_over_single']:.3f}")
     console.print(
         f"network: {found['flops_per_sample'] / 1e6:.2f} MFLOP a sample; best product of 4096 × 4096 matrices: "
-        f"{found['peak_flops'] / 1e9:,.0f} GFLOP/s"
+        f"{found['peak_flops'] / 1e9:,.0f} GFLOP/s (torch.mm's {found['torch_mm_flops'] / 1e9:,.0f})"
     )
     console.print(f"{folder / 'bench.json'}", markup=False)

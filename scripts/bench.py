@@ -1,0 +1,130 @@
+"""Speed goals, what this machine does, and whether each holds.
+
+    python scripts/bench.py [--steps 50] [--peer PYTHON] [--only dcn,dlrm]
+
+Every figure is of a `mlet-bench bench` of its own, in which MLET and the single table take their steps in turn.
+--peer names the Python of an environment with deepctr-torch, which is then timed on rows of the same kind.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from mlet_bench.data.criteo_like import CARDINALITIES, rows_like_criteo
+
+SIZES = {"dcn": (64, 128), "dlrm": (64, 128), "autoint_plus": (64,)}
+NEARLY_FREE = {64: 1.06, 128: 1.12}
+SHARE = 0.78
+FLAT = 1.15
+PEER = {"dcn": (3.3, 3.0), "autoint_plus": (2.5, None)}
+"""Samples/s over the peer's: of the single table, of MLET k = 64."""
+PEER_BATCHES = 22
+
+
+class Goals:
+    """The table of goals, and whether all hold."""
+
+    def __init__(self) -> None:
+        self.table = Table(box=box.SIMPLE_HEAD, title="Goals", title_justify="left")
+        for name in ("what", "goal", "found", "holds"):
+            self.table.add_column(name, justify="left" if name == "what" else "right")
+        self.all_hold = True
+
+    def add(self, what: str, found: float, goal: float | None, *, least: bool = False, percent: bool = False) -> None:
+        def shown(value: float) -> str:
+            return f"{value:.0%}" if percent else f"{value:.2f}"
+
+        if goal is None:
+            self.table.add_row(what, "–", shown(found), "")
+            return
+        holds = found >= goal if least else found <= goal
+        self.all_hold = self.all_hold and holds
+        self.table.add_row(what, f"{'≥' if least else '≤'} {shown(goal)}", shown(found), "yes" if holds else "no")
+
+
+def bench(steps: int, *words: str) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "mlet_bench", "bench", *words, f"steps={steps}", f"hydra.run.dir={folder}/run"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(f"{' '.join(words)}: {done.stderr.strip()}")
+        found: dict[str, Any] = json.loads((Path(folder) / "run" / "bench.json").read_text())
+    print(f"{' '.join(words)}: {found['ms_per_step']:.1f} ms, single {found['single_ms_per_step']:.1f} ms", flush=True)
+    return found
+
+
+def models(goals: Goals, names: list[str], steps: int, peer: Path | None) -> None:
+    for name in names:
+        for inner in SIZES[name]:
+            found = bench(steps, f"model={name}", "emb=mlet", f"emb.inner={inner}")
+            if inner == 64:
+                goal = None if name == "autoint_plus" else SHARE
+                goals.add(f"{name}, single: share of the best product", found["single_share_of_peak"], goal,
+                          least=True, percent=True)  # fmt: skip
+                goals.add(f"{name}, single: share of torch.mm's best", found["single_share_of_torch_mm"], None,
+                          percent=True)  # fmt: skip
+                if peer is not None and name in PEER:
+                    compare(goals, name, found, peer)
+            goal = None if name == "autoint_plus" else NEARLY_FREE[inner]
+            goals.add(f"{name}: MLET k={inner} over single, a step", found["mlet_over_single"], goal)
+            goals.add(f"{name}, k={inner}: planned memory over the most held",
+                      found["planned_memory_bytes"] / found["peak_memory_grown_bytes"], None)  # fmt: skip
+        exact = bench(max(steps // 5, 5), f"model={name}", "emb=mlet", "train.update=exact")
+        goals.add(f"{name}: MLET k=64 over single, exact update", exact["mlet_over_single"], None)
+
+
+def flat(goals: Goals, steps: int) -> None:
+    for optimizer in ("sgd", "rowwise_adagrad"):
+        words = ("model=dcn", "emb=mlet", f"train.optimizer={optimizer}")
+        few, many = bench(steps, *words), bench(steps, *words, "categories=unfiltered")
+        what = f"dcn, k=64, {optimizer}: 34 million categories over 1 million, a step"
+        goals.add(what, many["ms_per_step"] / few["ms_per_step"], FLAT)
+
+
+def compare(goals: Goals, name: str, found: dict[str, Any], python: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        rows = rows_like_criteo(CARDINALITIES["filtered"], PEER_BATCHES * found["batch_size"], seed=1)
+        np.savez(Path(folder) / "rows.npz", ids=rows.ids_BF, numeric=rows.numeric_BN, label=rows.label_B,
+                 cardinalities=CARDINALITIES["filtered"])  # fmt: skip
+        script = Path(__file__).with_name("time_deepctr_torch.py")
+        done = subprocess.run([python, str(script), name, f"{folder}/rows.npz"], capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{python} {script} {name}: {done.stderr.strip()[-2000:]}")
+    theirs = float(json.loads(done.stdout.splitlines()[-1])["samples_per_s"])
+    print(f"DeepCTR-Torch {name}: {theirs:,.0f} samples/s", flush=True)
+    single, mlet = PEER[name]
+    ours = 1000 * found["batch_size"] / found["single_ms_per_step"]
+    goals.add(f"{name}, single: samples/s over DeepCTR-Torch's", ours / theirs, single, least=True)
+    goals.add(f"{name}, MLET k=64: samples/s over DeepCTR-Torch's", found["samples_per_s"] / theirs, mlet, least=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--peer", type=Path, default=None, help="Python of an environment with deepctr-torch")
+    parser.add_argument("--only", default=",".join((*SIZES, "flat")), help="some of dcn, dlrm, autoint_plus, flat")
+    given = parser.parse_args()
+    chosen = given.only.split(",")
+    unknown = [name for name in chosen if name not in (*SIZES, "flat")]
+    if unknown:
+        print(f"--only {unknown[0]}: allowed: {', '.join((*SIZES, 'flat'))}", file=sys.stderr)
+        return 2
+    goals = Goals()
+    models(goals, [name for name in chosen if name in SIZES], given.steps, given.peer)
+    if "flat" in chosen:
+        flat(goals, given.steps)
+    Console(highlight=False, width=max(Console().width, 110)).print(goals.table)
+    return 0 if goals.all_hold else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
