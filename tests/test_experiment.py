@@ -196,21 +196,21 @@ def test_stopped_run_goes_on_to_the_same_result(
 ) -> None:
     more = [f"emb={mode}", f"train.optimizer={optimizer}", "model.dropout=0.2", "train.epochs=3"]
     command(*words(*more, "hydra.run.dir=whole"))
-    step = loop.Trainer._step
+    step = loop.step
     taken = []
 
-    def interrupted(self: Any, *batch: torch.Tensor) -> float:
+    def interrupted(*given: Any) -> torch.Tensor:
         taken.append(1)
         if len(taken) == 8:
             signal.raise_signal(number)
-        return step(self, *batch)
+        return step(*given)
 
-    monkeypatch.setattr(loop.Trainer, "_step", interrupted)
+    monkeypatch.setattr(loop, "step", interrupted)
     stopped = command(*words(*more, "hydra.run.dir=parts"))
     assert stopped.code == code
     assert "the same command goes on" in stopped.err
     assert not Path("parts/DONE").exists()
-    monkeypatch.setattr(loop.Trainer, "_step", step)
+    monkeypatch.setattr(loop, "step", step)
     assert command(*words(*more, "hydra.run.dir=parts")).code == cli.DONE
     for part in ("metrics", "buckets", "collapse"):
         assert result_of("whole")[part] == result_of("parts")[part]

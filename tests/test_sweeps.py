@@ -19,15 +19,15 @@ WORDS = ("train", "-m", "dataset=criteo", "dataset.raw=train.txt", *TINY, "hardw
 
 @pytest.mark.usefixtures("criteo_file")
 def test_stopped_sweep_goes_on(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    step, taken = loop.Trainer._step, []
+    step, taken = loop.step, []
 
-    def interrupted(self: Any, *batch: torch.Tensor) -> float:
+    def interrupted(*given: Any) -> torch.Tensor:
         taken.append(1)
         if len(taken) == 9:  # in the second job of six steps each
             signal.raise_signal(signal.SIGINT)
-        return step(self, *batch)
+        return step(*given)
 
-    monkeypatch.setattr(loop.Trainer, "_step", interrupted)
+    monkeypatch.setattr(loop, "step", interrupted)
     stopped = command(*WORDS, "emb.inner=3,5,7")
     assert (stopped.code, stopped.err.count("\n")) == (130, 1)
     assert "the same command goes on" in stopped.err

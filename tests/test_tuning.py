@@ -146,15 +146,15 @@ def test_same_command_repeats_no_run_and_a_larger_budget_goes_on(command: Comman
 def test_stopped_comparison_goes_on_where_it_was(
     command: Command, runs: list[TrainCommand], monkeypatch: pytest.MonkeyPatch, number: int, code: int
 ) -> None:
-    step, taken = loop.Trainer._step, []
+    step, taken = loop.step, []
 
-    def interrupted(self: Any, *batch: torch.Tensor) -> float:
+    def interrupted(*given: Any) -> torch.Tensor:
         taken.append(1)
         if len(taken) == 27:  # in the fifth run of six steps each
             signal.raise_signal(number)
-        return step(self, *batch)
+        return step(*given)
 
-    monkeypatch.setattr(loop.Trainer, "_step", interrupted)
+    monkeypatch.setattr(loop, "step", interrupted)
     stopped = command(*WORDS, "hydra.run.dir=cmp")
     assert stopped.code == code
     assert stopped.err.count("\n") == 1

@@ -23,6 +23,7 @@ Command = Callable[..., Ended]
 class Silent:
     def stepped(self, step: int, steps: int, loss: float, samples_per_s: float) -> None: ...
     def evaluated(self, line: dict[str, Any]) -> None: ...
+    def say(self, text: str) -> None: ...
 
 
 def trainer(values: Iterator[float], **changes: Any) -> Trainer:
@@ -98,18 +99,18 @@ def test_stopped_run_goes_on_to_the_same_result(command: Command, monkeypatch: p
              "train.eval_every=2", "train.min_gain=1", "train.plateau_factor=0.5", "train.patience=null",
              "train.clip_norm=0.5", "train.update=exact", "emb.l2=0.01", "emb.l2_rows=table"]  # fmt: skip
     command(*words, "hydra.run.dir=whole")
-    step = loop.Trainer._step
+    step = loop.step
     taken: list[int] = []
 
-    def interrupted(self: Trainer, *batch: torch.Tensor) -> float:
+    def interrupted(*given: Any) -> torch.Tensor:
         taken.append(1)
         if len(taken) == 9:
             signal.raise_signal(signal.SIGINT)
-        return step(self, *batch)
+        return step(*given)
 
-    monkeypatch.setattr(loop.Trainer, "_step", interrupted)
+    monkeypatch.setattr(loop, "step", interrupted)
     assert command(*words, "hydra.run.dir=parts").code == 130
-    monkeypatch.setattr(loop.Trainer, "_step", step)
+    monkeypatch.setattr(loop, "step", step)
     assert command(*words, "hydra.run.dir=parts").code == cli.DONE
     assert rates(Path("whole/metrics.jsonl")) == pytest.approx([0.001, *(0.001 * 0.5**i for i in range(8))])
     for name in ("model.safetensors", "metrics.jsonl", "predictions.parquet"):

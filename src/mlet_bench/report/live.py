@@ -130,3 +130,6 @@ class TrainingWatcher:
             f"step {line['step']:>6}  epoch {line['epoch']:.2f}  valid AUC {line['valid_auc']:.5f}"
             f"  logloss {line['valid_logloss']:.5f}{best}"
         )
+
+    def say(self, text: str) -> None:
+        self._live.say(text)

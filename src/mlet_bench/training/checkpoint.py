@@ -1,19 +1,17 @@
 """The state of an unfinished training, in safetensors: what is needed to go on as if nothing had happened."""
 
-import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mlet_bench import files
 from mlet_bench.errors import UserError
-
-STATE, BEST = "state.safetensors", "best.safetensors"
 
 
 @dataclass
@@ -35,12 +33,12 @@ class Position:
     """The lines of metrics.jsonl."""
 
 
-def save_weights(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+def save_weights(path: Path, tensors: dict[str, Tensor]) -> None:
     """Write tensors as safetensors, whole or not at all."""
     with files.whole(path) as temporary:
         temporary.touch()  # with the rights that the user's umask gives; safetensors alone would give the owner's only
         rights = temporary.stat().st_mode
-        save_file({name: value.detach().contiguous().cpu() for name, value in tensors.items()}, temporary, metadata)
+        save_file({name: value.detach().contiguous().cpu() for name, value in tensors.items()}, temporary)
         temporary.chmod(rights)
 
 
@@ -52,32 +50,101 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         raise UserError(f"{path}: cannot be read as safetensors ({error})") from None
 
 
-def save(folder: Path, model: torch.nn.Module, optimisers: dict[str, Tensor], position: Position) -> None:
-    """Replace the checkpoint in `folder`."""
-    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    tensors |= {f"optimiser.{name}": value for name, value in optimisers.items()}
-    tensors["random.cpu"] = torch.get_rng_state()
-    if next(model.parameters()).is_cuda:
-        tensors["random.cuda"] = torch.cuda.get_rng_state()
-    save_weights(folder / STATE, tensors, {"position": json.dumps(asdict(position))})
+class Checkpoints:
+    """The last two states of a training, each with the best weights that it knows of.
 
+    A state is described by a JSON file that is written last and holds the md5 of the files it needs: what is torn,
+    damaged or missing is noticed, said, and the state before it is taken.
+    """
 
-def load(folder: Path, model: torch.nn.Module) -> tuple[dict[str, Tensor], Position] | None:
-    """Put model and random state back; returns the optimisers' state and the position, None if there is none."""
-    path = folder / STATE
-    if not (path.is_file() and (folder / BEST).is_file()):
+    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
+        self.folder, self.say = folder, say
+        folder.mkdir(exist_ok=True)
+
+    def save_best(self, step: int, weights: dict[str, Tensor]) -> None:
+        """Keep the weights after a step as the best so far."""
+        save_weights(self.folder / _best(step), weights)
+
+    def best(self, step: int) -> dict[str, Tensor]:
+        """The weights that were kept after a step."""
+        return load_weights(self.folder / _best(step))
+
+    def save(self, model: torch.nn.Module, optimisers: dict[str, Tensor], position: Position) -> None:
+        """Add a state, and remove all but the last two."""
+        tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+        tensors |= {f"optimiser.{name}": value for name, value in optimisers.items()}
+        tensors["random.cpu"] = torch.get_rng_state()
+        if next(model.parameters()).is_cuda:
+            tensors["random.cuda"] = torch.cuda.get_rng_state()
+        save_weights(self.folder / _state(position.step), tensors)
+        needed = [_state(position.step)]
+        if position.best_step is not None:
+            needed.append(_best(position.best_step))
+        described = {"md5": {name: files.md5(self.folder / name) for name in needed}, "position": asdict(position)}
+        seal = files.fingerprint(described)
+        files.write_json(self.folder / _description(position.step), {**described, "seal": seal})
+        self._remove_older()
+
+    def load(self, model: torch.nn.Module) -> tuple[dict[str, Tensor], Position] | None:
+        """Put model and random state back as in the last sound state.
+
+        Returns the optimisers' state and the position, or None if there is no sound state.
+        """
+        for path in self._descriptions():
+            position = self._sound(path)
+            if position is None:
+                continue
+            tensors = load_weights(self.folder / _state(position.step))
+            model.load_state_dict(_under("model.", tensors), strict=True)
+            torch.set_rng_state(tensors["random.cpu"])
+            if "random.cuda" in tensors:
+                torch.cuda.set_rng_state(tensors["random.cuda"])
+            return _under("optimiser.", tensors), position
         return None
-    try:
-        with safe_open(path, "pt") as opened:
-            position = Position(**json.loads(opened.metadata()["position"]))
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError):
-        raise UserError(f"{path}: damaged; rerun=true starts the run anew") from None
-    tensors = load_weights(path)
-    model.load_state_dict(_under("model.", tensors), strict=True)
-    torch.set_rng_state(tensors["random.cpu"])
-    if "random.cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["random.cuda"])
-    return _under("optimiser.", tensors), position
+
+    def _sound(self, path: Path) -> Position | None:
+        """The position that is described, if its files are what they were; else None, and why is said."""
+        try:
+            described = files.read_json(path)
+            seal = described.pop("seal")
+            if seal != files.fingerprint(described):
+                raise UserError(f"{path}: damaged, it does not fit its checksum")
+            position = Position(**described["position"])
+            for name, md5 in described["md5"].items():
+                if not (self.folder / name).is_file() or files.md5(self.folder / name) != md5:
+                    raise UserError(f"{self.folder / name}: missing or damaged")
+            return position
+        except UserError as error:
+            reason = str(error)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            reason = f"{path}: damaged"
+        self.say(f"checkpoint not used: {reason}; the one before it is taken, or the run begins anew")
+        return None
+
+    def _descriptions(self) -> list[Path]:
+        """The newest first."""
+        return sorted(self.folder.glob("state-*.json"), reverse=True)
+
+    def _remove_older(self) -> None:
+        kept = self._descriptions()[:2]
+        needed = {path.name for path in kept}
+        for path in kept:
+            needed |= set(files.read_json(path)["md5"])
+        for path in self.folder.iterdir():
+            if path.name not in needed:
+                path.unlink()
+
+
+def _state(step: int) -> str:
+    return f"state-{step:012d}.safetensors"
+
+
+def _description(step: int) -> str:
+    return f"state-{step:012d}.json"
+
+
+def _best(step: int) -> str:
+    return f"best-{step:012d}.safetensors"
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

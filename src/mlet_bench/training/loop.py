@@ -37,6 +37,7 @@ class Watcher(Protocol):
 
     def stepped(self, step: int, steps: int, loss: float, samples_per_s: float) -> None: ...
     def evaluated(self, line: dict[str, Any]) -> None: ...
+    def say(self, text: str) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -84,13 +85,12 @@ class Trainer:
         self.model, self.rows, self.config = model, rows, config
         self.evaluate, self.watcher = evaluate, watcher
         self.metrics_path = folder / "metrics.jsonl"
-        self.checkpoints = folder / "checkpoint"
-        self.checkpoints.mkdir(exist_ok=True)
+        self.checkpoints = checkpoint.Checkpoints(folder / "checkpoint", watcher.say)
         self.optimisers = Optimisers(model, config, emb)
         self.evaluation_steps = evaluation_steps(rows.steps, config.eval_every)
         torch.manual_seed(stream_seed(seed, "dropout"))
         self.position = checkpoint.Position()
-        found = checkpoint.load(self.checkpoints, model)
+        found = self.checkpoints.load(model)
         if found is not None:
             state, self.position = found
             self.optimisers.load_state(state)
@@ -112,7 +112,7 @@ class Trainer:
             self._save()
         stopping.raise_if_requested()
         assert position.best_step is not None
-        self.model.load_state_dict(checkpoint.load_weights(self.checkpoints / checkpoint.BEST), strict=True)
+        self.model.load_state_dict(self.checkpoints.best(position.best_step), strict=True)
         return TrainSummary(
             steps=position.step,
             epochs=position.step / self.rows.steps,
@@ -164,7 +164,7 @@ class Trainer:
         if position.best_value is None or value > position.best_value + self.config.min_gain:
             position.best_value, position.best_step = value, position.step
             position.evaluations_without_gain = 0
-            checkpoint.save_weights(self.checkpoints / checkpoint.BEST, self.model.state_dict())
+            self.checkpoints.save_best(position.step, self.model.state_dict())
         else:
             position.evaluations_without_gain += 1
             if self.config.plateau_factor is not None:
@@ -200,7 +200,7 @@ class Trainer:
             raise Interrupted(signal_number, f"stopped after step {self.position.step}, checkpoint saved")
 
     def _save(self) -> None:
-        checkpoint.save(self.checkpoints, self.model, self.optimisers.state(), self.position)
+        self.checkpoints.save(self.model, self.optimisers.state(), self.position)
         self._saved_at = time.monotonic()
 
     def _write_history(self) -> None:

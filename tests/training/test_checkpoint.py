@@ -1,0 +1,98 @@
+"""Checkpoints: the last two are kept, and what is damaged is noticed and said."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from mlet_bench.training.checkpoint import Checkpoints, Position
+
+
+class Saved:
+    """Three states of one number, the steps 1, 2 and 3; the best weights are those of step 1, then of step 3."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.said = folder, list[str]()
+        self.model = nn.Linear(1, 1, bias=False)
+        checkpoints = self.opened()
+        for step in (1, 2, 3):
+            self.fill(step)
+            best = 3 if step == 3 else 1
+            if best == step:
+                checkpoints.save_best(step, self.model.state_dict())
+            state = {"rows.0.steps": torch.tensor(float(step))}
+            checkpoints.save(self.model, state, Position(step=step, best_step=best, best_value=0.5))
+
+    def opened(self) -> Checkpoints:
+        return Checkpoints(self.folder, self.said.append)
+
+    def fill(self, value: float) -> None:
+        nn.init.constant_(self.model.weight, value)
+
+    def loaded(self) -> int | None:
+        """The step that is gone on from, after comparing everything with it."""
+        self.fill(-1)
+        found = self.opened().load(self.model)
+        if found is None:
+            assert self.model.weight.item() == -1
+            return None
+        state, position = found
+        assert self.model.weight.item() == state["rows.0.steps"].item() == position.step
+        assert position.best_step is not None
+        assert self.opened().best(position.best_step)["weight"].item() == position.best_step
+        return position.step
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Saved:
+    return Saved(tmp_path / "checkpoint")
+
+
+def files(folder: Path) -> set[str]:
+    return {path.name.replace("0" * 11, "") for path in folder.iterdir()}
+
+
+def test_last_two_are_kept_with_their_best_weights(saved: Saved) -> None:
+    states = {f"state-{step}.{kind}" for step in (2, 3) for kind in ("json", "safetensors")}
+    assert files(saved.folder) == states | {"best-1.safetensors", "best-3.safetensors"}
+    assert saved.loaded() == 3
+    assert saved.said == []
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-2])  # more than a line end
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGE: dict[str, Callable[[Path], None]] = {"cut": cut, "flip": flip, "remove": Path.unlink}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("name", ["state-{}.json", "state-{}.safetensors", "best-{}.safetensors"])
+def test_damaged_state_is_said_and_the_one_before_is_taken(saved: Saved, name: str, damage: str) -> None:
+    DAMAGE[damage](saved.folder / name.format(f"{3:012d}"))
+    assert saved.loaded() == 2
+    if (name, damage) != ("state-{}.json", "remove"):  # without its description a state was never finished
+        assert len(saved.said) == 1
+        assert str(saved.folder) in saved.said[0]
+
+
+def test_without_a_sound_state_there_is_none(saved: Saved) -> None:
+    for path in saved.folder.glob("state-*.safetensors"):
+        flip(path)
+    assert saved.loaded() is None
+    assert len(saved.said) == 2
+
+
+def test_description_of_another_shape_is_damage(saved: Saved) -> None:
+    for text in ("[]", "{}", "null", json.dumps({"seal": "x", "md5": [], "position": 3})):
+        (saved.folder / f"state-{3:012d}.json").write_text(text)
+        assert saved.loaded() == 2
