@@ -380,3 +380,22 @@ def test_real_criteo_rows_end_to_end(command: Command, shared_data: Path) -> Non
     table = pq.read_table("run/predictions.parquet")
     auc = roc_auc_score(table.column("label"), table.column("probability"))
     assert result_of("run")["metrics"]["test"]["auc"] == pytest.approx(auc, abs=1e-12)
+
+
+@pytest.mark.usefixtures("criteo_file")
+def test_bfloat16_trains_the_network_in_it_and_judges_in_float32(command: Command) -> None:
+    for precision in ("float32", "bfloat16"):
+        assert command(*words(f"hardware.precision={precision}", f"hydra.run.dir={precision}")).code == cli.DONE
+    weights = [load_file(f"{precision}/model.safetensors") for precision in ("float32", "bfloat16")]
+    for name, exact in weights[0].items():
+        assert weights[1][name].dtype == exact.dtype
+        torch.testing.assert_close(weights[1][name], exact, rtol=0.1, atol=0.02)
+    assert any(not torch.equal(weights[1][name], exact) for name, exact in weights[0].items())
+    assert result_of("bfloat16")["hardware"]["precision"] == "bfloat16"
+
+
+def test_tf32_is_refused_on_cpu(command: Command, workplace: Path) -> None:
+    ended = command("train", "hardware.precision=tf32")
+    assert ended.code == cli.MISTAKE
+    assert "float32, bfloat16" in ended.err
+    assert list(workplace.iterdir()) == []

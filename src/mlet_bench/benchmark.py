@@ -72,8 +72,8 @@ def bench(config: BenchCommand, run_dir: str, say: Callable[[str], None]) -> tup
         runs.append(_trained(config, config.emb, device))
     split = rows_like_criteo(cardinalities, config.train.batch_size * BATCHES, config.seed)
     rows = MemoryRows(split, config.train.batch_size, config.seed, device)
-    _time(runs, rows, config.steps, device)
-    parts_ms = _parts(runs[-1], rows, max(config.steps // 2, 1), device)
+    _time(runs, rows, config.steps, device, config.hardware.precision)
+    parts_ms = _parts(runs[-1], rows, max(config.steps // 2, 1), device, config.hardware.precision)
     peaks.append(_peaks(device))
     torch_mm, best = (max(peak) for peak in zip(*peaks, strict=True))
     found = _found(config, runs, best, parts_ms, device)
@@ -145,7 +145,7 @@ def _finite(name: str, value: Tensor) -> None:
     assert value.isfinite(), name
 
 
-def _time(runs: list[Trained], rows: MemoryRows, steps: int, device: torch.device) -> None:
+def _time(runs: list[Trained], rows: MemoryRows, steps: int, device: torch.device, precision: str) -> None:
     """Steps of all runs in turn; fetching the batch counts as a part of each."""
     streams = [_batches(rows) for _ in runs]
     gc.collect()
@@ -153,7 +153,7 @@ def _time(runs: list[Trained], rows: MemoryRows, steps: int, device: torch.devic
         for run, batches in zip(runs, streams, strict=True):
             _wait(device)
             began = time.perf_counter()
-            step(run.model, run.optimisers, next(batches), _finite)
+            step(run.model, run.optimisers, next(batches), _finite, precision)
             _wait(device)
             if number >= WARM_UP:
                 run.seconds.append(time.perf_counter() - began)
@@ -164,7 +164,7 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _parts(run: Trained, rows: MemoryRows, steps: int, device: torch.device) -> dict[str, float]:
+def _parts(run: Trained, rows: MemoryRows, steps: int, device: torch.device, precision: str) -> dict[str, float]:
     """Median milliseconds of each part of a step, from steps of their own with a clock in them."""
     spent: dict[str, list[float]] = defaultdict(list)
     times: dict[str, float] = {}
@@ -189,7 +189,7 @@ def _parts(run: Trained, rows: MemoryRows, steps: int, device: torch.device) -> 
         clock = time.perf_counter()
         batch = next(batches)
         mark("batch")
-        step(run.model, run.optimisers, batch, lambda *_: mark("network_forward"))
+        step(run.model, run.optimisers, batch, lambda *_: mark("network_forward"), precision)
         mark("rows_update")
         for part_name, seconds in times.items():
             spent[part_name].append(seconds)

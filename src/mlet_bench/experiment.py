@@ -130,7 +130,7 @@ def run_fingerprint(config: TrainCommand, prepared: Prepared) -> str:
             "train": train,
             "eval": config.eval.model_dump(mode="json"),  # the batch size too: bits of a logit may depend on it
             "seed": config.seed,
-            "hardware": {"device": config.hardware.device, "threads": hardware.threads_of(config.hardware)},
+            "hardware": {**config.hardware.model_dump(mode="json"), "threads": hardware.threads_of(config.hardware)},
         }
     )
 
@@ -223,6 +223,7 @@ def _train(config: TrainCommand, model: CTRModel, prepared: Prepared, folder: Pa
             evaluate=validate,
             folder=folder,
             watcher=watcher,
+            precision=config.hardware.precision,
         )
         return trainer.run()
 

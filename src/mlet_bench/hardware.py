@@ -25,6 +25,7 @@ def device_for(config: HardwareConfig) -> torch.device:
     if config.device == "cuda" and not torch.cuda.is_available():
         raise UserError("hardware=cuda: PyTorch finds no CUDA GPU here; allowed: cpu")
     torch.set_num_threads(threads_of(config))
+    torch.set_float32_matmul_precision("high" if config.precision == "tf32" else "highest")
     keep_freed_memory()
     return torch.device(config.device)
 
@@ -70,6 +71,7 @@ def describe_hardware(config: HardwareConfig) -> dict[str, Any]:
     return {
         "device": config.device,
         "threads": threads_of(config),
+        "precision": config.precision,
         "processor": platform.machine(),
         "cores": os.cpu_count(),
         "memory_bytes": psutil.virtual_memory().total,

@@ -48,6 +48,16 @@ class EmbConfig(Section):
 class HardwareConfig(Section):
     device: Literal["cpu", "cuda"]
     threads: int | None = Field(ge=1, le=4096)
+    precision: Literal["float32", "tf32", "bfloat16"]
+    """Of the dense network's products while it is trained; everything else is float32."""
+
+    @model_validator(mode="after")
+    def _tf32_is_a_gpus(self) -> "HardwareConfig":
+        if self.precision == "tf32" and self.device == "cpu":
+            raise ValueError(
+                "hardware.precision=tf32: GPUs alone have it; allowed with hardware=cpu: float32, bfloat16"
+            )
+        return self
 
 
 class TrainConfig(Section):

@@ -38,11 +38,19 @@ class Linear(nn.Linear):
 
 def linear(x_BI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None, *, relu: bool = False) -> Tensor:
     """x Wᵀ + b, and ReLU behind it if asked for: y_BO."""
-    if x_BI.device.type == "cpu" and x_BI.dtype == weight_OI.dtype == torch.float32 and x_BI.numel() and HAS_ONEDNN:
+    if HAS_ONEDNN and _wanted(x_BI) and _wanted(weight_OI):
         product: Tensor = _OneDNN.apply(x_BI, weight_OI, bias_O, relu)  # type: ignore[no-untyped-call]
         return product
     y_BO = F.linear(x_BI, weight_OI, bias_O)
     return y_BO.relu() if relu else y_BO
+
+
+def _wanted(values: Tensor) -> bool:
+    """Under autocast PyTorch's own layer changes the type, and uses oneDNN for the narrow ones."""
+    kind = values.device.type
+    return (
+        kind == "cpu" and values.dtype == torch.float32 and values.numel() > 0 and not torch.is_autocast_enabled(kind)
+    )
 
 
 HAS_ONEDNN = torch._C._has_mkldnn and hasattr(torch.ops.mkldnn, "_linear_pointwise")

@@ -81,9 +81,10 @@ class Trainer:
         evaluate: Callable[[], dict[str, float]],
         folder: Path,
         watcher: Watcher,
+        precision: str = "float32",
     ) -> None:
         self.model, self.rows, self.config = model, rows, config
-        self.evaluate, self.watcher = evaluate, watcher
+        self.evaluate, self.watcher, self.precision = evaluate, watcher, precision
         self.metrics_path = folder / "metrics.jsonl"
         self.checkpoints = checkpoint.Checkpoints(folder / "checkpoint", watcher.say)
         self.optimisers = Optimisers(model, config, emb)
@@ -126,7 +127,7 @@ class Trainer:
         self.model.train()
         began = time.perf_counter()
         for batch in self.rows.batches(position.epoch, position.step_in_epoch):
-            loss = float(step(self.model, self.optimisers, batch, self._finite))
+            loss = float(step(self.model, self.optimisers, batch, self._finite, self.precision))
             position.seconds += time.perf_counter() - began
             position.step += 1
             position.step_in_epoch += 1

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -10,13 +11,23 @@ from mlet_bench.training.optimisers import Optimisers
 from mlet_bench.training.rows import Batch
 
 
-def step(model: CTRModel, optimisers: Optimisers, batch: Batch, check: Callable[[str, Tensor], None]) -> Tensor:
+def step(
+    model: CTRModel,
+    optimisers: Optimisers,
+    batch: Batch,
+    check: Callable[[str, Tensor], None],
+    precision: str = "float32",
+) -> Tensor:
     """Move the model by one batch; returns the loss without the L2 penalty.
 
-    `check` is told the name and the value of each part of the loss before anything moves, and may raise.
+    With precision "bfloat16" PyTorch's autocast chooses what of the network is computed in it; weights, embeddings,
+    the loss and all that moves them stay float32. `check` is told the name and the value of each part of the loss
+    before anything moves, and may raise.
     """
     ids_BF, numeric_BN, label_B = batch
-    loss = F.binary_cross_entropy_with_logits(model(ids_BF, numeric_BN), label_B)
+    with torch.autocast(ids_BF.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        logit_B = model(ids_BF, numeric_BN)
+    loss = F.binary_cross_entropy_with_logits(logit_B.float(), label_B)
     found = loss.detach()
     check("the loss", found)
     penalty = optimisers.batch_penalty()
