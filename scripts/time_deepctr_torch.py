@@ -1,6 +1,6 @@
 """Samples/s of DeepCTR-Torch's models in the sizes that `mlet-bench bench` times ours with.
 
-    pip install deepctr-torch                  (in an environment of its own)
+    pip install deepctr-torch requests         (in an environment of its own)
     python scripts/time_deepctr_torch.py dcn|autoint_plus ROWS.npz
 
 ROWS.npz holds ids (R × F), numeric (R × N), label (R) and cardinalities (F), as scripts/bench.py writes them. The

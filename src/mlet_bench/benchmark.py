@@ -60,37 +60,44 @@ def bench(config: BenchCommand, run_dir: str, say: Callable[[str], None]) -> tup
     single = config.emb.model_copy(update={"mode": "single", "inner": None})
     plans = [plan(config.model, emb, config.train, cardinalities, NUMERIC) for emb in {single, config.emb}]
     needed = replace(plans[0], **{name: sum(asdict(one)[name] for one in plans) for name in asdict(plans[0])})
-    needed = replace(needed, evaluation=0)
+    needed = replace(needed, batch=max(one.batch for one in plans), evaluation=0)  # their steps are taken in turn
     needed.check(device)
     folder = Path(run_dir)
     folder.mkdir(parents=True, exist_ok=True)
     say(f"bench: {config.model.name}, {sum(cardinalities):,} categories, batches of {config.train.batch_size:,}")
-    held = hardware.memory_bytes(device)
     peaks = [_peaks(device)]
+    split = rows_like_criteo(cardinalities, config.train.batch_size * BATCHES, config.seed)
+    rows = MemoryRows(split, config.train.batch_size, config.seed, device)
+    flops = flops_per_sample(config)
+    hardware.give_back_freed_memory()
+    held = hardware.memory_bytes(device)
     runs = [_trained(config, single, device)]
     if config.emb.inner:
         runs.append(_trained(config, config.emb, device))
-    split = rows_like_criteo(cardinalities, config.train.batch_size * BATCHES, config.seed)
-    rows = MemoryRows(split, config.train.batch_size, config.seed, device)
     _time(runs, rows, config.steps, device, config.hardware.precision)
     parts_ms = _parts(runs[-1], rows, max(config.steps // 2, 1), device, config.hardware.precision)
+    grown = hardware.memory_bytes(device) - held
     peaks.append(_peaks(device))
     torch_mm, best = (max(peak) for peak in zip(*peaks, strict=True))
-    found = _found(config, runs, best, parts_ms, device)
+    found = _found(config, runs, best, flops, parts_ms, device)
     found["torch_mm_flops"] = torch_mm
     found["single_share_of_torch_mm"] = found["single_share_of_peak"] * best / torch_mm
     found["planned_memory_bytes"] = needed.bytes
-    found["peak_memory_grown_bytes"] = hardware.peak_memory_bytes(device) - held
+    found["memory_grown_bytes"] = grown
     files.write_json(folder / BENCH, found)
     return folder, found
 
 
 def _found(
-    config: BenchCommand, runs: list[Trained], peak_flops: float, parts_ms: dict[str, float], device: torch.device
+    config: BenchCommand,
+    runs: list[Trained],
+    peak_flops: float,
+    flops: float,
+    parts_ms: dict[str, float],
+    device: torch.device,
 ) -> dict[str, Any]:
     single, requested = runs[0], runs[-1]
     batch = config.train.batch_size
-    flops = flops_per_sample(config)
     return {
         "version": 1,
         "model": {"name": config.model.name, **models.settings_of(config.model).model_dump(mode="json")},

@@ -59,6 +59,13 @@ def peak_memory_bytes(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
+def give_back_freed_memory() -> None:
+    """What `keep_freed_memory` has kept."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 def memory_bytes(device: torch.device) -> int:
     """The memory this process holds now: on a GPU that of the device."""
     if device.type == "cuda":

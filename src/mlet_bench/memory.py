@@ -8,17 +8,21 @@ from dataclasses import asdict, dataclass
 
 import psutil
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mlet_bench import embedding, models
 from mlet_bench.config import EmbConfig, ModelSection, TrainConfig
-from mlet_bench.embedding import RowTable
+from mlet_bench.embedding import RowTable, SingleEmbedding
 from mlet_bench.errors import UserError
 from mlet_bench.training.optimisers import dense_rows
 
 FLOAT = 4
 LEAST = 1 << 28
 """Bytes of a plan that are not worth a refusal: PyTorch's own."""
+HELD_PER_KEPT = 2.5
+"""What a step's network holds at most, in units of what its forward pass keeps for the backward pass: that, gradients,
+and what the allocator cannot use again. Found by measuring six models (docs/performance.md)."""
+ROWS = 16
 
 
 @dataclass(frozen=True)
@@ -71,15 +75,35 @@ def plan(
     places = train.batch_size * len(cardinalities)
     taken = sum(min(places, len(table)) * table.shape[1] for table in tables)
     copies = 2 + (2 if train.optimizer == "adam" else 0)  # rows and their gradients; what Adam keeps for them
-    layers = sum(part.out_features + part.in_features for part in trained.modules() if isinstance(part, nn.Linear))
+    kept = _kept_for_backward(model, emb.dim, len(cardinalities), numeric)
     return MemoryPlan(
         weights=everything,
         gradients=dense + (in_tables if dense_rows(train, emb) else 0),
         optimizer=state,
-        batch=FLOAT * (copies * taken + 2 * train.batch_size * layers + 3 * places * emb.dim),
+        batch=FLOAT * copies * taken + int(HELD_PER_KEPT * train.batch_size * kept),
         rows=rows,
         evaluation=2 * FLOAT * sum(p.numel() for p in single.parameters()),
     )
+
+
+def _kept_for_backward(model: ModelSection, dim: int, fields: int, numeric: int) -> float:
+    """Bytes that a row's forward pass keeps for the backward pass, told by autograd in a pass over a few rows."""
+    built = models.build(model, SingleEmbedding([2] * fields, torch.zeros(2 * fields, dim)), numeric)
+    own = {p.untyped_storage().data_ptr() for p in built.parameters()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    state = torch.get_rng_state()
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        logit_B = built(torch.zeros(ROWS, fields, dtype=torch.int32), torch.zeros(ROWS, numeric))
+    torch.set_rng_state(state)
+    del logit_B
+    return sum(kept.values()) / ROWS
 
 
 def _without_memory(model: ModelSection, emb: EmbConfig, cardinalities: Sequence[int], numeric: int) -> nn.Module:
