@@ -61,8 +61,8 @@ def tune(config: TuneCommand, run_dir: str, live: Live) -> tuple[Path, dict[str,
         experiment.check(run_config(config, arm, Search(config).highest, config.seed))
     _check_folder(Path(run_dir))
     prepared = experiment.prepare(config, live)
-    for warning in prepared.manifest["warnings"]:
-        live.say(f"note: {warning}")
+    for note in prepared.notes:
+        live.say(f"note: {note}")
     experiment.check_rows(prepared)
     fingerprint = tune_fingerprint(config, prepared)
     folder = experiment.run_folder(run_dir, prepared, fingerprint).path

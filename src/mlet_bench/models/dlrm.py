@@ -4,7 +4,7 @@ B batch, F sparse fields, N numeric columns, D embedding width, S = F + 1 vector
 columns), P = S(S - 1)/2 pairs.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -42,6 +42,7 @@ class DLRM(CTRModel):
 
     Settings = DLRMSettings
     pairs_P: Tensor
+    pair_of_SS: Tensor
 
     def __init__(self, embedding: Embedding, num_numeric: int, settings: DLRMSettings) -> None:
         super().__init__(embedding)
@@ -49,7 +50,9 @@ class DLRM(CTRModel):
         self.bottom = mlp(num_numeric, settings.bottom_mlp, output=dim, batch_norm=norm) if num_numeric else None
         vectors = len(embedding.cardinalities) + (num_numeric > 0)
         self.dot = settings.interaction == "dot"
-        self.register_buffer("pairs_P", _pairs(vectors), persistent=False)
+        pairs_P, pair_of_SS = _pairs(vectors)
+        self.register_buffer("pairs_P", pairs_P, persistent=False)
+        self.register_buffer("pair_of_SS", pair_of_SS, persistent=False)
         top_inputs = vectors * (vectors - 1) // 2 + (dim if num_numeric else 0) if self.dot else vectors * dim
         self.top = mlp(top_inputs, settings.top_mlp, output=1, dropout=settings.dropout, batch_norm=norm)
         initialise(self, settings.init)
@@ -66,12 +69,32 @@ class DLRM(CTRModel):
 
     def _dots(self, vectors_BSD: Tensor, bottom_BD: Tensor | None) -> Tensor:
         """The bottom MLP's output, if there is one, and the dot products of all pairs."""
-        dots_BSS = torch.bmm(vectors_BSD, vectors_BSD.transpose(1, 2))
-        dots_BP = dots_BSS.flatten(1).index_select(1, self.pairs_P)
+        dots_BP: Tensor = _PairDots.apply(vectors_BSD, self.pairs_P, self.pair_of_SS)  # type: ignore[no-untyped-call]
         return dots_BP if bottom_BD is None else torch.cat([bottom_BD, dots_BP], 1)
 
 
-def _pairs(vectors: int) -> Tensor:
-    """Positions of the entries below the diagonal in a flattened S × S matrix."""
-    row, column = torch.tril_indices(vectors, vectors, offset=-1)
-    return torch.add(column, row, alpha=vectors)
+class _PairDots(torch.autograd.Function):
+    """Dot products of all pairs of vectors; their gradient is one product with a symmetric matrix instead of two."""
+
+    @staticmethod
+    def forward(ctx: Any, vectors_BSD: Tensor, pairs_P: Tensor, pair_of_SS: Tensor) -> Tensor:
+        ctx.save_for_backward(vectors_BSD, pair_of_SS)
+        return torch.bmm(vectors_BSD, vectors_BSD.transpose(1, 2)).flatten(1).index_select(1, pairs_P)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        vectors_BSD, pair_of_SS = ctx.saved_tensors
+        grad_BP = gradients[0]
+        padded = torch.cat([grad_BP, grad_BP.new_zeros(len(grad_BP), 1)], 1)
+        vectors = vectors_BSD.shape[1]
+        grad_BSS = padded.index_select(1, pair_of_SS).view(-1, vectors, vectors)
+        return torch.bmm(grad_BSS.to(vectors_BSD.dtype), vectors_BSD), None, None
+
+
+def _pairs(vectors: int) -> tuple[Tensor, Tensor]:
+    """Positions of the entries below the diagonal in a flattened S × S matrix, and for each entry of that matrix its
+    pair, P on the diagonal."""
+    row_P, column_P = torch.tril_indices(vectors, vectors, offset=-1)
+    pair_of_SS = torch.full((vectors, vectors), len(row_P))
+    pair_of_SS[row_P, column_P] = pair_of_SS[column_P, row_P] = torch.arange(len(row_P))
+    return torch.add(column_P, row_P, alpha=vectors), pair_of_SS.flatten()
