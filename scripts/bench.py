@@ -8,9 +8,11 @@ Every figure is of a `mlet-bench bench` of its own, in which MLET and the single
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +25,26 @@ from mlet_bench.data.criteo_like import CARDINALITIES, rows_like_criteo
 
 SIZES = {"dcn": (64, 128), "dlrm": (64, 128), "autoint_plus": (64,)}
 NEARLY_FREE = {64: 1.06, 128: 1.12}
+PARTS = (*SIZES, "flat", "start")
 SHARE = 0.78
 FLAT = 1.15
 PEER = {"dcn": (3.3, 3.0), "autoint_plus": (2.5, None)}
 """Samples/s over the peer's: of the single table, of MLET k = 64."""
 PEER_BATCHES = 22
+START_UP = 5.0
+FIRST_STEP = """
+import os, sys, time
+from mlet_bench import cli, experiment
+from mlet_bench.training import loop
+
+def timed(*arguments, step=loop.step):
+    step(*arguments)
+    print(time.time(), flush=True)
+    os._exit(0)
+
+loop.step = timed
+cli.main(sys.argv[1:])
+"""
 
 
 class Goals:
@@ -90,6 +107,23 @@ def flat(goals: Goals, steps: int) -> None:
         goals.add(what, many["ms_per_step"] / few["ms_per_step"], FLAT)
 
 
+def start_up(goals: Goals) -> None:
+    """Seconds from the start of the process to the first step of training on a prepared set."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "MLET_BENCH_DATA": f"{folder}/data"}
+
+        def call(*command: str) -> str:
+            done = subprocess.run([sys.executable, *command], capture_output=True, text=True, env=environment)
+            if done.returncode:
+                sys.exit(f"{' '.join(command)}: {done.stderr.strip()}")
+            return done.stdout
+
+        call("-m", "mlet_bench", "prepare", "dataset=synthetic")
+        began = time.time()
+        first = float(call("-c", FIRST_STEP, "train", "emb=mlet", f"hydra.run.dir={folder}/run").splitlines()[-1])
+    goals.add("train on a prepared set: seconds to the first step", first - began, START_UP)
+
+
 def compare(goals: Goals, name: str, found: dict[str, Any], python: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         rows = rows_like_criteo(CARDINALITIES["filtered"], PEER_BATCHES * found["batch_size"], seed=1)
@@ -111,17 +145,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--peer", type=Path, default=None, help="Python of an environment with deepctr-torch")
-    parser.add_argument("--only", default=",".join((*SIZES, "flat")), help="some of dcn, dlrm, autoint_plus, flat")
+    parser.add_argument("--only", default=",".join(PARTS), help="some of dcn, dlrm, autoint_plus, flat, start")
     given = parser.parse_args()
     chosen = given.only.split(",")
-    unknown = [name for name in chosen if name not in (*SIZES, "flat")]
+    unknown = [name for name in chosen if name not in PARTS]
     if unknown:
-        print(f"--only {unknown[0]}: allowed: {', '.join((*SIZES, 'flat'))}", file=sys.stderr)
+        print(f"--only {unknown[0]}: allowed: {', '.join(PARTS)}", file=sys.stderr)
         return 2
     goals = Goals()
     models(goals, [name for name in chosen if name in SIZES], given.steps, given.peer)
     if "flat" in chosen:
         flat(goals, given.steps)
+    if "start" in chosen:
+        start_up(goals)
     Console(highlight=False, width=max(Console().width, 110)).print(goals.table)
     return 0 if goals.all_hold else 1
 

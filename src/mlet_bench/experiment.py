@@ -49,10 +49,11 @@ def run(config: TrainCommand, run_dir: str, live: Live) -> tuple[Path, dict[str,
     for note in prepared.notes:
         live.say(f"note: {note}")
     check_rows(prepared)
-    memory_plan(config, prepared).check(device)
+    planned = memory_plan(config, prepared)
+    planned.check(device)
     fingerprint = run_fingerprint(config, prepared)
     folder = run_folder(run_dir, prepared, fingerprint)
-    files.check_disk(folder.path, 5 * hardware.table_bytes(config.emb, prepared.cardinalities), "the run")
+    files.check_disk(folder.path, 5 * planned.weights, "the run")
     with folder.opened(fingerprint, config.model_dump(mode="json"), rerun=config.rerun):
         if folder.finished:
             live.say(f"finished before: {folder.path} (rerun=true starts anew)")

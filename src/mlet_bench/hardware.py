@@ -4,7 +4,6 @@ import ctypes
 import os
 import platform
 import resource
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import psutil
 import torch
 
 import mlet_bench
-from mlet_bench.config import EmbConfig, HardwareConfig
+from mlet_bench.config import HardwareConfig
 from mlet_bench.errors import UserError
 
 
@@ -43,13 +42,6 @@ def keep_freed_memory() -> None:
 
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h
-
-
-def table_bytes(emb: EmbConfig, cardinalities: Sequence[int]) -> int:
-    """Bytes of the embedding's parameters while it is trained."""
-    width = emb.inner or emb.dim
-    projections = len(cardinalities) * emb.inner * emb.dim if emb.inner else 0
-    return 4 * (sum(cardinalities) * width + projections)
 
 
 def peak_memory_bytes(device: torch.device) -> int:

@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass
 
 import psutil
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from mlet_bench import embedding, models
+from mlet_bench import models
 from mlet_bench.config import EmbConfig, ModelSection, TrainConfig
-from mlet_bench.embedding import RowTable, SingleEmbedding
+from mlet_bench.embedding import MODES, RowTable, SingleEmbedding
 from mlet_bench.errors import UserError
+from mlet_bench.models import CTRModel
 from mlet_bench.training.optimisers import dense_rows
 
 FLOAT = 4
@@ -61,35 +62,46 @@ def plan(
     model: ModelSection, emb: EmbConfig, train: TrainConfig, cardinalities: Sequence[int], numeric: int, rows: int = 0
 ) -> MemoryPlan:
     """For a model over tables of these rows; `rows` are the bytes of the training rows that are held."""
-    trained = _without_memory(model, emb, cardinalities, numeric)
-    single = _without_memory(model, emb.model_copy(update={"mode": "single", "inner": None}), cardinalities, numeric)
-    tables = [part.weight for part in trained.modules() if isinstance(part, RowTable)]
-    everything = FLOAT * sum(p.numel() for p in trained.parameters())
-    in_tables = FLOAT * sum(table.numel() for table in tables)
+    fields, categories = len(cardinalities), sum(cardinalities)
+    tiny = _tiny(model, emb.dim, fields, numeric)
+    own, inside = tiny.embedding.tables(), {id(table) for table in tiny.embedding.tables()}
+    tables = [part for part in tiny.modules() if isinstance(part, RowTable)]
+    first_order = [table.weight.shape[1] for table in tables if id(table) not in inside]
+    network = sum(p.numel() for p in tiny.parameters()) - sum(table.weight.numel() for table in tables)
+    mode = MODES[emb.mode]
+    widths = (mode.table_widths(emb) if own else []) + first_order
+    dense = network + (mode.other_parameters(fields, emb) if own else 0)
+    in_tables = categories * sum(widths)
     state = {
-        "adam": 2 * everything,
+        "adam": 2 * (dense + in_tables),
         "sgd": 0,
-        "rowwise_adagrad": everything - in_tables + FLOAT * sum(len(table) for table in tables),
+        "rowwise_adagrad": dense + categories * len(widths),
     }[train.optimizer]
-    dense = everything - in_tables
-    places = train.batch_size * len(cardinalities)
-    taken = sum(min(places, len(table)) * table.shape[1] for table in tables)
+    taken = min(train.batch_size * fields, categories) * sum(widths)
     copies = 2 + (2 if train.optimizer == "adam" else 0)  # rows and their gradients; what Adam keeps for them
-    kept = _kept_for_backward(model, emb.dim, len(cardinalities), numeric)
+    step = HELD_PER_KEPT * train.batch_size * _kept_for_backward(tiny, fields, numeric)
+    single = network + categories * ((emb.dim if own else 0) + sum(first_order))
     return MemoryPlan(
-        weights=everything,
-        gradients=dense + (in_tables if dense_rows(train, emb) else 0),
-        optimizer=state,
-        batch=FLOAT * copies * taken + int(HELD_PER_KEPT * train.batch_size * kept),
+        weights=FLOAT * (dense + in_tables),
+        gradients=FLOAT * (dense + (in_tables if dense_rows(train, emb) else 0)),
+        optimizer=FLOAT * state,
+        batch=FLOAT * copies * taken + int(step),
         rows=rows,
-        evaluation=2 * FLOAT * sum(p.numel() for p in single.parameters()),
+        evaluation=2 * FLOAT * single,
     )
 
 
-def _kept_for_backward(model: ModelSection, dim: int, fields: int, numeric: int) -> float:
+def _tiny(model: ModelSection, dim: int, fields: int, numeric: int) -> CTRModel:
+    """The model over tables of two rows; nothing is drawn from the generator that runs draw from."""
+    state = torch.get_rng_state()
+    tiny = models.build(model, SingleEmbedding([2] * fields, torch.zeros(2 * fields, dim)), numeric)
+    torch.set_rng_state(state)
+    return tiny
+
+
+def _kept_for_backward(tiny: CTRModel, fields: int, numeric: int) -> float:
     """Bytes that a row's forward pass keeps for the backward pass, told by autograd in a pass over a few rows."""
-    built = models.build(model, SingleEmbedding([2] * fields, torch.zeros(2 * fields, dim)), numeric)
-    own = {p.untyped_storage().data_ptr() for p in built.parameters()}
+    own = {p.untyped_storage().data_ptr() for p in tiny.parameters()}
     kept: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -98,15 +110,9 @@ def _kept_for_backward(model: ModelSection, dim: int, fields: int, numeric: int)
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    state = torch.get_rng_state()
+    state = torch.get_rng_state()  # dropout draws
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        logit_B = built(torch.zeros(ROWS, fields, dtype=torch.int32), torch.zeros(ROWS, numeric))
+        logit_B = tiny(torch.zeros(ROWS, fields, dtype=torch.int32), torch.zeros(ROWS, numeric))
     torch.set_rng_state(state)
     del logit_B
     return sum(kept.values()) / ROWS
-
-
-def _without_memory(model: ModelSection, emb: EmbConfig, cardinalities: Sequence[int], numeric: int) -> nn.Module:
-    with torch.device("meta"):
-        seen_V = torch.ones(sum(cardinalities), dtype=torch.bool)
-        return models.build(model, embedding.build(emb, cardinalities, seen_V), numeric)

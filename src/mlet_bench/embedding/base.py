@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
+from mlet_bench.config import EmbConfig
 from mlet_bench.embedding.table import RowTable
 
 
@@ -30,6 +31,16 @@ class Embedding(nn.Module, ABC):
     @abstractmethod
     def add_table_l2(self, strength: float, on: str) -> None:
         """Add the gradient of strength/2·‖·‖² over all rows to that of the last batch."""
+
+    @staticmethod
+    @abstractmethod
+    def table_widths(config: EmbConfig) -> list[int]:
+        """The widths of `tables()`, each with a row for every category."""
+
+    @staticmethod
+    @abstractmethod
+    def other_parameters(fields: int, config: EmbConfig) -> int:
+        """How many numbers there are beside the tables."""
 
     @abstractmethod
     def collapse(self) -> "Embedding":

@@ -83,6 +83,16 @@ class MLETEmbedding(Embedding):
             grad_VK[bounds[field] : bounds[field + 1]].addmm_(w1_NK, w2_KD @ w2_KD.t(), alpha=strength)
             grad_FKD[field].addmm_(w1_NK.t() @ w1_NK, w2_KD, alpha=strength)
 
+    @staticmethod
+    def table_widths(config: EmbConfig) -> list[int]:
+        assert config.inner is not None
+        return [config.inner]
+
+    @staticmethod
+    def other_parameters(fields: int, config: EmbConfig) -> int:
+        assert config.inner is not None
+        return fields * config.inner * config.dim
+
     def collapse(self) -> SingleEmbedding:
         """A new single-layer embedding that holds W1·W2, the product taken in float64."""
         weight_VD = torch.empty(self.w1.weight.shape[0], self.dim, device=self.w1.weight.device)

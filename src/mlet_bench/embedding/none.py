@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from mlet_bench.config import EmbConfig
 from mlet_bench.embedding.base import Embedding
 from mlet_bench.embedding.table import RowTable
 
@@ -37,6 +38,14 @@ class NoEmbedding(Embedding):
 
     def add_table_l2(self, strength: float, on: str) -> None:
         """There is nothing to add to."""
+
+    @staticmethod
+    def table_widths(config: EmbConfig) -> list[int]:
+        return []
+
+    @staticmethod
+    def other_parameters(fields: int, config: EmbConfig) -> int:
+        return 0
 
     def collapse(self) -> "NoEmbedding":
         return NoEmbedding(self.cardinalities)

@@ -54,6 +54,14 @@ class SingleEmbedding(Embedding):
         """Add the gradient of strength/2·‖·‖² over all rows to that of the last batch."""
         self.table.densify().add_(self.table.weight, alpha=strength)
 
+    @staticmethod
+    def table_widths(config: EmbConfig) -> list[int]:
+        return [config.dim]
+
+    @staticmethod
+    def other_parameters(fields: int, config: EmbConfig) -> int:
+        return 0
+
     def collapse(self) -> "SingleEmbedding":
         """A copy: there is nothing to multiply out."""
         return SingleEmbedding(self.cardinalities, self.table.weight.detach().clone())
