@@ -200,7 +200,8 @@ def dodges(curves: int) -> list[float]:
     >>> [round(factor, 3) for factor in dodges(3)]
     [0.966, 1.0, 1.035]
     """
-    return [2 ** (0.05 * (position - (curves - 1) / 2)) for position in range(curves)]
+    apart = min(0.05, 0.2 / max(curves, 1))
+    return [2 ** (apart * (position - (curves - 1) / 2)) for position in range(curves)]
 
 
 def _line(plot: Axes, points: Mapping[int, Spread], label: str, shown: Look, shift: float) -> None:

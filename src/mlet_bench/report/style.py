@@ -5,6 +5,7 @@ Colours: Okabe & Ito (2008), without yellow, which is too pale for lines on whit
 
 import math
 import re
+import textwrap
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = "sD^vPXo<>"
 LINES = ("-", "--", "-.", ":")
 WIDTH, HEIGHT = 5.0, 3.7  # inches: two stand side by side on a desktop, and 10 points stay readable on a phone
+TITLE_LETTERS = 46
+"""In a line of a title."""
 SETTINGS: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so that figures are the same everywhere
     "font.size": 10,
@@ -79,7 +82,7 @@ def axes(title: str, subtitle: str, x: str, y: str, rows: int | None = None) -> 
     """A figure with one pair of axes, titled by what was measured and on what; as high as `rows` lines need."""
     figure = Figure(figsize=(WIDTH, HEIGHT if rows is None else 1.3 + 0.32 * rows), layout="constrained")
     one = figure.add_subplot()
-    one.set_title("\n".join(part for part in (title, short(subtitle)) if part))
+    one.set_title("\n".join([*textwrap.wrap(title, TITLE_LETTERS), *textwrap.wrap(short(subtitle), TITLE_LETTERS)]))
     one.set_xlabel(x)
     one.set_ylabel(y)
     return figure, one
