@@ -68,12 +68,18 @@ class Goals:
         self.table.add_row(what, f"{'≥' if least else '≤'} {shown(goal)}", shown(found), "yes" if holds else "no")
 
 
+def call(*command: str | Path, data: Path | None = None) -> str:
+    """What a Python prints; the end of everything if it fails. `data`: in place of data/."""
+    environment = {**os.environ, "MLET_BENCH_DATA": str(data)} if data else None
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        sys.exit(f"{' '.join(map(str, command))}: {done.stderr.strip()[-2000:]}")
+    return done.stdout
+
+
 def bench(steps: int, *words: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "mlet_bench", "bench", *words, f"steps={steps}", f"hydra.run.dir={folder}/run"]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            sys.exit(f"{' '.join(words)}: {done.stderr.strip()}")
+        call(sys.executable, "-m", "mlet_bench", "bench", *words, f"steps={steps}", f"hydra.run.dir={folder}/run")
         found: dict[str, Any] = json.loads((Path(folder) / "run" / "bench.json").read_text())
     print(f"{' '.join(words)}: {found['ms_per_step']:.1f} ms, single {found['single_ms_per_step']:.1f} ms", flush=True)
     return found
@@ -110,17 +116,11 @@ def flat(goals: Goals, steps: int) -> None:
 def start_up(goals: Goals) -> None:
     """Seconds from the start of the process to the first step of training on a prepared set."""
     with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "MLET_BENCH_DATA": f"{folder}/data"}
-
-        def call(*command: str) -> str:
-            done = subprocess.run([sys.executable, *command], capture_output=True, text=True, env=environment)
-            if done.returncode:
-                sys.exit(f"{' '.join(command)}: {done.stderr.strip()}")
-            return done.stdout
-
-        call("-m", "mlet_bench", "prepare", "dataset=synthetic")
+        data = Path(folder) / "data"
+        call(sys.executable, "-m", "mlet_bench", "prepare", "dataset=synthetic", data=data)
+        words = ("train", "emb=mlet", f"hydra.run.dir={folder}/run")
         began = time.time()
-        first = float(call("-c", FIRST_STEP, "train", "emb=mlet", f"hydra.run.dir={folder}/run").splitlines()[-1])
+        first = float(call(sys.executable, "-c", FIRST_STEP, *words, data=data).splitlines()[-1])
     goals.add("train on a prepared set: seconds to the first step", first - began, START_UP)
 
 
@@ -130,10 +130,8 @@ def compare(goals: Goals, name: str, found: dict[str, Any], python: Path) -> Non
         np.savez(Path(folder) / "rows.npz", ids=rows.ids_BF, numeric=rows.numeric_BN, label=rows.label_B,
                  cardinalities=CARDINALITIES["filtered"])  # fmt: skip
         script = Path(__file__).with_name("time_deepctr_torch.py")
-        done = subprocess.run([python, str(script), name, f"{folder}/rows.npz"], capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{python} {script} {name}: {done.stderr.strip()[-2000:]}")
-    theirs = float(json.loads(done.stdout.splitlines()[-1])["samples_per_s"])
+        printed = call(python, script, name, f"{folder}/rows.npz")
+    theirs = float(json.loads(printed.splitlines()[-1])["samples_per_s"])
     print(f"DeepCTR-Torch {name}: {theirs:,.0f} samples/s", flush=True)
     single, mlet = PEER[name]
     ours = 1000 * found["batch_size"] / found["single_ms_per_step"]

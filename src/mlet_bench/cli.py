@@ -118,13 +118,13 @@ def _train(arguments: Arguments) -> int:
 
 
 def _sweep(composer: "Composer", arguments: Arguments) -> int:
-    composer.jobs(arguments.overrides)  # names a mistake without the wait for PyTorch
+    jobs = composer.jobs(arguments.overrides)
     with stopping.at_once():
         from mlet_bench import sweeping
     from mlet_bench.report.live import make_console
     from mlet_bench.report.sweep_table import show_sweep
 
-    outcomes = sweeping.sweep(composer, arguments.overrides)
+    outcomes = sweeping.sweep(composer, arguments.overrides, jobs)
     show_sweep(make_console(), outcomes)
     return DONE if all(outcome["error"] is None for outcome in outcomes) else FAILED
 
@@ -180,7 +180,8 @@ def _tune(arguments: Arguments) -> int:
     from mlet_bench.config import TuneCommand, convert_command
 
     config = convert_command(TuneCommand, composed.values)
-    from mlet_bench import tuning
+    with stopping.at_once():
+        from mlet_bench import tuning
     from mlet_bench.report.live import Live, make_console
     from mlet_bench.report.tune_table import show_tuning
 

@@ -59,7 +59,7 @@ def run(config: TrainCommand, run_dir: str, live: Live) -> tuple[Path, dict[str,
             live.say(f"finished before: {folder.path} (rerun=true starts anew)")
             return folder.path, folder.result()
         with _logged(folder.path / LOG):
-            result, sound = _stages(config, prepared, folder.path, device, live)
+            result, sound = _stages(config, prepared, planned, folder.path, device, live)
         files.write_json(folder.path / RESULT, result)
         if not sound:
             raise RunFailedError(
@@ -137,7 +137,7 @@ def run_fingerprint(config: TrainCommand, prepared: Prepared) -> str:
 
 
 def _stages(
-    config: TrainCommand, prepared: Prepared, folder: Path, device: torch.device, live: Live
+    config: TrainCommand, prepared: Prepared, planned: MemoryPlan, folder: Path, device: torch.device, live: Live
 ) -> tuple[dict[str, Any], bool]:
     """The result of a run, and whether collapse kept its promise."""
     model = build_model(config, prepared).to(device)
@@ -180,7 +180,7 @@ def _stages(
             "best_step": summary.best_step,
             "samples_per_s": summary.samples_per_s,
             "seconds": summary.seconds,
-            "planned_memory_bytes": memory_plan(config, prepared).bytes,
+            "planned_memory_bytes": planned.bytes,
             "peak_memory_bytes": hardware.peak_memory_bytes(next(model.parameters()).device),
         },
     }

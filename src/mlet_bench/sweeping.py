@@ -7,16 +7,18 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from mlet_bench import experiment
-from mlet_bench.compose import Composer, plain
+from mlet_bench.compose import Composed, Composer, plain
 from mlet_bench.config import TrainCommand, convert_command
 from mlet_bench.errors import RunFailedError, UserError
 from mlet_bench.report.live import Live, make_console
 
 
-def sweep(composer: Composer, overrides: Sequence[str]) -> list[dict[str, Any]]:
-    """Run all jobs; what each came to. UserError, before anything is created, if none of them can run."""
+def sweep(composer: Composer, overrides: Sequence[str], jobs: Sequence[Composed]) -> list[dict[str, Any]]:
+    """Run the jobs that the overrides stand for; what each came to.
+
+    UserError, before anything is created, if none of them can run.
+    """
     mistakes = []
-    jobs = composer.jobs(overrides)
     for one in jobs:
         try:
             experiment.check(convert_command(TrainCommand, one.values))

@@ -102,13 +102,18 @@ class ModelSection(BaseModel):
         return dict(self.model_extra or {})
 
 
-class TrainCommand(Section):
+class RunSections(Section):
+    """What a run is made of, whichever command starts it."""
+
     dataset: SerializeAsAny[DatasetConfig]
     model: ModelSection
     emb: EmbConfig
     hardware: HardwareConfig
     train: TrainConfig
     eval: EvalConfig
+
+
+class TrainCommand(RunSections):
     seed: int = Field(ge=0, lt=2**63)
     rerun: bool
 

@@ -2,11 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from mlet_bench.config.base import Section, as_tuple
-from mlet_bench.config.command import EmbConfig, EvalConfig, HardwareConfig, ModelSection, TrainConfig
-from mlet_bench.config.dataset import DatasetConfig
+from mlet_bench.config.command import RunSections
 
 
 def _searched(value: Any, info: ValidationInfo) -> Any:
@@ -54,13 +53,7 @@ class SearchConfig(Section):
         return {name: value for name, value in given.items() if isinstance(value, tuple)}
 
 
-class TuneCommand(Section):
-    dataset: SerializeAsAny[DatasetConfig]
-    model: ModelSection
-    emb: EmbConfig
-    hardware: HardwareConfig
-    train: TrainConfig
-    eval: EvalConfig
+class TuneCommand(RunSections):
     arms: ArmsConfig
     search: SearchConfig
     trials: int = Field(ge=1)
