@@ -5,11 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import roc_auc_score
 
 from mlet_bench import cli
+from mlet_bench.data import Prepared
+from mlet_bench.embedding import SingleEmbedding
+from mlet_bench.training.checkpoint import load_weights
 from tests.conftest import TINY, Ended, criteo_cells, write_criteo
 
 Command = Callable[..., Ended]
@@ -41,6 +45,30 @@ def test_own_test_split_gives_the_metrics_of_the_run(command: Command, run: Path
     assert found["metrics"] == result["metrics"]["test"]
     assert found["buckets"] == result["buckets"]
     assert pq.read_table("again/predictions.parquet").equals(pq.read_table(run / "predictions.parquet"))
+
+
+def test_tables_cut_to_a_rank_are_those_of_the_singular_value_decomposition(command: Command, run: Path) -> None:
+    assert command("evaluate", f"run={run}", "rank=2").code == cli.DONE
+    whole = load_weights(run / "model.safetensors")
+    own = next(Path("data/prepared").iterdir())
+    embedding = SingleEmbedding(Prepared.open(own).cardinalities, whole["embedding.table.weight"].clone())
+    embedding.cut(2)
+    start = 0
+    for rows in embedding.cardinalities:
+        left, values, right = np.linalg.svd(whole["embedding.table.weight"][start : start + rows].numpy())
+        values[2:] = 0
+        least = min(rows, embedding.dim)
+        expected = (left[:, :least] * values) @ right[:least]
+        np.testing.assert_allclose(embedding.table.weight[start : start + rows].numpy(), expected, atol=1e-6)
+        start += rows
+    found = found_in(next(Path("outputs/evaluations").glob("*-test-*-rank2")))
+    result = json.loads((run / "result.json").read_text())
+    assert found["rank"] == 2
+    assert found["metrics"]["rows"] == result["metrics"]["test"]["rows"]
+    assert found["metrics"] != result["metrics"]["test"]
+    ended = command("evaluate", f"run={run}", f"rank={embedding.dim}")
+    assert ended.code == cli.MISTAKE
+    assert f"allowed: 1 to {embedding.dim - 1}" in ended.err
 
 
 def test_other_splits_and_the_default_folder(command: Command, run: Path) -> None:

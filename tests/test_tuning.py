@@ -237,22 +237,24 @@ def test_experiments_settings_hold_for_every_arm() -> None:
         *("single d=10", "mlet d=10 k=7", "mlet d=10 k=10", "mlet d=10 k=40"),
     ]
     own = Search(config).own
-    made = run_config(config, Arm(4, 16), own, 3)
+    made = run_config(config, Arm("mlet", 4, 16), own, 3)
     assert (made.emb.l2, made.emb.l2_on, made.emb.l2_rows, made.emb.init_std) == (0.05, "product", "table", 0.0001)
     assert (made.model.name, made.train.update, made.train.lr, made.seed) == ("dcn", "exact", 0.001, 3)
     assert (made.emb.mode, made.emb.dim, made.emb.inner) == ("mlet", 4, 16)
     single = convert_command(TrainCommand, Composer("config").one(["experiment=frappe_x1/dcn"]).values)
-    assert run_config(config, Arm(10, None), own, 1) == single
+    assert run_config(config, Arm("single", 10, None), own, 1) == single
 
 
 def test_arms_are_each_named_once() -> None:
-    assert arms_of(config_of()) == [Arm(16, None), Arm(16, 64)]
-    assert arms_of(config_of("emb.dim=8", "emb.inner=5")) == [Arm(8, None), Arm(8, 5)]
-    assert arms_of(config_of("arms.dims=[2,2]", "arms.inner=[]")) == [Arm(2, None)]
+    assert arms_of(config_of()) == [Arm("single", 16, None), Arm("mlet", 16, 64)]
+    assert arms_of(config_of("emb.dim=8", "emb.inner=5")) == [Arm("single", 8, None), Arm("mlet", 8, 5)]
+    assert arms_of(config_of("arms.dims=[2,2]", "arms.inner=[]")) == [Arm("single", 2, None)]
     narrow = arms_of(
         config_of("arms.dims=[2]", "arms.inner_per_dim=[0.1,0.5,1,2]", "arms.inner=[4]", "arms.single=false")
     )
-    assert narrow == [Arm(2, 1), Arm(2, 2), Arm(2, 4)]
+    assert narrow == [Arm("mlet", 2, 1), Arm("mlet", 2, 2), Arm("mlet", 2, 4)]
+    frozen = arms_of(config_of("arms.dims=[2]", "arms.inner=[4]", "arms.frozen_per_dim=[3]"))
+    assert frozen == [Arm("single", 2, None), Arm("mlet", 2, 4), Arm("mlet_frozen", 2, 6)]
 
 
 MISTAKES = [

@@ -23,8 +23,8 @@ EVALUATION = "evaluation.json"
 def evaluate_run(config: EvaluateCommand, out: str) -> tuple[Path, dict[str, Any]]:
     """Judge the model of `config.run`; returns the folder that was written and what was found.
 
-    `{run}` and `{data}` in `out` are replaced by the fingerprints of both. UserError if the run is not finished,
-    or if the data has another vocabulary than the one that the model was trained with.
+    `{run}` and `{data}` in `out` are replaced by the fingerprints of both. UserError if the run is not finished, if
+    the data has another vocabulary than the one that the model was trained with, or if `config.rank` cuts nothing.
     """
     folder = RunFolder(config.run)
     if not folder.finished:
@@ -40,8 +40,11 @@ def evaluate_run(config: EvaluateCommand, out: str) -> tuple[Path, dict[str, Any
     if not prepared.rows[config.split]:
         having = ", ".join(name for name, rows in prepared.rows.items() if rows)
         raise UserError(f"split={config.split}: {prepared.folder} has no rows there; allowed: {having}")
-    model = _model(config.run, trained, prepared)
-    written = Path(out.replace("{run}", fingerprint).replace("{data}", prepared.fingerprint))
+    if config.rank is not None and config.rank >= trained.emb.dim:
+        raise UserError(f"rank={config.rank}: cuts nothing; allowed: 1 to {trained.emb.dim - 1}, below the run's d")
+    model = _model(config.run, trained, prepared, config.rank)
+    cut = "" if config.rank is None else f"-rank{config.rank}"
+    written = Path(out.replace("{run}", fingerprint).replace("{data}", prepared.fingerprint + cut))
     written.mkdir(parents=True, exist_ok=True)
     _, metrics, buckets = judge(model, prepared, config.split, trained.eval, written / PREDICTIONS)
     found = {
@@ -49,6 +52,7 @@ def evaluate_run(config: EvaluateCommand, out: str) -> tuple[Path, dict[str, Any
         "run": {"fingerprint": fingerprint, **{key: result[key] for key in ("model", "emb", "seed")}},
         "dataset": {"name": prepared.name, "rows": prepared.rows, "fingerprint": prepared.fingerprint},
         "split": config.split,
+        "rank": config.rank,
         "metrics": metrics,
         "buckets": buckets,
     }
@@ -81,13 +85,15 @@ def _data(config: EvaluateCommand, trained: TrainCommand, result: dict[str, Any]
     return Prepared.open(own)
 
 
-def _model(run: Path, trained: TrainCommand, prepared: Prepared) -> CTRModel:
+def _model(run: Path, trained: TrainCommand, prepared: Prepared, rank: int | None) -> CTRModel:
     embedding = SingleEmbedding.empty(prepared.cardinalities, trained.emb.dim)
     model = models.build(trained.model, embedding, len(prepared.numeric))
     try:
         model.load_state_dict(load_weights(run / MODEL), strict=True)
     except RuntimeError as error:
         raise UserError(f"{run / MODEL}: does not fit its config ({str(error).splitlines()[-1].strip()})") from None
+    if rank is not None:
+        embedding.cut(rank)
     if trained.hardware.threads:
         torch.set_num_threads(trained.hardware.threads)
     return model.eval()

@@ -80,6 +80,7 @@ often an item occurred in training. Writes evaluation.json and predictions.parqu
 Keys:
   run=DIR               folder of a finished run
   split=test            train, valid or test
+  rank=4                each table cut to this rank by SVD first: what is left of a wide table in a narrow one
   dataset.prepared=DIR  other data than the run's own, prepared with dataset.vocab=the run's prepared folder
   hydra.run.dir=DIR     where to write; default outputs/evaluations/RUN-SPLIT-DATA, by fingerprints
 
@@ -101,6 +102,7 @@ Keys of its own:
   arms.dims=[4,16]            every d; default emb.dim
   arms.inner_per_dim=[1,4]    MLET with k = this times d; 1 is the control k = d
   arms.inner=[64]             MLET with this k; default emb.inner where arms.inner_per_dim is not given
+  arms.frozen_per_dim=[4]     control: MLET whose W2 stays random, with k = this times d
   arms.single=true            a single table of each d
   search.lr=[0.0003,0.01]     between these on a logarithmic scale; a number: that one; null: as the config has it
   search.emb_lr=[0.3,30]      in units of the trial's train.lr; search.emb_lr_as=absolute: as it stands

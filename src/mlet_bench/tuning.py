@@ -4,6 +4,7 @@ Nothing but the runs themselves is remembered: the same config proposes the same
 finished are found in their folders.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,30 +25,32 @@ RUNS = "outputs/{{dataset}}/{model}/{mode}/seed{seed}-{{fingerprint}}"
 
 @dataclass(frozen=True)
 class Arm:
-    """One embedding of a comparison; `inner` None: a single table."""
+    """One embedding of a comparison; a single table has no `inner`."""
 
+    mode: str
     dim: int
     inner: int | None
 
     @property
-    def mode(self) -> str:
-        return "single" if self.inner is None else "mlet"
-
-    @property
     def label(self) -> str:
-        return f"single d={self.dim}" if self.inner is None else f"mlet d={self.dim} k={self.inner}"
+        return f"{self.mode} d={self.dim}" + ("" if self.inner is None else f" k={self.inner}")
 
 
 def arms_of(config: TuneCommand) -> list[Arm]:
-    """The arms in the order of their d, the single table first, then by k; each one once."""
+    """The arms in the order of their d, the single table first, then MLET by k, then its control; each one once."""
     arms, given = [], config.arms
     absolute = given.inner
     if absolute is None:
         absolute = () if given.inner_per_dim or config.emb.inner is None else (config.emb.inner,)
     for dim in given.dims or (config.emb.dim,):
-        inner = {*absolute, *(max(1, round(factor * dim)) for factor in given.inner_per_dim)}
-        arms += [Arm(dim, None)] * given.single + [Arm(dim, k) for k in sorted(inner)]
+        inner = {*absolute, *_times(dim, given.inner_per_dim)}
+        arms += [Arm("single", dim, None)] * given.single + [Arm("mlet", dim, k) for k in sorted(inner)]
+        arms += [Arm("mlet_frozen", dim, k) for k in sorted(_times(dim, given.frozen_per_dim))]
     return list(dict.fromkeys(arms))
+
+
+def _times(dim: int, factors: Sequence[float]) -> set[int]:
+    return {max(1, round(factor * dim)) for factor in factors}
 
 
 def tune(config: TuneCommand, run_dir: str, live: Live) -> tuple[Path, dict[str, Any]]:
@@ -127,10 +130,7 @@ class Comparison:
             "model": config.model.name,
             "monitor": self.monitor,
             "config": config.model_dump(mode="json"),
-            "arms": [
-                {"label": arm.label, "mode": arm.mode, **asdict(arm), "trials": [], "chosen": None, "seeds": []}
-                for arm in arms
-            ],
+            "arms": [{"label": arm.label, **asdict(arm), "trials": [], "chosen": None, "seeds": []} for arm in arms],
         }
 
     def run(self) -> None:

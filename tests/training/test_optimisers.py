@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from mlet_bench.config import EmbConfig, TrainConfig
-from mlet_bench.embedding import MLETEmbedding, SingleEmbedding
+from mlet_bench.embedding import MODES, MLETEmbedding, SingleEmbedding
 from mlet_bench.models.base import CTRModel
 from mlet_bench.training.optimisers import Optimisers
 from tests import conftest
@@ -34,7 +34,9 @@ class Slow(nn.Module):
         self.factorised = isinstance(emb, MLETEmbedding)
         weight_VW = emb.w1.weight if self.factorised else emb.table.weight
         self.table = nn.Embedding.from_pretrained(weight_VW.clone(), freeze=False)
-        self.w2_FKD = nn.Parameter(emb.w2_FKD.detach().clone()) if self.factorised else None
+        self.w2_FKD = None
+        if self.factorised:
+            self.w2_FKD = nn.Parameter(emb.w2_FKD.detach().clone(), requires_grad=emb.w2_FKD.requires_grad)
         self.out_FD = nn.Parameter(toy.out_FD.detach().clone())
 
     def vectors(self, ids_BF: torch.Tensor) -> torch.Tensor:
@@ -57,7 +59,7 @@ def toy(mode: str) -> Toy:
     torch.manual_seed(3)
     if mode == "single":
         return Toy(SingleEmbedding(CARDINALITIES, torch.randn(34, 3)))
-    return Toy(MLETEmbedding(CARDINALITIES, torch.randn(34, 5), torch.randn(2, 5, 3)))
+    return Toy(MODES[mode](CARDINALITIES, torch.randn(34, 5), torch.randn(2, 5, 3)))
 
 
 def train_config(**changes: object) -> TrainConfig:
@@ -105,7 +107,7 @@ def assert_same(model: Toy, slow: Slow) -> None:
         torch.testing.assert_close(emb.w2_FKD, slow.w2_FKD, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("mode", ["single", "mlet"])
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("l2", "on"), [(0.0, "product"), (0.1, "product"), (0.1, "factors")])
 def test_exact_adam_follows_the_dense_optimiser(mode: str, l2: float, on: str) -> None:
     model = toy(mode)
@@ -115,7 +117,7 @@ def test_exact_adam_follows_the_dense_optimiser(mode: str, l2: float, on: str) -
     assert_same(model, slow)
 
 
-@pytest.mark.parametrize("mode", ["single", "mlet"])
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("update", ["exact", "lazy"])
 def test_sgd_is_row_sparse_by_nature(mode: str, update: str) -> None:
     model = toy(mode)
@@ -125,7 +127,7 @@ def test_sgd_is_row_sparse_by_nature(mode: str, update: str) -> None:
     assert_same(model, slow)
 
 
-@pytest.mark.parametrize("mode", ["single", "mlet"])
+@pytest.mark.parametrize("mode", MODES)
 def test_rowwise_adagrad_is_the_same_lazy_and_exact(mode: str) -> None:
     lazy, exact = toy(mode), toy(mode)
     run_fast(lazy, train_config(optimizer="rowwise_adagrad", update="lazy"), emb_config(mode))

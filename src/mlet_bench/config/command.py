@@ -21,7 +21,7 @@ from mlet_bench.errors import UserError, listing, nearest
 
 
 class EmbConfig(Section):
-    mode: Literal["single", "mlet"]
+    mode: Literal["single", "mlet", "mlet_frozen"]
     dim: int = Field(ge=1)
     inner: int | None = Field(ge=1)
     lr: float | None = Field(gt=0)
@@ -40,8 +40,8 @@ class EmbConfig(Section):
 
     @model_validator(mode="after")
     def _inner_given(self) -> "EmbConfig":
-        if self.mode == "mlet" and self.inner is None:
-            raise ValueError("emb.inner=null: emb=mlet needs an inner dimension; allowed: a whole number >= 1")
+        if self.mode != "single" and self.inner is None:
+            raise ValueError(f"emb.inner=null: emb={self.mode} needs an inner dimension; allowed: a whole number >= 1")
         return self
 
 
@@ -142,6 +142,7 @@ def _given(value: Any) -> Any:
 class EvaluateCommand(Section):
     run: Annotated[RequiredPath, BeforeValidator(_given)]
     split: Literal["train", "valid", "test"]
+    rank: int | None = Field(ge=1)
     dataset: OtherData
 
 

@@ -28,10 +28,11 @@ class ArmsConfig(Section):
     single: bool
     inner_per_dim: Annotated[tuple[Annotated[float, Field(gt=0)], ...], BeforeValidator(as_tuple)]
     inner: Counts | None
+    frozen_per_dim: Annotated[tuple[Annotated[float, Field(gt=0)], ...], BeforeValidator(as_tuple)]
 
     @model_validator(mode="after")
     def _some(self) -> "ArmsConfig":
-        if not (self.single or self.inner_per_dim or self.inner is None or self.inner):
+        if not (self.single or self.inner_per_dim or self.frozen_per_dim or self.inner is None or self.inner):
             raise ValueError("arms: none to compare; give arms.single=true, arms.inner_per_dim or arms.inner")
         return self
 

@@ -7,6 +7,7 @@ from torch import Tensor
 from mlet_bench.config import EmbConfig
 from mlet_bench.embedding.base import Embedding
 from mlet_bench.embedding.mlet import MLETEmbedding
+from mlet_bench.embedding.mlet_frozen import FrozenMLETEmbedding
 from mlet_bench.embedding.none import NoEmbedding
 from mlet_bench.embedding.single import SingleEmbedding
 from mlet_bench.embedding.table import RowTable
@@ -14,7 +15,11 @@ from mlet_bench.embedding.table import RowTable
 __all__ = ["MODES", "Embedding", "MLETEmbedding", "NoEmbedding", "RowTable", "SingleEmbedding", "build"]
 
 
-MODES: dict[str, type[SingleEmbedding] | type[MLETEmbedding]] = {"single": SingleEmbedding, "mlet": MLETEmbedding}
+MODES: dict[str, type[SingleEmbedding] | type[MLETEmbedding]] = {
+    "single": SingleEmbedding,
+    "mlet": MLETEmbedding,
+    "mlet_frozen": FrozenMLETEmbedding,
+}
 
 
 def build(config: EmbConfig, cardinalities: Sequence[int], seen_V: Tensor) -> Embedding:

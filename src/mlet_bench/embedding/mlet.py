@@ -72,16 +72,17 @@ class MLETEmbedding(Embedding):
         """
         w1_VK, w2_FKD = self.w1.weight, self.w2_FKD.detach()
         grad_VK, grad_FKD = self.w1.densify(), self.w2_FKD.grad
-        assert grad_FKD is not None
         if on == "factors":
             grad_VK.add_(w1_VK, alpha=strength)
-            grad_FKD.add_(w2_FKD, alpha=strength)
+            if grad_FKD is not None:
+                grad_FKD.add_(w2_FKD, alpha=strength)
             return
         bounds = self.fields.bounds
         for field, w2_KD in enumerate(w2_FKD):
             w1_NK = w1_VK[bounds[field] : bounds[field + 1]]
             grad_VK[bounds[field] : bounds[field + 1]].addmm_(w1_NK, w2_KD @ w2_KD.t(), alpha=strength)
-            grad_FKD[field].addmm_(w1_NK.t() @ w1_NK, w2_KD, alpha=strength)
+            if grad_FKD is not None:
+                grad_FKD[field].addmm_(w1_NK.t() @ w1_NK, w2_KD, alpha=strength)
 
     @staticmethod
     def table_widths(config: EmbConfig) -> list[int]:
@@ -120,13 +121,15 @@ class _Project(torch.autograd.Function):
         return product_UD
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None]:
         (grad_UD,) = gradients
         rows_UK, w2_FKD = ctx.saved_tensors
-        grad_UK, grad_FKD = torch.empty_like(rows_UK), torch.empty_like(w2_FKD)
+        grad_UK = torch.empty_like(rows_UK)
+        grad_FKD = torch.empty_like(w2_FKD) if ctx.needs_input_grad[1] else None
         for field, (start, end) in enumerate(itertools.pairwise(ctx.segments)):
             torch.mm(grad_UD[start:end], w2_FKD[field].t(), out=grad_UK[start:end])
-            torch.mm(rows_UK[start:end].t(), grad_UD[start:end], out=grad_FKD[field])
+            if grad_FKD is not None:
+                torch.mm(rows_UK[start:end].t(), grad_UD[start:end], out=grad_FKD[field])
         return grad_UK, grad_FKD, None
 
 

@@ -1,5 +1,6 @@
 """The ordinary embedding: one n × d table per field."""
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -61,6 +62,15 @@ class SingleEmbedding(Embedding):
     @staticmethod
     def other_parameters(fields: int, config: EmbConfig) -> int:
         return 0
+
+    @torch.no_grad()
+    def cut(self, rank: int) -> None:
+        """Replace every field's table by its best approximation of this rank (Eckart & Young 1936), in float64."""
+        for start, end in itertools.pairwise(self.fields.bounds):
+            table_ND = self.table.weight[start:end].double()
+            _, vectors_DD = torch.linalg.eigh(table_ND.t() @ table_ND)  # smallest eigenvalue first
+            kept_DR = vectors_DD[:, -rank:]
+            self.table.weight[start:end] = (table_ND @ kept_DR @ kept_DR.t()).float()
 
     def collapse(self) -> "SingleEmbedding":
         """A copy: there is nothing to multiply out."""

@@ -25,7 +25,7 @@ def show_bench(console: Console, found: dict[str, Any], folder: Path) -> None:
     for name in ("embedding", "ms a step", "10 to 90 %", "samples/s", "share of peak"):
         table.add_column(name, justify="left" if name == "embedding" else "right")
     modes = [("single", "single_")]
-    if emb["mode"] == "mlet":
+    if emb["mode"] != "single":
         modes.append((f"mlet k={emb['inner']}", ""))
     for name, prefix in modes:
         ms, (low, high) = found[f"{prefix}ms_per_step"], found[f"{prefix}ms_per_step_10_90"]

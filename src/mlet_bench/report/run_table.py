@@ -25,13 +25,16 @@ def show_evaluation(console: Console, found: dict[str, Any], folder: Path) -> No
     """AUC and logloss of a run on a split, overall and for the rarest categories, and the folder."""
     run = found["run"]
     title = f"{run['model']} · {_mode(run['emb'])} · seed {run['seed']} · on {found['dataset']['name']}"
+    if found["rank"] is not None:
+        title += f" · tables cut to rank {found['rank']}"
     table = _metrics(found["metrics"], found["buckets"], found["split"], None)
     console.print(Group(Text(), Text(title, style="bold"), table))
     console.print(f"evaluation: {folder}", markup=False, soft_wrap=True)
 
 
 def _mode(emb: dict[str, Any]) -> str:
-    return f"mlet d={emb['dim']} k={emb['inner']}" if emb["mode"] == "mlet" else f"single d={emb['dim']}"
+    inner = "" if emb["inner"] is None else f" k={emb['inner']}"
+    return f"{emb['mode']} d={emb['dim']}{inner}"
 
 
 def _metrics(test: dict[str, Any], buckets: list[dict[str, Any]], split: str, item: str | None) -> Table:

@@ -1,0 +1,26 @@
+"""A control of MLET: W2 keeps its random start, so that W1 alone is trained.
+
+What it gains over a single table is not the adaptive update of two trained factors, but the change of coordinates
+that a fixed random W2 makes to the optimiser.
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from mlet_bench.embedding.mlet import MLETEmbedding
+
+
+class FrozenMLETEmbedding(MLETEmbedding):
+    """MLETEmbedding whose W2 is not trained.
+
+    Example:
+        >>> import torch
+        >>> emb = FrozenMLETEmbedding([3, 5], w1_VK=torch.ones(8, 4), w2_FKD=torch.ones(2, 4, 2))
+        >>> [name for name, value in emb.named_parameters() if value.requires_grad]
+        []
+    """
+
+    def __init__(self, cardinalities: Sequence[int], w1_VK: Tensor, w2_FKD: Tensor) -> None:
+        super().__init__(cardinalities, w1_VK, w2_FKD)
+        self.w2_FKD.requires_grad_(False)
