@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 from mlet_bench.evaluation.comparisons import Spread
 from mlet_bench.report.collect import LeftOut, Run
 
-SINGLE = "single"
+SINGLE, MLET, FROZEN, SVD = "single", "mlet", "mlet_frozen", "svd"
+CONTROLS = (FROZEN, SVD)
+"""Embeddings that explain a gain and are no offer themselves: figures and size ratios leave them out."""
 ARM_KEYS = {"emb.mode", "emb.dim", "emb.inner", "emb.lr", "emb.l2", "emb.l2_on", "emb.l2_rows", "train.lr"}
 NO_EFFECT = {"fingerprint", "seed", "rerun", "train.checkpoint_minutes", "hardware.threads"}
 """Keys that are no setting, or (threads) are taken from the result, where the number in use stands."""
@@ -35,6 +37,10 @@ class Cell(NamedTuple):
     def curve(self) -> str:
         """Its name where d is an axis."""
         return self.mode if self.inner is None else f"{self.mode} k = {self.inner}"
+
+    @property
+    def is_control(self) -> bool:
+        return self.mode in CONTROLS
 
     @property
     def order(self) -> tuple[bool, str, int, int]:

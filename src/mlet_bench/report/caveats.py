@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from mlet_bench.report.arms import SINGLE, Comparison, auc_on_valid
+from mlet_bench.report.arms import SINGLE, SVD, Comparison, auc_on_valid
 from mlet_bench.report.size_ratio import SizeRatio
 
 FEW_SEEDS = 5
@@ -30,7 +30,7 @@ def _grouped(said: Iterable[tuple[Path, str]]) -> Iterator[str]:
 
 def _budgets(comparison: Comparison) -> Iterator[str]:
     """Unequal tuning: the side that tried more settings had more chances to be lucky."""
-    tried = {cell: len(comparison.tried(cell)) for cell in comparison.cells}
+    tried = {cell: len(comparison.tried(cell)) for cell in comparison.cells if cell.mode != SVD}
     singles = {cell.dim: number for cell, number in tried.items() if cell.mode == SINGLE}
     for dim in sorted({cell.dim for cell in tried}):
         own = [singles[dim]] if dim in singles else sorted(set(singles.values()))

@@ -10,6 +10,7 @@ from typing import Any
 from mlet_bench import files
 from mlet_bench.evaluation.comparisons import SeedDifference, Spread
 from mlet_bench.report.arms import Arm, Cell, Comparison
+from mlet_bench.report.claims import claims
 from mlet_bench.report.collect import LeftOut, Run
 from mlet_bench.report.ratio_views import summaries
 from mlet_bench.report.study import Study
@@ -20,6 +21,7 @@ Row = dict[str, Any]
 def write_tables(folder: Path, studies: Sequence[Study], left_out: Sequence[LeftOut]) -> list[Path]:
     """Write every csv file into `folder`, which must be there; a table without rows is an empty file with no header."""
     tables = {
+        "claims": [asdict(one) for one in claims(studies)],
         "quality": [row for one in studies for row in _quality(one)],
         "paired_delong": [row for one in studies for row in _pairs(one)],
         "buckets": [row for one in studies for row in _buckets(one)],

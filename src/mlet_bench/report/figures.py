@@ -43,7 +43,7 @@ def of_study(study: Study) -> Iterator[Drawn]:
 
 
 def auc_by_dim(study: Study) -> Iterator[Drawn]:
-    chosen = {one.arm.cell: one.auc for one in study.qualities if one.chosen}
+    chosen = {one.arm.cell: one.auc for one in study.qualities if one.chosen and not one.arm.cell.is_control}
     dims = sorted({cell.dim for cell in chosen})
     if len(dims) < 2:
         return
@@ -58,7 +58,7 @@ def auc_by_dim(study: Study) -> Iterator[Drawn]:
 
 
 def auc_by_inner(study: Study) -> Iterator[Drawn]:
-    chosen = {one.arm.cell: one.auc for one in study.qualities if one.chosen}
+    chosen = {one.arm.cell: one.auc for one in study.qualities if one.chosen and not one.arm.cell.is_control}
     inner = sorted({cell.inner for cell in chosen if cell.inner is not None})
     if len(inner) < 2:
         return
@@ -86,7 +86,7 @@ def auc_by_inner(study: Study) -> Iterator[Drawn]:
 
 def gains(study: Study) -> Iterator[Drawn]:
     """A figure for `rarest` and one for the item field, at the largest d that single and others share."""
-    with_gain = [one for one in study.buckets if one.auc_gain is not None]
+    with_gain = [one for one in study.buckets if one.auc_gain is not None and not one.cell.is_control]
     dim = max((one.cell.dim for one in with_gain), default=None)
     for field in dict.fromkeys(name for name in (RAREST, study.comparison.item_field) if name):
         entries = [one for one in with_gain if one.bucket.field == field and one.cell.dim == dim]
@@ -130,7 +130,9 @@ def _gain_figure(study: Study, field: str, entries: Sequence[InBucket]) -> Drawn
 
 def learning_curves(study: Study) -> Iterator[Drawn]:
     """Validation AUC along training, at the largest d that single and others share, or else the largest."""
-    chosen = [one for one in study.qualities if one.chosen]
+    chosen = [one for one in study.qualities if one.chosen and not one.arm.cell.is_control]
+    if not chosen:
+        return
     dim = max(one.arm.cell.dim for one in ([one for one in chosen if one.auc_gain] or chosen))
     curves = {
         one.arm.cell: _mean_curve(run.curve for run in one.arm.runs.values())
@@ -158,7 +160,8 @@ def _mean_curve(curves: Iterable[Sequence[Evaluation]]) -> dict[float, float]:
 
 def costs(study: Study) -> Iterator[Drawn]:
     """Training time of a sample and bytes of the embedding, over the single table's, by k."""
-    entries = [one for one in study.costs if one.cell.inner is not None and one.embedding_ratio is not None]
+    shown = [one for one in study.costs if not one.cell.is_control]
+    entries = [one for one in shown if one.cell.inner is not None and one.embedding_ratio is not None]
     inner = sorted({one.cell.inner for one in entries if one.cell.inner is not None})
     if len(inner) < 2:
         return

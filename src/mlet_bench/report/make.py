@@ -8,6 +8,7 @@ from mlet_bench.config import ReportCommand
 from mlet_bench.errors import UserError, listing, nearest
 from mlet_bench.report.arms import SINGLE, Comparison, compare
 from mlet_bench.report.collect import Collected, collect, holds_run
+from mlet_bench.report.cuts import add_cuts
 from mlet_bench.report.study import study
 from mlet_bench.report.terminal import show_report
 
@@ -24,6 +25,7 @@ def make_report(config: ReportCommand, folder: Path, console: Console) -> Path:
     found = collect(config.runs)
     if not found.runs:
         raise UserError(_nothing(config, found))
+    add_cuts(found, config.runs)
     comparisons, repeated = compare(found.runs)
     _check_dim(config.dim, comparisons)
     left_out = sorted([*found.left_out, *repeated], key=lambda one: str(one.path))

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from mlet_bench import __version__
 from mlet_bench.evaluation.buckets import RAREST
 from mlet_bench.report import ratio_views, views
+from mlet_bench.report.claims import claims
 from mlet_bench.report.collect import LeftOut
 from mlet_bench.report.study import Study
 from mlet_bench.report.views import View
@@ -62,6 +63,7 @@ def render(
     sections = [_section(position, one, pictures[position]) for position, one in enumerate(studies)]
     return environment.get_template(TEMPLATE).render(
         sections=sections,
+        claims=views.claims(claims(studies)),
         size=ratio_views.size(studies),
         overall=overall,
         left_out=views.left_out(left_out),

@@ -74,6 +74,21 @@ class Result(_Part):
     train: Train
 
 
+class Evaluated(_Part):
+    fingerprint: str
+
+
+class Cut(_Part):
+    """evaluation.json: a run's model judged again, its tables cut to a rank first if `rank` is given."""
+
+    version: Literal[1]
+    run: Evaluated
+    split: str
+    rank: Annotated[int, Field(ge=1)] | None = None
+    metrics: Scores
+    buckets: list[Bucket]
+
+
 class Evaluation(_Part):
     """A line of metrics.jsonl."""
 

@@ -117,7 +117,7 @@ def size_ratios(comparison: Comparison, margin: float) -> list[SizeRatio]:
     """One for each width of the single table, smallest first; none without a single and an MLET arm."""
     arms = [comparison.chosen(cell) for cell in comparison.cells]
     singles = [arm for arm in arms if arm.cell.mode == SINGLE]
-    others = [arm for arm in arms if arm.cell.mode != SINGLE]
+    others = [arm for arm in arms if arm.cell.mode != SINGLE and not arm.cell.is_control]
     found = (_at(reference, others, margin) for reference in singles)
     return [ratio for ratio in found if ratio is not None]
 

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from mlet_bench.evaluation.buckets import RAREST
 from mlet_bench.report import ratio_views, views
+from mlet_bench.report.claims import claims
 from mlet_bench.report.collect import LeftOut
 from mlet_bench.report.study import Study
 from mlet_bench.report.views import View
@@ -18,7 +19,7 @@ GAP = 2
 
 
 def show_report(console: Console, studies: Sequence[Study], left_out: Sequence[LeftOut]) -> None:
-    """Each comparison's quality, gains, cost and warnings, then the size ratios and the runs that do not count."""
+    """Each comparison's quality, gains, cost and warnings, the size ratios, the runs that do not count, the claims."""
     for one in studies:
         console.print()
         _say(console, one.comparison.title, "bold")
@@ -32,6 +33,7 @@ def show_report(console: Console, studies: Sequence[Study], left_out: Sequence[L
     console.print()
     _show(console, ratio_views.size(studies))
     _show(console, views.left_out(left_out))
+    _show(console, views.claims(claims(studies)))
 
 
 def widest_shared(study: Study) -> int | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from mlet_bench.evaluation.buckets import RAREST
 from mlet_bench.report import numbers
 from mlet_bench.report.arms import Cell
+from mlet_bench.report.claims import Claim
 from mlet_bench.report.collect import LeftOut
 from mlet_bench.report.numbers import NONE
 from mlet_bench.report.study import InBucket, Quality, Study
@@ -170,6 +171,21 @@ def cost(study: Study) -> View:
         ),
         optional=("peak ratio", "seconds", "embedding ratio", "peak MiB", "samples/s"),
     )  # fmt: skip
+
+
+def claims(entries: Sequence[Claim]) -> View | None:
+    if not entries:
+        return None
+    return View(
+        "The paper's claims on these runs",
+        "Each difference is of one model, data set and d: test AUC, paired by seed. Higher or lower: five or more "
+        "seeds, and the 95 % interval leaves out 0. Of several k the best on validation counts. Holds: yes if more than half "
+        "are higher and none lower, partly if some are, no if some are lower and none higher. Comparisons "
+        "share rows and settings, so they are not independent evidence.",
+        ("claim", "paper", "measured here", "holds?"),
+        tuple((one.claim, one.paper or NONE, one.measured, one.holds) for one in entries),
+        words=4,
+    )
 
 
 def left_out(entries: Sequence[LeftOut]) -> View | None:
