@@ -48,6 +48,10 @@ bench: .venv/installed ## time training steps against the goals for speed (about
 reproduce-frappe: .venv/installed ## the published runs on Frappe_x1 beside ours (RAW=folder; FAST=1: two models, one seed)
 	$(BIN)/python scripts/reproduce_frappe.py --raw $(or $(RAW),data/raw/frappe_x1) $(if $(FAST),--models dcn$(comma)dlrm --seeds 1)
 
+.PHONY: reproduce-paper
+reproduce-paper: .venv/installed ## the paper's claims tried here (PROFILE=small, medium or full; RAW=folder of raw sets)
+	$(BIN)/python scripts/reproduce_paper.py --profile $(or $(PROFILE),small) --raw $(or $(RAW),data/raw)
+
 .PHONY: lint
 lint: .venv/installed ## check style and types
 	$(BIN)/ruff check .

@@ -19,7 +19,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -113,7 +112,8 @@ def sets(raw: Path, names: Iterable[str]) -> list[tuple[str, tuple[str, ...]]]:
     for name in names:
         for place, words in PLACES[name].items():
             if (raw / place).exists():
-                found.append((name, (*words, f"dataset.raw={raw / place}")))
+                quoted = str(raw / place).replace("\\", "\\\\").replace('"', '\\"')
+                found.append((name, (*words, f'dataset.raw="{quoted}"')))
                 break
         else:
             print(
@@ -122,15 +122,16 @@ def sets(raw: Path, names: Iterable[str]) -> list[tuple[str, tuple[str, ...]]]:
     return found
 
 
-def say_what_it_takes(comparisons: list[Comparison]) -> None:
+def say_what_it_takes(comparisons: list[Comparison], raw: Path) -> None:
     """Time, memory and disk of the full profile, from the sizes of the files."""
     rows_per_byte = {"criteo": 45_840_617 / 11.1e9, "avazu": 40_428_967 / 6.3e9}
     for name, per_byte in rows_per_byte.items():
         of_set = [one for one in comparisons if one.name.endswith(name)]
         if not of_set:
             continue
-        path = Path(next(word for word in of_set[0].words if word.startswith("dataset.raw=")).partition("=")[2])
-        rows = path.stat().st_size * per_byte
+        path = next(raw / place for place in PLACES[name] if (raw / place).exists())
+        packed = 6 if path.suffix == ".gz" else 1
+        rows = path.stat().st_size * packed * per_byte
         categories = 0.74 * rows  # of Criteo-Kaggle, unfiltered; Avazu has fewer
         runs = sum(8 * (8 if "dcn" in one.name else 6) for one in of_set)
         days = runs * rows / 60_000 / 86_400
@@ -148,16 +149,17 @@ class Runner:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.running: set[subprocess.Popen[str]] = set()
-        self.stopped = threading.Event()
+        self.stopped = 0
+        """The signal that asked to stop."""
 
     def stop(self, number: int, _: object) -> None:
-        self.stopped.set()
+        self.stopped = number
         for process in list(self.running):
             process.send_signal(number)
 
     def run(self, name: str, words: Iterable[str]) -> int:
         """The exit code; the lines go to our output, each behind the name, and to a log."""
-        if self.stopped.is_set():
+        if self.stopped:
             return 1
         command = [sys.executable, "-m", "mlet_bench", *words]
         logs = self.folder / "logs"
@@ -181,11 +183,12 @@ def cut_singles(runner: Runner, folder: Path) -> None:
     """The control by SVD: the chosen single tables of the wide d, cut to the narrow one."""
     wanted = []
     for path in sorted((folder / "outputs" / "tune").rglob("tune.json")):
-        for arm in json.loads(path.read_text())["arms"]:
-            if (arm["mode"], arm["dim"]) == ("single", WIDE) and len(json.loads(path.read_text())["arms"]) > 2:
-                wanted += [run["folder"] for run in arm["seeds"] if run["state"] == "done"]
+        tried = json.loads(path.read_text())["arms"]
+        wide = [arm for arm in tried if (arm["mode"], arm["dim"]) == ("single", WIDE)]
+        if any(arm["dim"] == NARROW for arm in tried):
+            wanted += [run["folder"] for arm in wide for run in arm["seeds"] if run["state"] == "done"]
     for run in wanted:
-        if runner.stopped.is_set():
+        if runner.stopped:
             return
         done = (folder / "outputs" / "evaluations").glob(f"*-rank{NARROW}/evaluation.json")
         fingerprint = Path(run).name.rpartition("-")[2]
@@ -212,7 +215,7 @@ def main() -> int:
     threads = () if alone else ("hardware.threads=1",)
     jobs = given.jobs or (1 if alone else os.cpu_count() or 1)
     if alone:
-        say_what_it_takes(comparisons)
+        say_what_it_takes(comparisons, given.raw.absolute())
     runner = Runner(folder)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, runner.stop)
@@ -220,11 +223,11 @@ def main() -> int:
         codes = list(
             pool.map(lambda one: runner.run(one.name, ("tune", *one.words, *threads, *given.more)), comparisons)
         )
-    if not runner.stopped.is_set():
+    if not runner.stopped:
         cut_singles(runner, folder)
-    if runner.stopped.is_set():
+    if runner.stopped:
         print("stopped; the same command goes on", file=sys.stderr)
-        return 130
+        return 128 + runner.stopped
     failed = [one.name for one, code in zip(comparisons, codes, strict=True) if code]
     report = [sys.executable, "-m", "mlet_bench", "report", f"runs={folder / 'outputs'}",
               f"hydra.run.dir={folder / 'report'}"]  # fmt: skip

@@ -15,7 +15,7 @@ EVALUATION = "evaluation.json"
 
 
 def add_cuts(found: Collected, folders: Sequence[Path]) -> None:
-    """Add to `found` a run for every evaluation of cut tables below `folders`, of a run that counts, on its test split."""
+    """Add to `found` a run for every evaluation of cut tables below `folders`, of a run that counts, on test."""
     runs = {str(run.config.get("fingerprint")): run for run in found.runs}
     for path in sorted({path for folder in folders for path in folder.rglob(EVALUATION)}):
         one = _cut_run(path.parent, runs)

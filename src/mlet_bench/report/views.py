@@ -179,8 +179,8 @@ def claims(entries: Sequence[Claim]) -> View | None:
     return View(
         "The paper's claims on these runs",
         "Each difference is of one model, data set and d: test AUC, paired by seed. Higher or lower: five or more "
-        "seeds, and the 95 % interval leaves out 0. Of several k the best on validation counts. Holds: yes if more than half "
-        "are higher and none lower, partly if some are, no if some are lower and none higher. Comparisons "
+        "seeds, and the 95 % interval leaves out 0. Of several k the best on validation counts. Holds: yes if more "
+        "than half are higher and none lower, partly if some are, no if some are lower and none higher. Comparisons "
         "share rows and settings, so they are not independent evidence.",
         ("claim", "paper", "measured here", "holds?"),
         tuple((one.claim, one.paper or NONE, one.measured, one.holds) for one in entries),

@@ -1,0 +1,62 @@
+"""Evaluations of cut tables as arms of a report."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mlet_bench.report.arms import Cell, compare
+from mlet_bench.report.claims import claims
+from mlet_bench.report.collect import collect
+from mlet_bench.report.cuts import add_cuts
+from mlet_bench.report.study import study
+from tests.report.runs import bucket, scores, write_run
+
+
+def write_cut(root: Path, of: str, rank: int | None, auc: float, **changes: Any) -> Path:
+    root.mkdir(parents=True, exist_ok=True)
+    found = {
+        "version": 1, "run": {"fingerprint": of, "seed": 1}, "split": "test", "rank": rank, "metrics": scores(auc),
+        "buckets": [bucket("rarest", "1-9", auc)], **changes,
+    }  # fmt: skip
+    (root / "evaluation.json").write_text(json.dumps(found))
+    return root
+
+
+def test_a_cut_table_stands_beside_the_narrow_ones(tmp_path: Path) -> None:
+    for seed in (1, 2, 3, 4, 5):
+        own = {"fingerprint": f"wide{seed}"}
+        write_run(tmp_path, "single", 16, None, seed, test=0.75, config=own)
+        write_run(tmp_path, "single", 4, None, seed, test=0.7, config={"fingerprint": f"narrow{seed}"})
+        write_run(tmp_path, "mlet", 4, 16, seed, test=0.73, config={"fingerprint": f"mlet{seed}"})
+        write_cut(tmp_path / f"e{seed}", f"wide{seed}", 4, 0.72 + 0.0001 * seed)
+        write_cut(tmp_path / f"whole{seed}", f"wide{seed}", None, 0.75)
+        write_cut(tmp_path / f"valid{seed}", f"wide{seed}", 4, 0.75, split="valid")
+    found = collect([tmp_path])
+    add_cuts(found, [tmp_path])
+    (comparison,), repeated = compare(found.runs)
+    assert (found.left_out, repeated) == ([], [])
+    cell = Cell("svd", 4, 16)
+    assert [one for one in comparison.cells if one.is_control] == [cell]
+    made = study(comparison, 0.0, None)
+    (quality,) = [one for one in made.qualities if one.arm.cell == cell]
+    assert quality.auc_gain is not None
+    assert abs(quality.auc_gain.mean - 0.0203) < 1e-9
+    size = next(iter(quality.arm.runs.values())).result.collapse
+    assert (size.embedding_bytes_inference, size.parameters_inference) == (1600, 450)
+    (said,) = [one for one in claims([made]) if "SVD" in one.claim]
+    assert (said.holds, "+0.0097" in said.measured) == ("yes", True)
+    assert not any("svd" in warning for warning in made.warnings)
+
+
+def test_cuts_without_their_run_and_damaged_ones_are_listed(tmp_path: Path) -> None:
+    write_run(tmp_path, "single", 16, None, 1)
+    write_cut(tmp_path / "alone", "other", 4, 0.7)
+    write_cut(tmp_path / "damaged", "other", 4, 0.7, metrics="none")
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "evaluation.json").write_text("{")
+    found = collect([tmp_path])
+    add_cuts(found, [tmp_path])
+    assert len(found.runs) == 1
+    assert [(one.path.name, one.state) for one in found.left_out] == [
+        ("alone", "unfinished"), ("damaged", "damaged"), ("torn", "damaged"),
+    ]  # fmt: skip
