@@ -22,6 +22,7 @@ MISTAKES = [
     ("dataset.prepared=missing", ["dataset.prepared=missing", "no such folder"]),
     ("dataset.prepared=.", ["manifest.json"]),
     ("dataset.item_field=C33", ["dataset.item_field=C33", "C26"]),
+    ("dataset.group=I1", ["dataset.group=I1", "no such field", "C26"]),
     ("dataset.name=../up", ["dataset.name=../up"]),
     ("dataset.rank=17", ["dataset.rank=17", "16"]),
     ("dataset.train_share=0", ["dataset.train_share=0", "> 0"]),

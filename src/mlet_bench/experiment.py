@@ -132,6 +132,7 @@ def run_fingerprint(config: TrainCommand, prepared: Prepared) -> str:
             "eval": config.eval.model_dump(mode="json"),  # the batch size too: bits of a logit may depend on it
             "seed": config.seed,
             "hardware": {**config.hardware.model_dump(mode="json"), "threads": hardware.threads_of(config.hardware)},
+            **({} if config.dataset.group is None else {"group": config.dataset.group}),
         }
     )
 
@@ -146,9 +147,10 @@ def _stages(
     model.eval()
     collapsed = collapse(model, config, prepared).to(device).eval()
     trained_R = predict(model, prepared.pieces("test"), config.eval.batch_size)
-    test_R, metrics, buckets = judge(collapsed, prepared, "test", config.eval, folder / PREDICTIONS)
+    group = config.dataset.group
+    test_R, metrics, buckets = judge(collapsed, prepared, "test", config.eval, folder / PREDICTIONS, group=group)
     difference = float(np.abs(trained_R - test_R).max())
-    _, valid_metrics, _ = judge(collapsed, prepared, "valid", config.eval)
+    _, valid_metrics, _ = judge(collapsed, prepared, "valid", config.eval, group=group)
     save_weights(folder / MODEL, collapsed.state_dict())
     sizes = {"training": model, "inference": collapsed}
     result = {

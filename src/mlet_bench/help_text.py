@@ -30,6 +30,7 @@ Keys people set:
   train.patience=4     evaluations without gain before training stops; train.plateau_factor=0.1 lowers the rate at each
   dataset.raw=PATH     raw file or folder         dataset.prepared=DIR  a prepared folder
   dataset.min_count=1  dataset.train_share=1.0    hardware.threads=2
+  dataset.group=null   a field, for example user: AUC within its categories too (GAUC)
   seed=1               rerun=true starts a finished run anew
   hydra.run.dir=DIR    where the run folder lies; default outputs/DATASET/MODEL/EMB/seedS-FINGERPRINT
 
@@ -81,6 +82,7 @@ Keys:
   run=DIR               folder of a finished run
   split=test            train, valid or test
   dataset.prepared=DIR  other data than the run's own, prepared with dataset.vocab=the run's prepared folder
+  dataset.group=FIELD   AUC within the categories of this field too (GAUC); default: as the run was trained
   hydra.run.dir=DIR     where to write; default outputs/evaluations/RUN-SPLIT-DATA, by fingerprints
 
 Examples:

@@ -131,6 +131,7 @@ class PrepareCommand(Section):
 
 class OtherData(Section):
     prepared: OptionalPath
+    group: str | None
 
 
 def _given(value: Any) -> Any:
