@@ -35,6 +35,8 @@ MISTAKES = [
     ("emb.inner=16,32", ["emb.inner=16,32", "-m"]),
     ("seed=-1", ["seed=-1", ">= 0"]),
     ("seed=true", ["seed=true", "whole number"]),
+    ("logger=tensorbord", ["logger", "tensorbord", "mlflow", "Did you mean tensorboard?"]),
+    ("logger=[mlflow,wandb]", ["logger", "wandb", "tensorboard, mlflow"]),
     ("train.batch_size=0", ["train.batch_size=0", ">= 1"]),
     ("train.optimizer=adma", ["train.optimizer=adma", "Did you mean adam?"]),
     ("train.eval_every=2.5", ["train.eval_every=2.5"]),

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from mlet_bench import data, files, hardware, models
-from mlet_bench.config import PrepareCommand, TrainCommand, TuneCommand
+from mlet_bench import data, files, hardware, loggers, models
+from mlet_bench.config import PrepareCommand, TrainCommand, TuneCommand, flat
 from mlet_bench.data import Prepared
 from mlet_bench.embedding import build as build_embedding
 from mlet_bench.errors import RunFailedError, UserError
@@ -18,6 +18,7 @@ from mlet_bench.evaluation.buckets import Judged, evaluate
 from mlet_bench.evaluation.judge import judge
 from mlet_bench.evaluation.metrics import Scored, auc_with_interval, logloss
 from mlet_bench.evaluation.predict import milliseconds, predict
+from mlet_bench.loggers import Record
 from mlet_bench.memory import MemoryPlan, plan
 from mlet_bench.models import CTRModel
 from mlet_bench.report.live import Live
@@ -54,12 +55,16 @@ def run(config: TrainCommand, run_dir: str, live: Live) -> tuple[Path, dict[str,
     fingerprint = run_fingerprint(config, prepared)
     folder = run_folder(run_dir, prepared, fingerprint)
     files.check_disk(folder.path, 5 * planned.weights, "the run")
-    with folder.opened(fingerprint, config.model_dump(mode="json"), rerun=config.rerun):
+    values = config.model_dump(mode="json")
+    with folder.opened(fingerprint, values, rerun=config.rerun):
         if folder.finished:
             live.say(f"finished before: {folder.path} (rerun=true starts anew)")
             return folder.path, folder.result()
-        with _logged(folder.path / LOG):
-            result, sound = _stages(config, prepared, planned, folder.path, device, live)
+        told = {"fingerprint": fingerprint, **dict(flat(values))}
+        with _logged(folder.path / LOG), loggers.opened(config.logger, folder.path, told, live.say) as record:
+            result, sound = _stages(config, prepared, planned, folder.path, device, live, record)
+            if sound:
+                record.finished(result["metrics"]["test"])
         files.write_json(folder.path / RESULT, result)
         if not sound:
             raise RunFailedError(
@@ -73,6 +78,7 @@ def run(config: TrainCommand, run_dir: str, live: Live) -> tuple[Path, dict[str,
 def check(config: TrainCommand) -> torch.device:
     """All that can be checked before anything is created."""
     models.settings_of(config.model)
+    loggers.check(config.logger)
     device = hardware.device_for(config.hardware)
     data.check(config.dataset)
     return device
@@ -138,11 +144,17 @@ def run_fingerprint(config: TrainCommand, prepared: Prepared) -> str:
 
 
 def _stages(
-    config: TrainCommand, prepared: Prepared, planned: MemoryPlan, folder: Path, device: torch.device, live: Live
+    config: TrainCommand,
+    prepared: Prepared,
+    planned: MemoryPlan,
+    folder: Path,
+    device: torch.device,
+    live: Live,
+    record: Record,
 ) -> tuple[dict[str, Any], bool]:
     """The result of a run, and whether collapse kept its promise."""
     model = build_model(config, prepared).to(device)
-    summary = _train(config, model, prepared, folder, live)
+    summary = _train(config, model, prepared, folder, live, record)
     live.stage("collapse and evaluate")
     model.eval()
     collapsed = collapse(model, config, prepared).to(device).eval()
@@ -207,7 +219,9 @@ def collapse(model: CTRModel, config: TrainCommand, prepared: Prepared) -> CTRMo
     return collapsed
 
 
-def _train(config: TrainCommand, model: CTRModel, prepared: Prepared, folder: Path, live: Live) -> TrainSummary:
+def _train(
+    config: TrainCommand, model: CTRModel, prepared: Prepared, folder: Path, live: Live, record: Record
+) -> TrainSummary:
     device = next(model.parameters()).device
     rows = training_rows(prepared, config.train, config.seed, device)
     valid_label_R = np.concatenate([piece.label_B for piece in prepared.pieces("valid")])
@@ -226,6 +240,7 @@ def _train(config: TrainCommand, model: CTRModel, prepared: Prepared, folder: Pa
             evaluate=validate,
             folder=folder,
             watcher=watcher,
+            record=record.evaluated,
             precision=config.hardware.precision,
         )
         return trainer.run()

@@ -32,6 +32,7 @@ Keys people set:
   dataset.min_count=1  dataset.train_share=1.0    hardware.threads=2
   dataset.group=null   a field, for example user: AUC within its categories too (GAUC)
   seed=1               rerun=true starts a finished run anew
+  logger=tensorboard   the numbers of metrics.jsonl go there too; mlflow, or [tensorboard,mlflow]
   hydra.run.dir=DIR    where the run folder lies; default outputs/DATASET/MODEL/EMB/seedS-FINGERPRINT
 
 Options:

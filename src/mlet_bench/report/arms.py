@@ -14,7 +14,7 @@ from mlet_bench.report.collect import LeftOut, Run
 
 SINGLE = "single"
 ARM_KEYS = {"emb.mode", "emb.dim", "emb.inner", "emb.lr", "emb.l2", "emb.l2_on", "emb.l2_rows", "train.lr"}
-NO_EFFECT = {"fingerprint", "seed", "rerun", "train.checkpoint_minutes", "hardware.threads"}
+NO_EFFECT = {"fingerprint", "seed", "rerun", "logger", "train.checkpoint_minutes", "hardware.threads"}
 """Keys that are no setting, or (threads) are taken from the result, where the number in use stands."""
 PLACES = ("dataset.raw", "dataset.prepared", "dataset.vocab", "dataset.item_field", "dataset.group")
 """Keys of a data set that do not change its rows."""
