@@ -61,6 +61,7 @@ MISTAKES = [
     ("-m emb.iner=1,2", ["emb.iner", "emb.inner"]),
     ("-m emb.inner=0,-1", ["emb.inner=0", ">= 1"]),
     ("-m dataset=criteo dataset.raw=missing seed=1,2", ["missing", "no such file"]),
+    ("-m hydra.sweep.dir= seed=1,2", ["hydra.sweep.dir=", "empty"]),
     ("-m --cfg job seed=1,2", ["--cfg", "-m"]),
 ]
 

@@ -1,7 +1,7 @@
 """The recipe of a run: prepare → train → collapse → evaluate → save."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,12 +36,14 @@ COLLAPSE_TOLERANCE = 1e-5
 """Largest difference of logits after collapse, per unit of max(1, largest |logit|)."""
 
 
-def run(config: TrainCommand, run_dir: str, live: Live) -> tuple[Path, dict[str, Any]]:
+def run(
+    config: TrainCommand, run_dir: str, live: Live, begun: Callable[[Path], None] = lambda folder: None
+) -> tuple[Path, dict[str, Any]]:
     """Train, collapse, evaluate and save one run, or show the finished one; returns its folder and result.
 
-    `{dataset}` and `{fingerprint}` in `run_dir` are replaced. UserError for what the user can mend, before
-    anything of the run is created; RunFailedError when the run itself goes wrong; Interrupted after a signal, with
-    a checkpoint saved.
+    `{dataset}` and `{fingerprint}` in `run_dir` are replaced; `begun` hears the folder that they make. UserError for
+    what the user can mend, before anything of the run is created; RunFailedError when the run itself goes wrong;
+    Interrupted after a signal, with a checkpoint saved.
     """
     device = check(config)
     if "{fingerprint}" not in run_dir:
@@ -57,6 +59,7 @@ def run(config: TrainCommand, run_dir: str, live: Live) -> tuple[Path, dict[str,
     files.check_disk(folder.path, 5 * planned.weights, "the run")
     values = config.model_dump(mode="json")
     with folder.opened(fingerprint, values, rerun=config.rerun):
+        begun(folder.path)
         if folder.finished:
             live.say(f"finished before: {folder.path} (rerun=true starts anew)")
             return folder.path, folder.result()

@@ -36,7 +36,8 @@ Keys people set:
   hydra.run.dir=DIR    where the run folder lies; default outputs/DATASET/MODEL/EMB/seedS-FINGERPRINT
 
 Options:
-  -m, --multirun       run every combination of the values given: emb.inner=16,32,64
+  -m, --multirun       run every combination of the values given: emb.inner=16,32,64; the first line tells how to see
+                       how far it is
   --cfg job            print the config and stop
   --config-dir DIR     a folder of your own configs, searched before the shipped ones
 
@@ -130,7 +131,8 @@ tables here, and writes csv files, figures and one HTML page. Runs are only read
 or damaged are listed with the reason. The last line printed is the page's path.
 
 Keys:
-  runs=DIR              a folder of runs, at any depth; several: runs=[A,B]
+  runs=DIR              a folder of runs, at any depth; several: runs=[A,B]; a sweep's own folder: its runs, and how
+                        far it is
   margin=0.0            AUC by which MLET may stay below the single table's on validation and count as equal
   dim=null              d_ref of the size ratio; null: the largest d of the single tables
   hydra.run.dir=DIR     where to write; default outputs/report
