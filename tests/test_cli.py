@@ -22,6 +22,7 @@ MISTAKES = [
     ("dataset.prepared=missing", ["dataset.prepared=missing", "no such folder"]),
     ("dataset.prepared=.", ["manifest.json"]),
     ("dataset.item_field=C33", ["dataset.item_field=C33", "C26"]),
+    ("dataset.group=I1", ["dataset.group=I1", "no such field", "C26"]),
     ("dataset.name=../up", ["dataset.name=../up"]),
     ("dataset.rank=17", ["dataset.rank=17", "16"]),
     ("dataset.train_share=0", ["dataset.train_share=0", "> 0"]),
@@ -34,6 +35,8 @@ MISTAKES = [
     ("emb.inner=16,32", ["emb.inner=16,32", "-m"]),
     ("seed=-1", ["seed=-1", ">= 0"]),
     ("seed=true", ["seed=true", "whole number"]),
+    ("logger=tensorbord", ["logger", "tensorbord", "mlflow", "Did you mean tensorboard?"]),
+    ("logger=[mlflow,wandb]", ["logger", "wandb", "tensorboard, mlflow"]),
     ("train.batch_size=0", ["train.batch_size=0", ">= 1"]),
     ("train.optimizer=adma", ["train.optimizer=adma", "Did you mean adam?"]),
     ("train.eval_every=2.5", ["train.eval_every=2.5"]),
@@ -58,6 +61,7 @@ MISTAKES = [
     ("-m emb.iner=1,2", ["emb.iner", "emb.inner"]),
     ("-m emb.inner=0,-1", ["emb.inner=0", ">= 1"]),
     ("-m dataset=criteo dataset.raw=missing seed=1,2", ["missing", "no such file"]),
+    ("-m hydra.sweep.dir= seed=1,2", ["hydra.sweep.dir=", "empty"]),
     ("-m --cfg job seed=1,2", ["--cfg", "-m"]),
 ]
 

@@ -106,6 +106,59 @@ def test_the_same_rows_by_way_of_the_vocabulary_get_the_same_logits(command: Com
     assert pq.read_table("other/predictions.parquet").equals(pq.read_table(run / "predictions.parquet"))
 
 
+def test_auc_within_groups(command: Command, run: Path) -> None:
+    cells = criteo_cells(420)
+    for column, field in ((14, "C1"), (15, "C2")):  # C1 tells the label: none of its groups has both classes
+        assert command("evaluate", f"run={run}", f"dataset.group={field}", f"hydra.run.dir={field}").code == cli.DONE
+        found, predictions = found_in(field)["metrics"], pq.read_table(f"{field}/predictions.parquet").to_pydict()
+        known = {row[column] for row in cells[:360]}
+        groups: dict[str, list[int]] = {}
+        for place, row in enumerate(cells[390:]):
+            if row[column] in known:
+                groups.setdefault(row[column], []).append(place)
+        counted = []
+        for places in groups.values():
+            labels, logits = ([predictions[name][place] for place in places] for name in ("label", "logit"))
+            if len(set(labels)) == 2:
+                counted.append((len(places), roc_auc_score(labels, logits)))
+        rows = sum(count for count, _ in counted)
+        assert (field == "C1") == (not counted)
+        assert (found["gauc_field"], found["gauc_groups"], found["gauc_rows"]) == (field, len(counted), rows)
+        assert found["gauc_one_class_groups"] == len(groups) - len(counted)
+        assert found["gauc_unknown_rows"] == 30 - sum(map(len, groups.values()))
+        expected = sum(count * auc for count, auc in counted) / rows if rows else None
+        assert found["gauc"] == pytest.approx(expected, abs=1e-12)
+    plain = json.loads((run / "result.json").read_text())["metrics"]["test"]
+    assert {name: value for name, value in found.items() if not name.startswith("gauc")} == plain
+
+
+def test_training_with_a_group_says_what_evaluate_says(command: Command, run: Path) -> None:
+    words = ("train", "dataset=criteo", "dataset.raw=train.txt", "emb=mlet", "emb.inner=8", *TINY, "dataset.group=C2")
+    ended = command(*words, "hydra.run.dir=trained")
+    assert ended.code == cli.DONE
+    assert "GAUC by C2" in ended.out
+    result = json.loads(Path("trained/result.json").read_text())
+    assert command("evaluate", "run=trained", "hydra.run.dir=again").code == cli.DONE
+    assert command("evaluate", f"run={run}", "dataset.group=C2", "hydra.run.dir=given").code == cli.DONE
+    assert found_in("again")["metrics"] == found_in("given")["metrics"] == result["metrics"]["test"]
+    assert result["metrics"]["valid"]["gauc_field"] == "C2"
+
+
+def test_a_run_made_before_groups_is_judged_as_ever(command: Command, run: Path) -> None:
+    lines = (run / "config.yaml").read_text().splitlines(keepends=True)
+    (run / "config.yaml").write_text("".join(line for line in lines if line != "  group: null\n"))
+    assert command("evaluate", f"run={run}", "hydra.run.dir=again").code == cli.DONE
+    assert found_in("again")["metrics"] == json.loads((run / "result.json").read_text())["metrics"]["test"]
+
+
+def test_a_group_that_is_no_field_is_named(command: Command, run: Path) -> None:
+    ended = command("evaluate", f"run={run}", "dataset.group=C33", "hydra.run.dir=again")
+    assert ended.code == cli.MISTAKE
+    assert "dataset.group=C33: no such field" in ended.err
+    assert "Did you mean C3" in ended.err
+    assert not Path("again").exists()
+
+
 def test_another_vocabulary_is_refused(command: Command, run: Path) -> None:
     write_criteo(Path("later.txt"), criteo_cells(90, seed=5))
     other = prepared_with(command)

@@ -6,6 +6,7 @@ leaves the making of its folder to us.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.core.plugins import Plugins
 from hydra.core.utils import setup_globals
 from hydra.errors import HydraException
@@ -48,6 +49,8 @@ class Composed:
     run_dir: str
     run_dir_given: bool
     """Whether `hydra.run.dir` stood among the overrides."""
+    overrides: tuple[str, ...]
+    """As they were given, without Hydra's own keys."""
 
 
 class Composer:
@@ -89,8 +92,16 @@ class Composer:
         (batch,) = self._try(lambda: BasicSweeper.split_arguments(parsed, None))
         return [self.one(job) for job in batch]
 
-    def sweep(self, overrides: Sequence[str], job: Callable[[DictConfig], Any]) -> list[Any]:
-        """Run `job` on each config of a sweep with the sweeper and launcher that are configured."""
+    def sweep(
+        self,
+        overrides: Sequence[str],
+        job: Callable[[DictConfig], Any],
+        hold: Callable[[Path], AbstractContextManager[Any]] = nullcontext,
+    ) -> list[Any]:
+        """Run `job` on each config of a sweep with the sweeper and launcher that are configured.
+
+        `hold` gets the folder of the sweep's own files before anything is created, and is in force until its end.
+        """
         config = self._load(overrides, RunMode.MULTIRUN)
         for part in ("sweeper", "launcher"):
             target = str(config.hydra[part]._target_)
@@ -98,9 +109,15 @@ class Composer:
                 raise UserError(f"hydra.{part}._target_={target}: not among the sweepers and launchers allowed")
         if config.hydra.callbacks:
             raise UserError("hydra.callbacks: not allowed, they name code to run")
-        batches = self._try(
-            lambda: self._hydra.multirun(self.config_name, job, list(overrides), with_log_configuration=False)
-        )
+        folder = str(self._try(lambda: config.hydra.sweep.dir) or "")
+        if not folder.strip():
+            raise UserError("hydra.sweep.dir=: the path is empty; give a folder")
+        # Named once: composed again, the default would hold another time.
+        given = [*overrides, f"hydra.sweep.dir={QuotedString(folder, Quote.double).with_quotes()}"]
+        with hold(Path(folder)):
+            batches = self._try(
+                lambda: self._hydra.multirun(self.config_name, job, given, with_log_configuration=False)
+            )
         return [returned.return_value for batch in batches for returned in batch]
 
     def _parse(self, overrides: Sequence[str]) -> list[Override]:
@@ -186,7 +203,8 @@ def _plain(config: DictConfig, parsed: Sequence[Override]) -> Composed:
     setup_globals()
     given = any(override.key_or_group == "hydra.run.dir" for override in parsed)
     try:
-        composed = Composed(plain(config), str(config.hydra.run.dir or ""), given)
+        ours = [one.input_line or "" for one in parsed if not one.key_or_group.startswith(("hydra.", "hydra/"))]
+        composed = Composed(plain(config), str(config.hydra.run.dir or ""), given, tuple(ours))
     except OmegaConfBaseException as error:
         raise UserError(_first_line(error)) from None
     if not composed.run_dir.strip():

@@ -8,7 +8,7 @@ import yaml
 
 from mlet_bench import files, models
 from mlet_bench.config import EvaluateCommand, TrainCommand, convert_command
-from mlet_bench.data import Prepared
+from mlet_bench.data import Prepared, check_field
 from mlet_bench.data.raw import data_root
 from mlet_bench.embedding import SingleEmbedding
 from mlet_bench.errors import UserError
@@ -42,11 +42,13 @@ def evaluate_run(config: EvaluateCommand, out: str) -> tuple[Path, dict[str, Any
         raise UserError(f"split={config.split}: {prepared.folder} has no rows there; allowed: {having}")
     if config.rank is not None and config.rank >= trained.emb.dim:
         raise UserError(f"rank={config.rank}: cuts nothing; allowed: 1 to {trained.emb.dim - 1}, below the run's d")
+    group = trained.dataset.group if config.dataset.group is None else config.dataset.group
+    check_field("group", group, prepared.fields)
     model = _model(config.run, trained, prepared, config.rank)
     cut = "" if config.rank is None else f"-rank{config.rank}"
     written = Path(out.replace("{run}", fingerprint).replace("{data}", prepared.fingerprint + cut))
     written.mkdir(parents=True, exist_ok=True)
-    _, metrics, buckets = judge(model, prepared, config.split, trained.eval, written / PREDICTIONS)
+    _, metrics, buckets = judge(model, prepared, config.split, trained.eval, written / PREDICTIONS, group=group)
     found = {
         "version": 1,
         "run": {"fingerprint": fingerprint, **{key: result[key] for key in ("model", "emb", "seed")}},

@@ -1,7 +1,7 @@
 """The recipe of a run: prepare → train → collapse → evaluate → save."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from mlet_bench import data, files, hardware, models
-from mlet_bench.config import PrepareCommand, TrainCommand, TuneCommand
+from mlet_bench import data, files, hardware, loggers, models
+from mlet_bench.config import PrepareCommand, TrainCommand, TuneCommand, flat
 from mlet_bench.data import Prepared
 from mlet_bench.embedding import build as build_embedding
 from mlet_bench.errors import RunFailedError, UserError
@@ -18,6 +18,7 @@ from mlet_bench.evaluation.buckets import Judged, evaluate
 from mlet_bench.evaluation.judge import judge
 from mlet_bench.evaluation.metrics import Scored, auc_with_interval, logloss
 from mlet_bench.evaluation.predict import milliseconds, predict
+from mlet_bench.loggers import Record
 from mlet_bench.memory import MemoryPlan, plan
 from mlet_bench.models import CTRModel
 from mlet_bench.report.live import Live
@@ -35,12 +36,14 @@ COLLAPSE_TOLERANCE = 1e-5
 """Largest difference of logits after collapse, per unit of max(1, largest |logit|)."""
 
 
-def run(config: TrainCommand, run_dir: str, live: Live) -> tuple[Path, dict[str, Any]]:
+def run(
+    config: TrainCommand, run_dir: str, live: Live, begun: Callable[[Path], None] = lambda folder: None
+) -> tuple[Path, dict[str, Any]]:
     """Train, collapse, evaluate and save one run, or show the finished one; returns its folder and result.
 
-    `{dataset}` and `{fingerprint}` in `run_dir` are replaced. UserError for what the user can mend, before
-    anything of the run is created; RunFailedError when the run itself goes wrong; Interrupted after a signal, with
-    a checkpoint saved.
+    `{dataset}` and `{fingerprint}` in `run_dir` are replaced; `begun` hears the folder that they make. UserError for
+    what the user can mend, before anything of the run is created; RunFailedError when the run itself goes wrong;
+    Interrupted after a signal, with a checkpoint saved.
     """
     device = check(config)
     if "{fingerprint}" not in run_dir:
@@ -54,12 +57,17 @@ def run(config: TrainCommand, run_dir: str, live: Live) -> tuple[Path, dict[str,
     fingerprint = run_fingerprint(config, prepared)
     folder = run_folder(run_dir, prepared, fingerprint)
     files.check_disk(folder.path, 5 * planned.weights, "the run")
-    with folder.opened(fingerprint, config.model_dump(mode="json"), rerun=config.rerun):
+    values = config.model_dump(mode="json")
+    with folder.opened(fingerprint, values, rerun=config.rerun):
+        begun(folder.path)
         if folder.finished:
             live.say(f"finished before: {folder.path} (rerun=true starts anew)")
             return folder.path, folder.result()
-        with _logged(folder.path / LOG):
-            result, sound = _stages(config, prepared, planned, folder.path, device, live)
+        told = {"fingerprint": fingerprint, **dict(flat(values))}
+        with _logged(folder.path / LOG), loggers.opened(config.logger, folder.path, told, live.say) as record:
+            result, sound = _stages(config, prepared, planned, folder.path, device, live, record)
+            if sound:
+                record.finished(result["metrics"]["test"])
         files.write_json(folder.path / RESULT, result)
         if not sound:
             raise RunFailedError(
@@ -73,6 +81,7 @@ def run(config: TrainCommand, run_dir: str, live: Live) -> tuple[Path, dict[str,
 def check(config: TrainCommand) -> torch.device:
     """All that can be checked before anything is created."""
     models.settings_of(config.model)
+    loggers.check(config.logger)
     device = hardware.device_for(config.hardware)
     data.check(config.dataset)
     return device
@@ -132,23 +141,31 @@ def run_fingerprint(config: TrainCommand, prepared: Prepared) -> str:
             "eval": config.eval.model_dump(mode="json"),  # the batch size too: bits of a logit may depend on it
             "seed": config.seed,
             "hardware": {**config.hardware.model_dump(mode="json"), "threads": hardware.threads_of(config.hardware)},
+            **({} if config.dataset.group is None else {"group": config.dataset.group}),
         }
     )
 
 
 def _stages(
-    config: TrainCommand, prepared: Prepared, planned: MemoryPlan, folder: Path, device: torch.device, live: Live
+    config: TrainCommand,
+    prepared: Prepared,
+    planned: MemoryPlan,
+    folder: Path,
+    device: torch.device,
+    live: Live,
+    record: Record,
 ) -> tuple[dict[str, Any], bool]:
     """The result of a run, and whether collapse kept its promise."""
     model = build_model(config, prepared).to(device)
-    summary = _train(config, model, prepared, folder, live)
+    summary = _train(config, model, prepared, folder, live, record)
     live.stage("collapse and evaluate")
     model.eval()
     collapsed = collapse(model, config, prepared).to(device).eval()
     trained_R = predict(model, prepared.pieces("test"), config.eval.batch_size)
-    test_R, metrics, buckets = judge(collapsed, prepared, "test", config.eval, folder / PREDICTIONS)
+    group = config.dataset.group
+    test_R, metrics, buckets = judge(collapsed, prepared, "test", config.eval, folder / PREDICTIONS, group=group)
     difference = float(np.abs(trained_R - test_R).max())
-    _, valid_metrics, _ = judge(collapsed, prepared, "valid", config.eval)
+    _, valid_metrics, _ = judge(collapsed, prepared, "valid", config.eval, group=group)
     save_weights(folder / MODEL, collapsed.state_dict())
     sizes = {"training": model, "inference": collapsed}
     result = {
@@ -205,7 +222,9 @@ def collapse(model: CTRModel, config: TrainCommand, prepared: Prepared) -> CTRMo
     return collapsed
 
 
-def _train(config: TrainCommand, model: CTRModel, prepared: Prepared, folder: Path, live: Live) -> TrainSummary:
+def _train(
+    config: TrainCommand, model: CTRModel, prepared: Prepared, folder: Path, live: Live, record: Record
+) -> TrainSummary:
     device = next(model.parameters()).device
     rows = training_rows(prepared, config.train, config.seed, device)
     valid_label_R = np.concatenate([piece.label_B for piece in prepared.pieces("valid")])
@@ -224,6 +243,7 @@ def _train(config: TrainCommand, model: CTRModel, prepared: Prepared, folder: Pa
             evaluate=validate,
             folder=folder,
             watcher=watcher,
+            record=record.evaluated,
             precision=config.hardware.precision,
         )
         return trainer.run()

@@ -30,11 +30,14 @@ Keys people set:
   train.patience=4     evaluations without gain before training stops; train.plateau_factor=0.1 lowers the rate at each
   dataset.raw=PATH     raw file or folder         dataset.prepared=DIR  a prepared folder
   dataset.min_count=1  dataset.train_share=1.0    hardware.threads=2
+  dataset.group=null   a field, for example user: AUC within its categories too (GAUC)
   seed=1               rerun=true starts a finished run anew
+  logger=tensorboard   the numbers of metrics.jsonl go there too; mlflow, or [tensorboard,mlflow]
   hydra.run.dir=DIR    where the run folder lies; default outputs/DATASET/MODEL/EMB/seedS-FINGERPRINT
 
 Options:
-  -m, --multirun       run every combination of the values given: emb.inner=16,32,64
+  -m, --multirun       run every combination of the values given: emb.inner=16,32,64; the first line tells how to see
+                       how far it is
   --cfg job            print the config and stop
   --config-dir DIR     a folder of your own configs, searched before the shipped ones
 
@@ -82,6 +85,7 @@ Keys:
   split=test            train, valid or test
   rank=4                each table cut to this rank by SVD first: what is left of a wide table in a narrow one
   dataset.prepared=DIR  other data than the run's own, prepared with dataset.vocab=the run's prepared folder
+  dataset.group=FIELD   AUC within the categories of this field too (GAUC); default: as the run was trained
   hydra.run.dir=DIR     where to write; default outputs/evaluations/RUN-SPLIT-DATA, by fingerprints
 
 Examples:
@@ -129,7 +133,8 @@ tables here, and writes csv files, figures and one HTML page. Runs are only read
 or damaged are listed with the reason. The last line printed is the page's path.
 
 Keys:
-  runs=DIR              a folder of runs, at any depth; several: runs=[A,B]
+  runs=DIR              a folder of runs, at any depth; several: runs=[A,B]; a sweep's own folder: its runs, and how
+                        far it is
   margin=0.0            AUC by which MLET may stay below the single table's on validation and count as equal
   dim=null              d_ref of the size ratio; null: the largest d of the single tables
   hydra.run.dir=DIR     where to write; default outputs/report

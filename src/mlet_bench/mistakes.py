@@ -25,7 +25,7 @@ def first_mistake(error: ValidationError, schema: type[BaseModel], where: str) -
         said = str(first.get("ctx", {}).get("error", first["msg"]))
         return f"{shown}: {said}" if location and scalar else said
     kinds = node.get("anyOf", [node])
-    choices = [str(value) for kind in kinds for value in kind.get("enum", [])]
+    choices = [str(value) for kind in kinds for value in kind.get("items", kind).get("enum", [])]
     allowed_words = " or ".join(_in_words(kind) for kind in kinds)
     return f"{shown}: not allowed; allowed: {allowed_words}.{nearest(str(given), choices)}"
 

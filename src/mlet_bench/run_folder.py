@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from mlet_bench.errors import UserError
 
 CONFIG, RESULT, PREDICTIONS, MODEL = "config.yaml", "result.json", "predictions.parquet", "model.safetensors"
 METRICS, LOG, CHECKPOINT, DONE, LOCK = "metrics.jsonl", "train.log", "checkpoint", "DONE", ".lock"
-OURS = {CONFIG, RESULT, PREDICTIONS, MODEL, METRICS, LOG, CHECKPOINT, DONE, LOCK}
+TENSORBOARD, MLFLOW = "tensorboard", "mlflow.json"
+OURS = {CONFIG, RESULT, PREDICTIONS, MODEL, METRICS, LOG, CHECKPOINT, DONE, LOCK, TENSORBOARD, MLFLOW}
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,17 @@ class RunFolder:
     def _empty(self) -> None:
         (self.path / DONE).unlink(missing_ok=True)  # first, so that a half-emptied folder is not taken for finished
         shutil.rmtree(self.path / CHECKPOINT, ignore_errors=True)
-        for name in OURS - {CHECKPOINT, LOCK}:
+        remove_events(self.path)
+        for name in OURS - {CHECKPOINT, LOCK, TENSORBOARD}:
             (self.path / name).unlink(missing_ok=True)
+
+
+def remove_events(folder: Path) -> None:
+    """Remove TensorBoard's event files of a run, and their folder unless it holds anything else."""
+    for path in (folder / TENSORBOARD).glob("events.out.tfevents.*"):
+        path.unlink()
+    with suppress(OSError):
+        (folder / TENSORBOARD).rmdir()
 
 
 def _ours(name: str) -> bool:

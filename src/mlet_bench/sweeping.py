@@ -1,6 +1,8 @@
 """A sweep: every combination of values as an ordinary run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -11,6 +13,7 @@ from mlet_bench.compose import Composed, Composer, plain
 from mlet_bench.config import TrainCommand, convert_command
 from mlet_bench.errors import RunFailedError, UserError
 from mlet_bench.report.live import Live, make_console
+from mlet_bench.sweep_folder import SweepFolder
 
 
 def sweep(composer: Composer, overrides: Sequence[str], jobs: Sequence[Composed]) -> list[dict[str, Any]]:
@@ -26,28 +29,38 @@ def sweep(composer: Composer, overrides: Sequence[str], jobs: Sequence[Composed]
             mistakes.append(error)
     if len(mistakes) == len(jobs):  # as with a single command
         raise mistakes[0]
-    return composer.sweep(overrides, job)
+
+    @contextmanager
+    def held(folder: Path) -> Iterator[None]:
+        with SweepFolder(folder).opened([one.overrides for one in jobs]):
+            Live(make_console()).say(f"{len(jobs)} jobs; mlet-bench report runs={folder} shows how far they are")
+            yield
+
+    return composer.sweep(overrides, job, held)
 
 
 def job(task: DictConfig) -> dict[str, Any]:
     """One job, as Hydra's launchers call it: what failed is recorded and the others go on."""
     settings = HydraConfig.get()
-    live = Live(make_console())
     outcome: dict[str, Any] = {
         "job": list(settings.overrides.task),
         "folder": None,
         "result": None,
         "error": None,
     }
-    live.say(f"job {settings.job.num}: {' '.join(outcome['job'])}")
-    try:
-        config = convert_command(TrainCommand, plain(task))
-        folder, outcome["result"] = experiment.run(config, str(settings.run.dir), live)
-        outcome["folder"] = str(folder)
-    except (UserError, RunFailedError) as error:
-        outcome["error"] = str(error)
-    except Exception as error:  # a fault of ours in one job must not stop the others
-        outcome["error"] = f"{type(error).__name__}: {error}"
+    number = settings.job.num + 1
+    with SweepFolder(Path(str(settings.sweep.dir))).job(number) as at_work:
+        live = Live(make_console(), f"{at_work.headline} · ")
+        live.say(f"{at_work.headline} · {' '.join(outcome['job'])}")
+        try:
+            config = convert_command(TrainCommand, plain(task))
+            folder, outcome["result"] = experiment.run(config, str(settings.run.dir), live, at_work.is_in)
+            outcome["folder"] = str(folder)
+        except (UserError, RunFailedError) as error:
+            outcome["error"] = str(error)
+        except Exception as error:  # a fault of ours in one job must not stop the others
+            outcome["error"] = f"{type(error).__name__}: {error}"
+        at_work.error = outcome["error"]
     if outcome["error"]:
-        live.say(f"job {settings.job.num} failed: {outcome['error']}")
+        live.say(f"job {number} failed: {outcome['error']}")
     return outcome

@@ -23,6 +23,9 @@ RUNS = "outputs/{{dataset}}/{model}/{mode}/seed{seed}-{{fingerprint}}"
 """Where `train` puts a run by itself: a trial is an ordinary run, and is found by either command."""
 
 
+UNCOUNTED: Any = {"dataset": True, "train": {"checkpoint_minutes", "shuffle_gb"}, "logger": True}
+
+
 @dataclass(frozen=True)
 class Arm:
     """One embedding of a comparison; a single table has no `inner`."""
@@ -90,7 +93,7 @@ def _check_folder(folder: Path) -> None:
 
 def tune_fingerprint(config: TuneCommand, prepared: Prepared) -> str:
     """Of all that makes the comparison: the data's content instead of its path, everything else as it was given."""
-    given = config.model_dump(mode="json", exclude={"dataset": True, "train": {"checkpoint_minutes", "shuffle_gb"}})
+    given = config.model_dump(mode="json", exclude=UNCOUNTED)
     given["hardware"]["threads"] = hardware.threads_of(config.hardware)
     return files.fingerprint({"data": prepared.fingerprint, **given})
 
@@ -107,6 +110,7 @@ def run_config(config: TuneCommand, arm: Arm, settings: Settings, seed: int) -> 
             "hardware": config.hardware,
             "train": config.train.model_copy(update={"lr": settings.lr}),
             "eval": config.eval,
+            "logger": config.logger,
             "seed": seed,
             "rerun": False,
         },

@@ -69,6 +69,17 @@ def test_tables_figures_and_page(command: Command, grid: Path) -> None:
     assert {row["bucket"] for row in read("buckets")} == {"0", "1-9"}
 
 
+def test_auc_within_groups_is_a_column_where_runs_have_it(command: Command) -> None:
+    for name, changes in (("with", {"metrics": {"test": {"gauc": 0.6543}}}), ("without", {})):
+        for inner in (None, 8):
+            write_run(Path(name), "mlet" if inner else "single", inner=inner, result=changes)
+        ended = command("report", f"runs={name}")
+        assert ended.code == cli.DONE, ended.err
+        assert ("GAUC" in ended.out) == ("0.6543" in ended.out) == (name == "with")
+        assert ("test_gauc_mean" in read("quality")[0]) == ("test_gauc" in read("runs")[0]) == (name == "with")
+        assert ("GAUC" in Page(Path("outputs/report/report.html")).text) == (name == "with")
+
+
 def test_the_same_runs_give_the_same_bytes(command: Command, grid: Path) -> None:
     command("report", "runs=runs", "hydra.run.dir=one")
     command("report", "runs=runs", "hydra.run.dir=two")

@@ -4,7 +4,7 @@ The YAML files under conf/ hold every default, so no field has one here: a field
 and, where the name does not, its unit. A model's own section is described beside the model.
 """
 
-from mlet_bench.config.base import Section, Widths, convert
+from mlet_bench.config.base import Section, Widths, convert, flat
 from mlet_bench.config.command import (
     BenchCommand,
     EmbConfig,
@@ -56,4 +56,5 @@ __all__ = [
     "Widths",
     "convert",
     "convert_command",
+    "flat",
 ]

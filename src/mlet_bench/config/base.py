@@ -1,6 +1,6 @@
 """What every section of a config is made of."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -43,6 +43,22 @@ Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidat
 
 
 SectionT = TypeVar("SectionT", bound=BaseModel)
+
+
+def flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and scalars; a list of scalars is one value.
+
+    >>> dict(flat({"emb": {"dim": 16}, "eval": {"buckets": [1, 10]}}))
+    {'emb.dim': 16, 'eval.buckets': '[1, 10]'}
+    """
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from flat(inner, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list) and any(isinstance(inner, dict | list) for inner in value):
+        for position, inner in enumerate(value):
+            yield from flat(inner, f"{key}[{position}]")
+    else:
+        yield key, str(value) if isinstance(value, list) else value
 
 
 def convert(schema: type[SectionT], values: Mapping[str, Any], where: str = "") -> SectionT:

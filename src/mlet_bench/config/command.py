@@ -102,6 +102,14 @@ class ModelSection(BaseModel):
         return dict(self.model_extra or {})
 
 
+def _names(value: Any) -> Any:
+    return tuple(dict.fromkeys([value] if isinstance(value, str) else value or ()))
+
+
+Loggers = Annotated[tuple[Literal["tensorboard", "mlflow"], ...], BeforeValidator(_names)]
+"""One or several, each once; null: none."""
+
+
 class RunSections(Section):
     """What a run is made of, whichever command starts it."""
 
@@ -111,6 +119,7 @@ class RunSections(Section):
     hardware: HardwareConfig
     train: TrainConfig
     eval: EvalConfig
+    logger: Loggers = ()  # a default, because configs of runs made before it do not have it
 
 
 class TrainCommand(RunSections):
@@ -131,6 +140,7 @@ class PrepareCommand(Section):
 
 class OtherData(Section):
     prepared: OptionalPath
+    group: str | None
 
 
 def _given(value: Any) -> Any:

@@ -33,6 +33,7 @@ class DatasetConfig(Section):
     bad_rows: Literal["stop", "skip"]
     max_bad_share: float = Field(ge=0, le=1)
     item_field: str | None
+    group: str | None = None  # a default, because configs of runs made before it do not have it
     seed: int = Field(ge=0)
 
 

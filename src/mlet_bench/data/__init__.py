@@ -1,6 +1,6 @@
 """Raw files → Parquet → batches."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from mlet_bench.data.synthetic import SyntheticSource
 from mlet_bench.data.table import TableSource
 from mlet_bench.errors import UserError, listing, nearest
 
-__all__ = ["READERS", "SPLITS", "Prepared", "Split", "check", "prepare", "prepared_for", "source_for"]
+__all__ = ["READERS", "SPLITS", "Prepared", "Split", "check", "check_field", "prepare", "prepared_for", "source_for"]
 
 READERS: dict[type[DatasetConfig], Callable[[Any], RawSource]] = {
     SyntheticConfig: SyntheticSource,
@@ -49,11 +49,14 @@ def check(config: DatasetConfig) -> None:
         source = source_for(config)
         source.check()
         fields = source.categorical
-    if config.item_field is not None and config.item_field not in fields:
-        raise UserError(
-            f"dataset.item_field={config.item_field}: no such field; allowed: {listing(fields)}."
-            + nearest(config.item_field, fields)
-        )
+    check_field("item_field", config.item_field, fields)
+    check_field("group", config.group, fields)
+
+
+def check_field(key: str, name: str | None, fields: Sequence[str]) -> None:
+    """UserError if `dataset.<key>` names none of the fields of a data set."""
+    if name is not None and name not in fields:
+        raise UserError(f"dataset.{key}={name}: no such field; allowed: {listing(fields)}.{nearest(name, fields)}")
 
 
 def prepared_for(config: DatasetConfig, *, best: Summary, progress: Progress) -> Prepared:

@@ -145,6 +145,11 @@ class Prepared:
     def min_count(self) -> int:
         return int(self.manifest["options"]["min_count"])
 
+    @property
+    def reserved(self) -> int:
+        """Ids of each field, the lowest ones, that stand for no single category: never seen, and merged."""
+        return 1 + (self.min_count > 1)
+
     def vocabulary_table(self, name: str) -> pa.Table:
         """Columns value, id and train_count of a field, the most frequent category first."""
         return self._read(f"vocab/{name}.parquet", ["value", "id", "train_count"])

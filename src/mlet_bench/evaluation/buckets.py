@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mlet_bench.data import Split
+from mlet_bench.evaluation.grouped import group_auc
 from mlet_bench.evaluation.metrics import Scored, metrics
 
 RAREST = "rarest"
@@ -24,18 +25,23 @@ class Judged:
     bucket_RG: np.ndarray
     """uint8; the bucket of each field and, last, of the rarest: 0 for never seen, then as the edges rise."""
     true_logit_R: np.ndarray | None
+    group_R: np.ndarray | None = None
+    """int32; the id of the field that groups the rows, where one does."""
 
     @classmethod
-    def of(cls, pieces: Iterable[Split], edges: Sequence[int]) -> "Judged":
-        """From a split's pieces, which come with their counts."""
-        labels, buckets, truths = [], [], []
+    def of(cls, pieces: Iterable[Split], edges: Sequence[int], group: int | None = None) -> "Judged":
+        """From a split's pieces, which come with their counts; `group` is the place of the field that groups rows."""
+        labels, buckets, truths, groups = [], [], [], []
         for piece in pieces:
             assert piece.counts_BF is not None
             labels.append(piece.label_B)
             buckets.append(buckets_of(piece.counts_BF, edges))
             if piece.true_logit_B is not None:
                 truths.append(piece.true_logit_B)
-        return cls(np.concatenate(labels), np.concatenate(buckets), np.concatenate(truths) if truths else None)
+            if group is not None:
+                groups.append(piece.ids_BF[:, group].copy())  # a view would hold the ids of all fields
+        whole = [np.concatenate(arrays) if arrays else None for arrays in (truths, groups)]
+        return cls(np.concatenate(labels), np.concatenate(buckets), *whole)
 
 
 def buckets_of(counts_BF: np.ndarray, edges: Sequence[int]) -> np.ndarray:
@@ -53,15 +59,18 @@ def evaluate(
     logit_R: np.ndarray,
     fields: Sequence[str],
     edges: Sequence[int],
+    reserved: int = 1,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Metrics of all rows, and of the rows of every bucket that has some, field by field, `rarest` last.
 
     `edges` are the lowest counts of the buckets; below the first lies bucket 0, never seen. Where the true
-    logits are known, `best_auc` and `best_logloss` say what the truth itself scores on the same rows.
+    logits are known, `best_auc` and `best_logloss` say what the truth itself scores on the same rows. Ids below
+    `reserved` stand for no single category.
     """
     scored, order_R = Scored.of(judged.label_R, logit_R)
     truth = None if judged.true_logit_R is None else Scored.of(judged.label_R, judged.true_logit_R)
-    whole = {**metrics(scored), **_best(None if truth is None else truth[0])}
+    grouped = {} if judged.group_R is None else group_auc(scored, judged.group_R[order_R], reserved)
+    whole = {**metrics(scored), **grouped, **_best(None if truth is None else truth[0])}
     buckets = []
     for index, name in enumerate([*fields, RAREST]):
         bucket_R = judged.bucket_RG[:, index]

@@ -17,12 +17,24 @@ from mlet_bench.models import CTRModel
 
 
 def judge(
-    model: CTRModel, prepared: Prepared, split: str, config: EvalConfig, path: Path | None = None
+    model: CTRModel,
+    prepared: Prepared,
+    split: str,
+    config: EvalConfig,
+    path: Path | None = None,
+    *,
+    group: str | None = None,
 ) -> tuple[np.ndarray, dict[str, Any], list[dict[str, Any]]]:
-    """logit_R of a split's R rows, its metrics, and those by bucket; predictions go to `path` if it is given."""
-    rows = Judged.of(prepared.pieces(split, counts=True), config.buckets)
+    """logit_R of a split's R rows, its metrics, and those by bucket; predictions go to `path` if it is given.
+
+    `group` names the field within whose categories AUC is taken too.
+    """
+    column = None if group is None else prepared.fields.index(group)
+    rows = Judged.of(prepared.pieces(split, counts=True), config.buckets, column)
     logit_R = predict(model, prepared.pieces(split), config.batch_size)
-    metrics, buckets = evaluate(rows, logit_R, prepared.fields, config.buckets)
+    metrics, buckets = evaluate(rows, logit_R, prepared.fields, config.buckets, prepared.reserved)
+    if group is not None:
+        metrics["gauc_field"] = group
     if path is not None:
         _save(path, rows.label_R, logit_R)
     return logit_R, metrics, buckets

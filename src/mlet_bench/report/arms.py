@@ -16,9 +16,9 @@ SINGLE, MLET, FROZEN, SVD = "single", "mlet", "mlet_frozen", "svd"
 CONTROLS = (FROZEN, SVD)
 """Embeddings that explain a gain and are no offer themselves: figures and size ratios leave them out."""
 ARM_KEYS = {"emb.mode", "emb.dim", "emb.inner", "emb.lr", "emb.l2", "emb.l2_on", "emb.l2_rows", "train.lr"}
-NO_EFFECT = {"fingerprint", "seed", "rerun", "train.checkpoint_minutes", "hardware.threads"}
+NO_EFFECT = {"fingerprint", "seed", "rerun", "logger", "train.checkpoint_minutes", "hardware.threads"}
 """Keys that are no setting, or (threads) are taken from the result, where the number in use stands."""
-PLACES = ("dataset.raw", "dataset.prepared", "dataset.vocab", "dataset.item_field")
+PLACES = ("dataset.raw", "dataset.prepared", "dataset.vocab", "dataset.item_field", "dataset.group")
 """Keys of a data set that do not change its rows."""
 
 
@@ -134,6 +134,10 @@ def auc_on_valid(run: Run) -> float | None:
 
 def auc_on_test(run: Run) -> float | None:
     return run.result.metrics.test.auc
+
+
+def gauc_on_test(run: Run) -> float | None:
+    return run.result.metrics.test.gauc
 
 
 def logloss_on_test(run: Run) -> float | None:

@@ -15,6 +15,7 @@ import yaml
 from pydantic import ValidationError
 
 from mlet_bench import files
+from mlet_bench.config import flat
 from mlet_bench.errors import UserError, nearest
 from mlet_bench.mistakes import first_mistake
 from mlet_bench.report.result import Evaluation, Result
@@ -169,24 +170,12 @@ def _config(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise _DamagedError(f"{CONFIG}: damaged, it holds no keys")
     try:
-        flat = dict(itertools.islice(_flat(values), MOST_KEYS + 1))
+        found = dict(itertools.islice(flat(values), MOST_KEYS + 1))
     except RecursionError:
-        flat = {}
-    if not 0 < len(flat) <= MOST_KEYS:
+        found = {}
+    if not 0 < len(found) <= MOST_KEYS:
         raise _DamagedError(f"{CONFIG}: damaged, no run has such keys")
-    return flat
-
-
-def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys and scalars; a list of scalars is one value."""
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            yield from _flat(inner, f"{key}.{name}" if key else str(name))
-    elif isinstance(value, list) and any(isinstance(inner, dict | list) for inner in value):
-        for position, inner in enumerate(value):
-            yield from _flat(inner, f"{key}[{position}]")
-    else:
-        yield key, str(value) if isinstance(value, list) else value
+    return found
 
 
 def _curve(path: Path) -> tuple[Evaluation, ...]:

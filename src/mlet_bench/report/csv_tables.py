@@ -58,6 +58,7 @@ def _quality(study: Study) -> Iterator[Row]:
             "seeds": len(one.arm.runs),
             **_spread("valid_auc", one.valid),
             **_spread("test_auc", one.auc),
+            **(_spread("test_gauc", one.gauc) if one.gauc.n else {}),
             **_spread("test_logloss", one.logloss),
             **_difference("auc_gain", one.auc_gain),
             **_difference("logloss_gain", one.logloss_gain),
@@ -156,6 +157,7 @@ def _scores(run: Run) -> Row:
         "test_auc": test.auc,
         "test_auc_ci95_low": low,
         "test_auc_ci95_high": high,
+        **({} if test.gauc is None else {"test_gauc": test.gauc}),
         "test_logloss": test.logloss,
     }
 

@@ -39,8 +39,9 @@ def make_console() -> Console:
 class Live:
     """The voice of a run."""
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+    def __init__(self, console: Console, before: str = "") -> None:
+        """`before` stands before what the bar says."""
+        self.console, self.before = console, before
 
     def say(self, text: str) -> None:
         log.info(text)
@@ -96,7 +97,7 @@ class PreparingWatcher:
             self._stage, self._began, self._said = stage, now, now
             if self._task is not None:
                 self._progress.remove_task(self._task)
-            self._task = self._progress.add_task(stage, total=of or None, note="")
+            self._task = self._progress.add_task(f"{self._live.before}{stage}", total=of or None, note="")
             self._first = rows
         rate = (rows - self._first) / max(now - self._began, 1e-9)
         note = f"{rows:,} rows" + (f"  {rate:,.0f} rows/s" if rows > self._first else "")
@@ -117,7 +118,7 @@ class TrainingWatcher:
 
     def __init__(self, live: Live, progress: Progress) -> None:
         self._live, self._progress = live, progress
-        self._task = progress.add_task("training", total=None, note="")
+        self._task = progress.add_task(f"{live.before}training", total=None, note="")
 
     def stepped(self, step: int, steps: int, loss: float, samples_per_s: float) -> None:
         if self._live.console.is_terminal:

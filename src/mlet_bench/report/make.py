@@ -10,7 +10,9 @@ from mlet_bench.report.arms import SINGLE, Comparison, compare
 from mlet_bench.report.collect import Collected, collect, holds_run
 from mlet_bench.report.cuts import add_cuts
 from mlet_bench.report.study import study
+from mlet_bench.report.sweep_table import show_state
 from mlet_bench.report.terminal import show_report
+from mlet_bench.sweep_folder import SWEEP, SweepFolder
 
 
 def make_report(config: ReportCommand, folder: Path, console: Console) -> Path:
@@ -22,7 +24,7 @@ def make_report(config: ReportCommand, folder: Path, console: Console) -> Path:
         raise UserError(f"hydra.run.dir={folder}: is a file, not a folder")
     if holds_run(folder):
         raise UserError(f"hydra.run.dir={folder}: is the folder of a run; choose another")
-    found = collect(config.runs)
+    found = collect(_folders(config, console))
     if not found.runs:
         raise UserError(_nothing(config, found))
     add_cuts(found, config.runs)
@@ -36,8 +38,22 @@ def make_report(config: ReportCommand, folder: Path, console: Console) -> Path:
     return write_report(folder, studies, left_out, config.runs)
 
 
+def _folders(config: ReportCommand, console: Console) -> list[Path]:
+    """The folders to read; a sweep's own folder stands for those of its jobs, and how far they are is shown."""
+    folders: list[Path] = []
+    for folder in config.runs:
+        if not (folder / SWEEP).is_file():
+            folders.append(folder)
+            continue
+        jobs = show_state(console, SweepFolder(folder))
+        folders += [Path(job.folder) for job in jobs if job.folder is not None and Path(job.folder).is_dir()]
+    return folders
+
+
 def _nothing(config: ReportCommand, found: Collected) -> str:
     where = "runs=" + ",".join(str(path) for path in config.runs)
+    if not found.left_out and all((path / SWEEP).is_file() for path in config.runs):
+        return f"{where}: no job of the sweep has a run to report yet"
     if not found.left_out:
         return f"{where}: no runs below it; give the folder that train wrote to, for example runs=outputs"
     first = found.left_out[0]

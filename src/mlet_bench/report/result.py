@@ -19,6 +19,7 @@ class Scores(_Part):
     logloss: float | None
     rows: Count
     positives: Count
+    gauc: Share | None = None
     best_auc: Share | None = None
     """What the truth itself scores, where the data were generated."""
 

@@ -43,13 +43,21 @@ def _metrics(test: dict[str, Any], buckets: list[dict[str, Any]], split: str, it
     table.add_column(f"{split} split by\ntraining count", no_wrap=True)
     for name in ("rows", "AUC", "95 % interval", "logloss", *(("best\nAUC", "best\nlogloss") if known else ())):
         table.add_column(name, justify="right", no_wrap=True, vertical="bottom")
-    table.add_row(*_row("all rows", test, known), end_section=True)
+    table.add_row(*_row("all rows", test, known), end_section="gauc" not in test)
+    if "gauc" in test:
+        table.add_row(*_grouped(test), *(("", "") if known else ()), end_section=True)
     for field in [*([item] if item else []), RAREST]:
         chosen = [bucket for bucket in buckets if bucket["field"] == field]
         for position, bucket in enumerate(chosen):
             label = f"{field} {'unseen' if bucket['bucket'] == '0' else bucket['bucket']}"
             table.add_row(*_row(label, bucket, known), end_section=position == len(chosen) - 1)
     return table
+
+
+def _grouped(test: dict[str, Any]) -> list[str | Text]:
+    """AUC within groups, over the rows of the groups that count."""
+    counted = f"{test['gauc_groups']:,} of {test['gauc_groups'] + test['gauc_one_class_groups']:,} groups"
+    return [Text(f"GAUC by {test['gauc_field']}"), f"{test['gauc_rows']:,}", number(test["gauc"]), counted, ""]
 
 
 def _row(label: str, found: dict[str, Any], known: bool) -> list[str | Text]:

@@ -5,7 +5,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mlet_bench.evaluation.comparisons import RowDifference, SeedDifference, Spread, paired_by_seed, paired_delong
-from mlet_bench.report.arms import SINGLE, Arm, Cell, Comparison, auc_on_test, auc_on_valid, logloss_on_test
+from mlet_bench.report.arms import (
+    SINGLE,
+    Arm,
+    Cell,
+    Comparison,
+    auc_on_test,
+    auc_on_valid,
+    gauc_on_test,
+    logloss_on_test,
+)
 from mlet_bench.report.caveats import caveats
 from mlet_bench.report.collect import Run
 from mlet_bench.report.predictions import Shelf
@@ -23,6 +32,8 @@ class Quality:
     """Settings tried in the arm's cell."""
     valid: Spread
     auc: Spread
+    gauc: Spread
+    """Of no run where no field groups the rows."""
     logloss: Spread
     auc_gain: SeedDifference | None
     logloss_gain: SeedDifference | None
@@ -101,6 +112,7 @@ def _quality(comparison: Comparison, arm: Arm, by_rows: Mapping[Cell, Sequence[t
         tried=len(tried),
         valid=arm.spread(auc_on_valid),
         auc=arm.spread(auc_on_test),
+        gauc=arm.spread(gauc_on_test),
         logloss=arm.spread(logloss_on_test),
         auc_gain=_gain(arm, base, auc_on_test),
         logloss_gain=_gain(arm, base, logloss_on_test),

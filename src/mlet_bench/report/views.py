@@ -28,16 +28,18 @@ def quality(study: Study) -> View:
     """The chosen arms."""
     chosen = [one for one in study.qualities if one.chosen]
     settings = len({one.arm.setting for one in chosen}) > 1
+    grouped = any(one.gauc.n for one in chosen)
     return View(
         "Test AUC and logloss",
         "Mean ± standard deviation over seeds. Gain in AUC, change of logloss: minus the single table of the same d, "
         "paired by seed, ± half of the 95 % interval (Student's t); verdict and p are of the gain in AUC. DeLong: "
         "pairs of runs whose difference the test rows alone would not make (p < 0.05). Tried: settings of learning "
-        "rates and L2, of which the one with the best mean validation AUC is shown.",
-        ("embedding", "d", "k", "seeds", "AUC", "logloss", "gain in AUC", "verdict", "p", "change of logloss",
-         "DeLong", "tried", *(["setting"] if settings else [])),
-        tuple(_quality_row(one)[: None if settings else -1] for one in chosen),
-        optional=("setting", "change of logloss", "DeLong", "tried", "p", "seeds", "logloss"),
+        "rates and L2, of which the one with the best mean validation AUC is shown."
+        + " GAUC: AUC within the groups of dataset.group, weighted by their rows." * grouped,
+        ("embedding", "d", "k", "seeds", "AUC", *(["GAUC"] if grouped else []), "logloss", "gain in AUC", "verdict",
+         "p", "change of logloss", "DeLong", "tried", *(["setting"] if settings else [])),
+        tuple(_quality_row(one, grouped)[: None if settings else -1] for one in chosen),
+        optional=("setting", "change of logloss", "DeLong", "tried", "p", "seeds", "logloss", "GAUC"),
     )  # fmt: skip
 
 
@@ -195,7 +197,7 @@ def left_out(entries: Sequence[LeftOut]) -> View | None:
     return View("Runs that do not count", "", ("folder", "state", "reason"), rows, words=3)
 
 
-def _quality_row(one: Quality) -> tuple[str, ...]:
+def _quality_row(one: Quality, grouped: bool) -> tuple[str, ...]:
     cell = one.arm.cell
     deciding = sum(found.p is not None and found.p < 0.05 for _, found in one.by_rows)
     return (
@@ -204,6 +206,7 @@ def _quality_row(one: Quality) -> tuple[str, ...]:
         _inner(cell),
         str(len(one.arm.runs)),
         numbers.level(one.auc),
+        *([numbers.level(one.gauc)] if grouped else []),
         numbers.level(one.logloss),
         numbers.gain(one.auc_gain),
         numbers.verdict(one.auc_gain),

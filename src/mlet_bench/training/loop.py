@@ -67,7 +67,8 @@ def evaluation_steps(steps: int, every: int | float | None) -> set[int]:
 class Trainer:
     """One training, from its start or from the checkpoint that is found in the run's folder.
 
-    `evaluate` gives auc and logloss on validation; metrics.jsonl and checkpoint/ are written under `folder`.
+    `evaluate` gives auc and logloss on validation; metrics.jsonl and checkpoint/ are written under `folder`. `record`
+    hears every line of metrics.jsonl, at a resume those from before first.
     """
 
     def __init__(
@@ -81,10 +82,11 @@ class Trainer:
         evaluate: Callable[[], dict[str, float]],
         folder: Path,
         watcher: Watcher,
+        record: Callable[[dict[str, Any]], None] = lambda line: None,
         precision: str = "float32",
     ) -> None:
         self.model, self.rows, self.config = model, rows, config
-        self.evaluate, self.watcher, self.precision = evaluate, watcher, precision
+        self.evaluate, self.watcher, self.record, self.precision = evaluate, watcher, record, precision
         self.metrics_path = folder / "metrics.jsonl"
         self.checkpoints = checkpoint.Checkpoints(folder / "checkpoint", watcher.say)
         self.optimisers = Optimisers(model, config, emb)
@@ -98,6 +100,8 @@ class Trainer:
             for _ in range(self.position.lr_drops):
                 self._lower_lr()
         self._write_history()
+        for line in self.position.history:
+            record(line)
         self._saved_at = time.monotonic()
 
     def run(self) -> TrainSummary:
@@ -180,9 +184,10 @@ class Trainer:
             "best_step": position.best_step,
         }
         position.history.append(line)
-        with self.metrics_path.open("a", encoding="utf-8") as opened:
+        with self.metrics_path.open("a", encoding="utf-8") as opened:  # closed at once: readers see whole lines
             opened.write(json.dumps(line, allow_nan=False) + "\n")
         self.watcher.evaluated(line)
+        self.record(line)
 
     def _lower_lr(self) -> None:
         assert self.config.plateau_factor is not None
