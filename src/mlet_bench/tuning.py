@@ -87,7 +87,7 @@ def _check_folder(folder: Path) -> None:
 
 def tune_fingerprint(config: TuneCommand, prepared: Prepared) -> str:
     """Of all that makes the comparison: the data's content instead of its path, everything else as it was given."""
-    given = config.model_dump(mode="json", exclude={"dataset": True, "train": {"checkpoint_minutes", "shuffle_gb"}})
+    given = config.model_dump(mode="json", exclude={"dataset": True, "train": config.train.not_in_fingerprint})
     given["hardware"]["threads"] = hardware.threads_of(config.hardware)
     return files.fingerprint({"data": prepared.fingerprint, **given})
 

@@ -83,6 +83,11 @@ class MLETEmbedding(Embedding):
             grad_VK[bounds[field] : bounds[field + 1]].addmm_(w1_NK, w2_KD @ w2_KD.t(), alpha=strength)
             grad_FKD[field].addmm_(w1_NK.t() @ w1_NK, w2_KD, alpha=strength)
 
+    def factors(self, field: int) -> tuple[Tensor, ...]:
+        """(W1, W2) of one field."""
+        bounds = self.fields.bounds
+        return self.w1.weight[bounds[field] : bounds[field + 1]], self.w2_FKD[field].detach()
+
     @staticmethod
     def table_widths(config: EmbConfig) -> list[int]:
         assert config.inner is not None

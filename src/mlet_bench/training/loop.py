@@ -21,6 +21,7 @@ from mlet_bench.models import CTRModel
 from mlet_bench.training import checkpoint, stopping
 from mlet_bench.training.optimisers import Optimisers
 from mlet_bench.training.rows import TrainingRows
+from mlet_bench.training.spectra import Spectra
 from mlet_bench.training.step import step
 from mlet_bench.training.streams import stream_seed
 
@@ -82,8 +83,9 @@ class Trainer:
         folder: Path,
         watcher: Watcher,
         precision: str = "float32",
+        spectra: Spectra | None = None,
     ) -> None:
-        self.model, self.rows, self.config = model, rows, config
+        self.model, self.rows, self.config, self.spectra = model, rows, config, spectra
         self.evaluate, self.watcher, self.precision = evaluate, watcher, precision
         self.metrics_path = folder / "metrics.jsonl"
         self.checkpoints = checkpoint.Checkpoints(folder / "checkpoint", watcher.say)
@@ -98,6 +100,10 @@ class Trainer:
             for _ in range(self.position.lr_drops):
                 self._lower_lr()
         self._write_history()
+        if spectra is not None:
+            spectra.keep_before(self.position.step)
+            if self.position.step == (self.position.history[-1]["step"] if self.position.history else 0):
+                self._look()
         self._saved_at = time.monotonic()
 
     def run(self) -> TrainSummary:
@@ -111,6 +117,8 @@ class Trainer:
             while position.epoch < self.config.epochs and not self._patience_spent():
                 self._epoch()
             self._save()
+            if self.spectra is not None:
+                self.spectra.finish()
         stopping.raise_if_requested()
         assert position.best_step is not None
         self.model.load_state_dict(self.checkpoints.best(position.best_step), strict=True)
@@ -134,6 +142,8 @@ class Trainer:
             position.rows += len(batch[2])
             steps = self.rows.steps * self.config.epochs
             self.watcher.stepped(position.step, steps, loss, position.rows / position.seconds)
+            if self.spectra is not None:
+                self.spectra.finish()
             last = position.step_in_epoch == self.rows.steps
             if last:
                 position.epoch, position.step_in_epoch = position.epoch + 1, 0
@@ -183,6 +193,12 @@ class Trainer:
         with self.metrics_path.open("a", encoding="utf-8") as opened:
             opened.write(json.dumps(line, allow_nan=False) + "\n")
         self.watcher.evaluated(line)
+        self._look()
+
+    def _look(self) -> None:
+        """Take the spectra, and look at the step that comes next."""
+        if self.spectra is not None:
+            self.spectra.begin(self.position.step, self.position.step / self.rows.steps, self.optimisers.emb_lr)
 
     def _lower_lr(self) -> None:
         assert self.config.plateau_factor is not None
