@@ -1,8 +1,8 @@
 """spectra.jsonl in whole runs: what it says, that it changes nothing, and that nothing is lost when a run stops."""
 
+import functools
 import json
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +11,32 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mlet_bench import cli, experiment
+from mlet_bench import experiment
 from mlet_bench.compose import Composer
 from mlet_bench.config import TrainCommand, convert_command
 from mlet_bench.embedding import MODES
+from mlet_bench.errors import Interrupted, RunFailedError
 from mlet_bench.memory import plan
+from mlet_bench.models import CTRModel
 from mlet_bench.report.live import Live, make_console
-from mlet_bench.training import loop
+from mlet_bench.training import loop, stopping
 from mlet_bench.training.optimisers import Optimisers
 from mlet_bench.training.spectra import Spectra
 from mlet_bench.training.step import step
-from tests.conftest import Ended
 from tests.models.small import ALL, rows, small_model
 from tests.test_experiment import config_of, result_of, words
 from tests.training.test_optimisers import emb_config, train_config
 
-Command = Callable[..., Ended]
+composed = functools.cache(config_of)
 pytestmark = pytest.mark.usefixtures("criteo_file")
+
+
+def run(folder: str, mode: str, spectra: bool = True, dropout: float = 0.0, **train: Any) -> None:
+    """A finished run, or what is missing of it."""
+    config = composed(f"emb={mode}", "emb.inner=8", f"model.dropout={dropout}", "hardware.threads=1")
+    given = {"epochs": 2, "patience": None, "spectra": spectra, **train}
+    config = config.model_copy(update={"train": config.train.model_copy(update=given)})
+    experiment.run(config, folder, Live(make_console()))
 
 
 def lines(folder: str) -> list[dict[str, Any]]:
@@ -39,10 +48,9 @@ def movements(folder: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_looking_changes_nothing(command: Command, mode: str) -> None:
-    more = [f"emb={mode}", "model.dropout=0.2", "train.epochs=2", "train.plateau_factor=0.5"]
-    command(*words(*more, "hydra.run.dir=off"))
-    assert command(*words(*more, "train.spectra=true", "hydra.run.dir=on")).code == cli.DONE
+def test_looking_changes_nothing(mode: str) -> None:
+    for folder, spectra in (("off", False), ("on", True)):
+        run(folder, mode, spectra, dropout=0.2, plateau_factor=0.5)
     for part in ("metrics", "buckets", "collapse"):
         assert result_of("off")[part] == result_of("on")[part]
     for name in ("model.safetensors", "metrics.jsonl"):
@@ -56,13 +64,12 @@ def test_off_it_is_no_part_of_the_fingerprint() -> None:
     del values["train"]["spectra"]  # as runs of before have it
     older = convert_command(TrainCommand, values)
     assert older.train.not_in_fingerprint == {"checkpoint_minutes", "shuffle_gb", "spectra"}
-    assert "spectra" not in config_of("train.spectra=true").train.not_in_fingerprint
+    assert "spectra" not in older.train.model_copy(update={"spectra": True}).not_in_fingerprint
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_line_for_the_start_and_every_evaluation(command: Command, mode: str) -> None:
-    command(*words(f"emb={mode}", "emb.inner=6", "train.spectra=true", "train.epochs=2", "hydra.run.dir=run",
-                   "train.patience=null", "train.optimizer=sgd", "train.lr=0.1"))  # fmt: skip
+def test_a_line_for_the_start_and_every_evaluation(mode: str) -> None:
+    run("run", mode, optimizer="sgd", lr=0.1)
     found, metrics = lines("run"), [json.loads(one) for one in Path("run/metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in found] == [0, *(one["step"] for one in metrics)]
     assert [line["epoch"] for line in found] == [0, *(one["epoch"] for one in metrics)]
@@ -85,9 +92,9 @@ def test_a_line_for_the_start_and_every_evaluation(command: Command, mode: str) 
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_only_exact_adam_moves_absent_rows_of_a_single_table(command: Command, mode: str) -> None:
+def test_only_exact_adam_moves_absent_rows_of_a_single_table(mode: str) -> None:
     for update in ("lazy", "exact"):
-        command(*words(f"emb={mode}", "train.spectra=true", f"train.update={update}", f"hydra.run.dir={update}"))
+        run(update, mode, update=update)
         for moved in movements(update):
             assert moved["error"] is None
             assert moved["first_order_error"] is None
@@ -99,43 +106,43 @@ def test_only_exact_adam_moves_absent_rows_of_a_single_table(command: Command, m
 
 
 @pytest.mark.parametrize("stop", [2, 7, 12])
-def test_a_stopped_run_loses_and_doubles_no_line(command: Command, monkeypatch: pytest.MonkeyPatch, stop: int) -> None:
+def test_a_stopped_run_loses_and_doubles_no_line(monkeypatch: pytest.MonkeyPatch, stop: int) -> None:
     """Evaluations stand after steps 2, 3, 5 and 6 of every six; the run stops after `stop` steps, 12 being the last."""
-    more = ["emb=mlet", "train.epochs=2", "train.spectra=true", "train.patience=null"]
-    command(*words(*more, "hydra.run.dir=whole"))
+    run("whole", "mlet")
     taken = []
 
-    def interrupted(*given: Any) -> torch.Tensor:
+    def counted(*given: Any) -> torch.Tensor:
         taken.append(1)
-        if len(taken) == stop:
-            signal.raise_signal(signal.SIGINT)
         return step(*given)
 
-    monkeypatch.setattr(loop, "step", interrupted)
-    assert command(*words(*more, "hydra.run.dir=parts")).code == 130
-    monkeypatch.setattr(loop, "step", step)
-    assert command(*words(*more, "hydra.run.dir=parts")).code == cli.DONE
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "step", counted)
+        patched.setattr(stopping, "requested", lambda: signal.SIGINT if len(taken) == stop else None)
+        with pytest.raises(Interrupted):
+            run("parts", "mlet")
+    run("parts", "mlet")
     assert Path("whole/spectra.jsonl").read_bytes() == Path("parts/spectra.jsonl").read_bytes()
 
 
-def test_a_torn_line_is_written_again(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    more = ["emb=mlet", "train.spectra=true"]
-    command(*words(*more, "hydra.run.dir=whole"))
+def test_a_torn_line_is_written_again() -> None:
+    spectra, model = looked_at("dlrm")
+    spectra.begin(5, 0.5, 0.1)
+    spectra.finish()
+    whole = Path("spectra.jsonl").read_text()
+    assert [line["step"] for line in lines(".")] == [0, 5]
+    for torn in (whole, whole[:-20], whole.splitlines()[0] + "\n{}\n"):
+        Path("spectra.jsonl").write_text(torn)
+        spectra.keep_before(5)
+        spectra.begin(5, 0.5, 0.1)
+        spectra.finish()
+        assert Path("spectra.jsonl").read_text() == whole
+    spectra.keep_before(0)
+    assert lines(".") == []
+    assert not model.embedding._forward_hooks
 
-    def killed(*given: Any) -> torch.Tensor:
-        raise KeyboardInterrupt
 
-    monkeypatch.setattr(loop, "step", killed)
-    with pytest.raises(KeyboardInterrupt):
-        experiment.run(config_of(*more), "torn", Live(make_console()))
-    monkeypatch.setattr(loop, "step", step)
-    Path("torn/spectra.jsonl").write_text('{"step": 0, "epo')
-    assert command(*words(*more, "hydra.run.dir=torn")).code == cli.DONE
-    assert Path("whole/spectra.jsonl").read_bytes() == Path("torn/spectra.jsonl").read_bytes()
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_every_model_is_looked_at(name: str) -> None:
+def looked_at(name: str) -> tuple[Spectra, CTRModel]:
+    """A first line with the first step of a small model."""
     model = small_model(name, 3, 2, factorised=True).train()
     optimisers = Optimisers(model, train_config(optimizer="sgd", lr=0.1), emb_config("mlet"))
     spectra = Spectra(model, ["a", "b", "c"], "sgd", Path("spectra.jsonl"))
@@ -143,24 +150,26 @@ def test_every_model_is_looked_at(name: str) -> None:
     step(model, optimisers, (*rows(8, 3, 2), torch.arange(8) % 2.0), lambda name, value: None)
     spectra.finish()
     spectra.finish()  # nothing was begun: nothing is written
+    return spectra, model
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_model_is_looked_at(name: str) -> None:
+    looked_at(name)
     (line,) = lines(".")
     assert list(line["fields"]) == ([] if name == "lr" else ["a", "b", "c"])
     for one in line["fields"].values():
         assert one["movement"]["error"] < 1e-4
 
 
-def test_what_diverges_fails_as_it_does_without(command: Command) -> None:
-    ended = command(*words("train.optimizer=sgd", "train.lr=1e30", "train.epochs=5", "hydra.run.dir=run", "emb=mlet",
-                           "train.spectra=true"))  # fmt: skip
-    assert ended.code == cli.FAILED
-    assert "the loss is" in ended.err or "logloss on validation" in ended.err
+def test_what_diverges_fails_as_it_does_without() -> None:
+    with pytest.raises(RunFailedError, match=r"the loss is|logloss on validation"):
+        run("run", "mlet", optimizer="sgd", lr=1e30)
     assert "NaN" not in Path("run/spectra.jsonl").read_text()
 
 
 def test_the_plan_counts_the_copy() -> None:
-    def planned(*more: str) -> int:
-        config = config_of("emb=mlet", *more)
-        return plan(config.model, config.emb, config.train, [50, 3], 4).spectra
-
-    assert planned() == 0
-    assert planned("train.spectra=true") == 4 * (53 * 64 + 2 * 64 * 4)
+    config = composed("emb=mlet")
+    for spectra, copy in ((False, 0), (True, 4 * (53 * 64 + 2 * 64 * 4))):
+        train = config.train.model_copy(update={"spectra": spectra})
+        assert plan(config.model, config.emb, train, [50, 3], 13).spectra == copy
