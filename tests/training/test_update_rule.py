@@ -83,20 +83,18 @@ def test_a_step_of_sgd_follows_the_identity(name: str, inner: int, update: str) 
         torch.testing.assert_close(whole_ND, predicted_ND - emb_ND, rtol=0, atol=1e-12)
 
 
-def test_what_first_order_misses_grows_with_the_learning_rate() -> None:
-    errors = []
-    for lr in (0.001, 0.01, 0.1):
-        factorised, single = model_pair("dlrm", 9)
-        grad_VD, before = gradient(single), factors(factorised)
-        backward(factorised)
-        Optimisers(factorised, train_config(optimizer="sgd", lr=lr), emb_config("mlet")).step()
-        rows_U = batch()[0][:, 0].unique()
-        found = compare_step(before[0], factors(factorised)[0], rows_U, grad_VD[rows_U], lr)
-        assert found["error"] < 1e-8
-        assert found["cosine"] == pytest.approx(1, abs=1e-12)
-        errors.append(found["first_order_error"])
-    assert errors[1] == pytest.approx(10 * errors[0], rel=0.05)
-    assert errors[2] == pytest.approx(100 * errors[0], rel=0.2)
+@pytest.mark.parametrize(("lr", "error"), [(0.01, 1.7e-4), (0.1, 1.7e-3), (1.0, 1.7e-2), (10.0, 1.8e-1)])
+def test_what_first_order_misses_grows_with_the_learning_rate(lr: float, error: float) -> None:
+    """The table of docs/method.md: DLRM, k = 9, d = 4."""
+    factorised, single = model_pair("dlrm", 9)
+    grad_VD, before = gradient(single), factors(factorised)
+    backward(factorised)
+    Optimisers(factorised, train_config(optimizer="sgd", lr=lr), emb_config("mlet")).step()
+    rows_U = batch()[0][:, 0].unique()
+    found = compare_step(before[0], factors(factorised)[0], rows_U, grad_VD[rows_U], lr)
+    assert found["error"] < 1e-8
+    assert found["cosine"] == pytest.approx(1, abs=1e-12)
+    assert found["first_order_error"] == pytest.approx(error, rel=0.05)
 
 
 @pytest.mark.parametrize("mode", ["single", "mlet"])
