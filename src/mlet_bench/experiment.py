@@ -22,11 +22,12 @@ from mlet_bench.loggers import Record
 from mlet_bench.memory import MemoryPlan, plan
 from mlet_bench.models import CTRModel
 from mlet_bench.report.live import Live
-from mlet_bench.run_folder import LOG, MODEL, PREDICTIONS, RESULT, RunFolder
+from mlet_bench.run_folder import LOG, MODEL, PREDICTIONS, RESULT, SPECTRA, RunFolder
 from mlet_bench.training import stopping
 from mlet_bench.training.checkpoint import save_weights
 from mlet_bench.training.loop import Trainer, TrainSummary
 from mlet_bench.training.rows import bytes_held, shuffle_of, training_rows
+from mlet_bench.training.spectra import Spectra
 from mlet_bench.training.streams import drawing_from
 
 log = logging.getLogger("mlet_bench")
@@ -128,7 +129,7 @@ def best_reachable(prepared: Prepared, split: str) -> dict[str, Any]:
 
 def run_fingerprint(config: TrainCommand, prepared: Prepared) -> str:
     """Of all that can change the result, and of nothing else."""
-    train = config.train.model_dump(mode="json", exclude={"checkpoint_minutes", "shuffle_gb"})
+    train = config.train.model_dump(mode="json", exclude=config.train.not_in_fingerprint)
     train["shuffle"] = shuffle_of(prepared, config.train)
     model = {"name": config.model.name, **models.settings_of(config.model).model_dump(mode="json")}
     return files.fingerprint(
@@ -233,6 +234,9 @@ def _train(
         scored, _ = Scored.of(valid_label_R, predict(model, prepared.pieces("valid"), config.eval.batch_size))
         return {"auc": auc_with_interval(scored)[0], "logloss": logloss(scored.label_B, scored.logit_B)}
 
+    spectra = None
+    if config.train.spectra:
+        spectra = Spectra(model, prepared.fields, config.train.optimizer, folder / SPECTRA)
     with live.training() as watcher:
         trainer = Trainer(
             model,
@@ -245,6 +249,7 @@ def _train(
             watcher=watcher,
             record=record.evaluated,
             precision=config.hardware.precision,
+            spectra=spectra,
         )
         return trainer.run()
 

@@ -28,6 +28,7 @@ Keys people set:
   train.optimizer=adam adam, sgd or rowwise_adagrad
   train.update=lazy    lazy: a step moves only the batch's rows; exact: as PyTorch's dense optimiser
   train.patience=4     evaluations without gain before training stops; train.plateau_factor=0.1 lowers the rate at each
+  train.spectra=true   spectra.jsonl: singular values of the tables, and steps beside what SGD's algebra predicts
   dataset.raw=PATH     raw file or folder         dataset.prepared=DIR  a prepared folder
   dataset.min_count=1  dataset.train_share=1.0    hardware.threads=2
   dataset.group=null   a field, for example user: AUC within its categories too (GAUC)

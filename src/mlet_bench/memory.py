@@ -38,11 +38,13 @@ class MemoryPlan:
     """Of the training split, as far as they are held."""
     evaluation: int
     """Of the collapsed model, and of the single-layer one that inference is timed beside; after training."""
+    spectra: int = 0
+    """Of the copy of the embedding that a step is compared with, for train.spectra."""
 
     @property
     def bytes(self) -> int:
         """The most at a time: evaluation begins when gradients and optimiser state are gone."""
-        training = self.weights + self.gradients + self.optimizer + self.batch + self.rows
+        training = self.weights + self.gradients + self.optimizer + self.batch + self.rows + self.spectra
         return max(training, self.weights + self.evaluation)
 
     def check(self, device: torch.device) -> None:
@@ -70,7 +72,8 @@ def plan(
     network = sum(p.numel() for p in tiny.parameters()) - sum(table.weight.numel() for table in tables)
     mode = MODES[emb.mode]
     widths = (mode.table_widths(emb) if own else []) + first_order
-    dense = network + (mode.other_parameters(fields, emb) if own else 0)
+    beside = mode.other_parameters(fields, emb) if own else 0
+    dense = network + beside
     in_tables = categories * sum(widths)
     state = {
         "adam": 2 * (dense + in_tables),
@@ -88,6 +91,7 @@ def plan(
         batch=FLOAT * copies * taken + int(step),
         rows=rows,
         evaluation=2 * FLOAT * single,
+        spectra=FLOAT * (categories * (sum(widths) - sum(first_order)) + beside) if train.spectra else 0,
     )
 
 

@@ -13,9 +13,10 @@ from mlet_bench import files
 from mlet_bench.errors import UserError
 
 CONFIG, RESULT, PREDICTIONS, MODEL = "config.yaml", "result.json", "predictions.parquet", "model.safetensors"
-METRICS, LOG, CHECKPOINT, DONE, LOCK = "metrics.jsonl", "train.log", "checkpoint", "DONE", ".lock"
+METRICS, SPECTRA, LOG = "metrics.jsonl", "spectra.jsonl", "train.log"
+CHECKPOINT, DONE, LOCK = "checkpoint", "DONE", ".lock"
 TENSORBOARD, MLFLOW = "tensorboard", "mlflow.json"
-OURS = {CONFIG, RESULT, PREDICTIONS, MODEL, METRICS, LOG, CHECKPOINT, DONE, LOCK, TENSORBOARD, MLFLOW}
+OURS = {CONFIG, RESULT, PREDICTIONS, MODEL, METRICS, SPECTRA, LOG, CHECKPOINT, DONE, LOCK, TENSORBOARD, MLFLOW}
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,6 @@ RUNS = "outputs/{{dataset}}/{model}/{mode}/seed{seed}-{{fingerprint}}"
 """Where `train` puts a run by itself: a trial is an ordinary run, and is found by either command."""
 
 
-UNCOUNTED: Any = {"dataset": True, "train": {"checkpoint_minutes", "shuffle_gb"}, "logger": True}
-
-
 @dataclass(frozen=True)
 class Arm:
     """One embedding of a comparison; a single table has no `inner`."""
@@ -93,7 +90,8 @@ def _check_folder(folder: Path) -> None:
 
 def tune_fingerprint(config: TuneCommand, prepared: Prepared) -> str:
     """Of all that makes the comparison: the data's content instead of its path, everything else as it was given."""
-    given = config.model_dump(mode="json", exclude=UNCOUNTED)
+    uncounted: Any = {"dataset": True, "train": config.train.not_in_fingerprint, "logger": True}
+    given = config.model_dump(mode="json", exclude=uncounted)
     given["hardware"]["threads"] = hardware.threads_of(config.hardware)
     return files.fingerprint({"data": prepared.fingerprint, **given})
 

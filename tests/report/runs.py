@@ -127,3 +127,16 @@ def write_grid(root: Path, dims: tuple[int, ...] = (2, 4, 8), seeds: tuple[int, 
                 valid = 0.6 + 0.02 * np.log2(dim) + 0.01 * (inner or 0) ** 0.5 + 0.001 * seed
                 folder = write_run(root, mode, dim, inner, seed, valid=float(valid))
                 write_predictions(folder, np.asarray(label_R, int), logit_R)
+
+
+def write_spectra(folder: Path, fields: dict[str, int], values: list[list[float]], *, share: float = 0.25) -> None:
+    """spectra.jsonl with a line for each list of singular values, the same for every field (name → rows)."""
+    lines = []
+    for step, singular in enumerate(values):
+        moved = {"held_rows": 2, "absent_rows": 8, "held_rms": 0.5, "absent_rms": 0.1, "absent_share": share,
+                 "cosine": 0.5 + 0.1 * step, "error": None, "first_order_error": 1e-3}  # fmt: skip
+        one = {"singular_values": {"E": singular}, "effective_rank": 4.0 - step, "imbalance": 0.5,
+               "movement": moved if step < len(values) - 1 else None}  # fmt: skip
+        found = {name: {"rows": rows, **one} for name, rows in fields.items()}
+        lines.append(json.dumps({"step": step, "epoch": step / 2, "lr": 0.1, "fields": found}))
+    (folder / "spectra.jsonl").write_text("".join(line + "\n" for line in lines))

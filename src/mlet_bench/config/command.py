@@ -76,6 +76,13 @@ class TrainConfig(Section):
     min_lr: float = Field(ge=0)
     checkpoint_minutes: float = Field(gt=0)
     shuffle_gb: float = Field(gt=0)
+    spectra: bool = False
+    """The one key with a default here: configs of runs that were made before there was this key can still be read."""
+
+    @property
+    def not_in_fingerprint(self) -> set[str]:
+        """Keys that change nothing that a run writes; `spectra` adds a file where it is true."""
+        return {"checkpoint_minutes", "shuffle_gb"} | (set() if self.spectra else {"spectra"})
 
 
 class EvalConfig(Section):

@@ -32,6 +32,13 @@ class Embedding(nn.Module, ABC):
     def add_table_l2(self, strength: float, on: str) -> None:
         """Add the gradient of strength/2·‖·‖² over all rows to that of the last batch."""
 
+    def factors(self, field: int) -> tuple[Tensor, ...]:
+        """The matrices whose product is a field's table, without gradients, the first with a row for each category.
+
+        None where a field has no such table.
+        """
+        return ()
+
     @staticmethod
     @abstractmethod
     def table_widths(config: EmbConfig) -> list[int]:

@@ -84,6 +84,11 @@ class MLETEmbedding(Embedding):
             if grad_FKD is not None:
                 grad_FKD[field].addmm_(w1_NK.t() @ w1_NK, w2_KD, alpha=strength)
 
+    def factors(self, field: int) -> tuple[Tensor, ...]:
+        """(W1, W2) of one field."""
+        bounds = self.fields.bounds
+        return self.w1.weight[bounds[field] : bounds[field + 1]], self.w2_FKD[field].detach()
+
     @staticmethod
     def table_widths(config: EmbConfig) -> list[int]:
         assert config.inner is not None

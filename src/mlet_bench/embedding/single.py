@@ -55,6 +55,10 @@ class SingleEmbedding(Embedding):
         """Add the gradient of strength/2·‖·‖² over all rows to that of the last batch."""
         self.table.densify().add_(self.table.weight, alpha=strength)
 
+    def factors(self, field: int) -> tuple[Tensor, ...]:
+        """(E,) of one field."""
+        return (self.table.weight[self.fields.bounds[field] : self.fields.bounds[field + 1]],)
+
     @staticmethod
     def table_widths(config: EmbConfig) -> list[int]:
         return [config.dim]

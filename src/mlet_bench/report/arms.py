@@ -16,7 +16,9 @@ SINGLE, MLET, FROZEN, SVD = "single", "mlet", "mlet_frozen", "svd"
 CONTROLS = (FROZEN, SVD)
 """Embeddings that explain a gain and are no offer themselves: figures and size ratios leave them out."""
 ARM_KEYS = {"emb.mode", "emb.dim", "emb.inner", "emb.lr", "emb.l2", "emb.l2_on", "emb.l2_rows", "train.lr"}
-NO_EFFECT = {"fingerprint", "seed", "rerun", "logger", "train.checkpoint_minutes", "hardware.threads"}
+NO_EFFECT = {
+    *("fingerprint", "seed", "rerun", "logger", "train.checkpoint_minutes", "train.spectra", "hardware.threads"),
+}
 """Keys that are no setting, or (threads) are taken from the result, where the number in use stands."""
 PLACES = ("dataset.raw", "dataset.prepared", "dataset.vocab", "dataset.item_field", "dataset.group")
 """Keys of a data set that do not change its rows."""
@@ -145,11 +147,14 @@ def logloss_on_test(run: Run) -> float | None:
 
 
 def compare(runs: Sequence[Run]) -> tuple[list[Comparison], list[LeftOut]]:
-    """Comparisons sorted by title, and the runs that repeat another one (same settings and seed) and do not count."""
+    """Comparisons sorted by title, and the runs that repeat another one (same settings and seed) and do not count.
+
+    Of a run with spectra and the same one without, the latter does not count.
+    """
     groups: dict[tuple[tuple[str, str], ...], dict[tuple[Cell, Setting], dict[int, Run]]]
     groups = defaultdict(lambda: defaultdict(dict))
     repeated = []
-    for run in runs:
+    for run in sorted(runs, key=lambda run: not run.spectra):
         seeds = groups[tuple(sorted(_rest(run).items()))][cell_of(run), setting_of(run)]
         if run.result.seed in seeds:
             first = seeds[run.result.seed].path

@@ -1,6 +1,6 @@
 """The runs below some folders: those that count, and those that do not, with the reason.
 
-Read are result.json, config.yaml and metrics.jsonl; nothing is written, and no model is opened.
+Read are result.json, config.yaml, metrics.jsonl and spectra.jsonl; nothing is written, and no model is opened.
 """
 
 import itertools
@@ -9,17 +9,17 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from mlet_bench import files
 from mlet_bench.config import flat
 from mlet_bench.errors import UserError, nearest
 from mlet_bench.mistakes import first_mistake
-from mlet_bench.report.result import Evaluation, Result
-from mlet_bench.run_folder import CHECKPOINT, CONFIG, DONE, LOCK, LOG, METRICS, RESULT
+from mlet_bench.report.result import Evaluation, Result, SpectraLine
+from mlet_bench.run_folder import CHECKPOINT, CONFIG, DONE, LOCK, LOG, METRICS, RESULT, SPECTRA
 
 MOST_KEYS = 5000
 """A config with more is none of ours; YAML aliases can make a small file endless."""
@@ -36,6 +36,8 @@ class Run:
     curve: tuple[Evaluation, ...]
     notes: tuple[str, ...] = ()
     """What could not be read and does not change the result."""
+    spectra: tuple[SpectraLine, ...] = ()
+    """Of runs with train.spectra=true."""
 
 
 @dataclass(frozen=True)
@@ -120,10 +122,11 @@ def _read(path: Path) -> Run | LeftOut:
                 raise _DamagedError(f"{CONFIG} says {key} {config[key]}, {RESULT} {value}")
     except _DamagedError as error:
         return LeftOut(path, "damaged", str(error))
-    try:
-        return Run(path, result, config, _curve(path))
-    except _DamagedError as error:
-        return Run(path, result, config, (), (str(error),))
+    notes: list[str] = []
+    curve = _lines(path / METRICS, Evaluation, "the run has no learning curve", notes)
+    wanted = (path / SPECTRA).exists()
+    spectra = _lines(path / SPECTRA, SpectraLine, "the run has no spectra", notes) if wanted else ()
+    return Run(path, result, config, curve, tuple(notes), spectra)
 
 
 def _unfinished(path: Path) -> LeftOut:
@@ -178,11 +181,16 @@ def _config(path: Path) -> dict[str, Any]:
     return found
 
 
-def _curve(path: Path) -> tuple[Evaluation, ...]:
+LineT = TypeVar("LineT", bound=BaseModel)
+
+
+def _lines(path: Path, schema: type[LineT], without: str, notes: list[str]) -> tuple[LineT, ...]:
+    """The lines of a JSON Lines file; none, and a note, where they cannot be read."""
     try:
-        lines = (path / METRICS).read_text(encoding="utf-8").splitlines()
-        return tuple(Evaluation.model_validate(json.loads(line)) for line in lines)
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return tuple(schema.model_validate(json.loads(line)) for line in lines)
     except OSError as error:
-        raise _DamagedError(f"{METRICS}: cannot be read ({error.strerror}); the run has no learning curve") from None
+        notes.append(f"{path.name}: cannot be read ({error.strerror}); {without}")
     except (ValueError, RecursionError):  # pydantic's error is a ValueError
-        raise _DamagedError(f"{METRICS}: damaged; the run has no learning curve") from None
+        notes.append(f"{path.name}: damaged; {without}")
+    return ()

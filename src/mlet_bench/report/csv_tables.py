@@ -13,13 +13,17 @@ from mlet_bench.report.arms import Arm, Cell, Comparison
 from mlet_bench.report.claims import claims
 from mlet_bench.report.collect import LeftOut, Run
 from mlet_bench.report.ratio_views import summaries
+from mlet_bench.report.result import Movement
 from mlet_bench.report.study import Study
 
 Row = dict[str, Any]
 
 
 def write_tables(folder: Path, studies: Sequence[Study], left_out: Sequence[LeftOut]) -> list[Path]:
-    """Write every csv file into `folder`, which must be there; a table without rows is an empty file with no header."""
+    """Write every csv file into `folder`, which must be there; a table without rows is an empty file with no header.
+
+    `spectra` alone is left out where no run has them.
+    """
     tables = {
         "claims": [asdict(one) for one in claims(studies)],
         "quality": [row for one in studies for row in _quality(one)],
@@ -30,6 +34,11 @@ def write_tables(folder: Path, studies: Sequence[Study], left_out: Sequence[Left
         "cost": [row for one in studies for row in _cost(one)],
         "runs": [*(row for one in studies for row in _runs(one.comparison)), *map(_left_out, left_out)],
     }
+    spectra = [row for one in studies for row in _spectra(one.comparison)]
+    if spectra:
+        tables["spectra"] = spectra
+    else:
+        (folder / "spectra.csv").unlink(missing_ok=True)  # an earlier report's
     for name, rows in tables.items():
         files.write_text(folder / f"{name}.csv", files.encodable(as_csv(rows)))
     return [folder / f"{name}.csv" for name in tables]
@@ -147,6 +156,28 @@ def _runs(comparison: Comparison) -> Iterator[Row]:
         for seed, run in sorted(arm.runs.items()):
             yield {"path": str(run.path), "state": "counted", "reason": "; ".join(run.notes),
                    **_of_arm(comparison, arm), "seed": seed, **_scores(run)}  # fmt: skip
+
+
+def _spectra(comparison: Comparison) -> Iterator[Row]:
+    """A row for each field at each evaluation; the singular values themselves stand in spectra.jsonl."""
+    nothing = dict.fromkeys(Movement.model_fields)
+    for arm in comparison.arms:
+        for seed, run in sorted(arm.runs.items()):
+            for line in run.spectra:
+                for name, one in line.fields.items():
+                    moved = nothing if one.movement is None else one.movement.model_dump()
+                    yield {
+                        **_of_arm(comparison, arm),
+                        "seed": seed,
+                        "field": name,
+                        "rows": one.rows,
+                        "step": line.step,
+                        "epoch": line.epoch,
+                        "embedding_lr": line.lr,
+                        "effective_rank": one.effective_rank,
+                        "imbalance": one.imbalance,
+                        **moved,
+                    }
 
 
 def _scores(run: Run) -> Row:

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from mlet_bench import __version__
 from mlet_bench.evaluation.buckets import RAREST
-from mlet_bench.report import ratio_views, views
+from mlet_bench.report import ratio_views, spectra_views, views
 from mlet_bench.report.claims import claims
 from mlet_bench.report.collect import LeftOut
 from mlet_bench.report.study import Study
@@ -85,7 +85,8 @@ def _section(position: int, study: Study, pictures: Sequence[Picture]) -> Sectio
     ]
     fields = dict.fromkeys(name for name in (RAREST, comparison.item_field) if name)
     gains = [views.gains_of_all(study, field) for field in fields]
-    tables = [views.quality(study), *gains, views.cost(study), ratio_views.every_ratio(study)]
+    after = [views.cost(study), ratio_views.every_ratio(study), spectra_views.updates(study)]
+    tables = [views.quality(study), *gains, *after]
     more = (views.every_setting(study), views.pairs(study), views.runs(study))
     settings = {arm.setting for arm in comparison.arms}
     if len(settings) == 1:

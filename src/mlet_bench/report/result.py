@@ -95,3 +95,33 @@ class Evaluation(_Part):
 
     epoch: Annotated[float, Field(ge=0)]
     valid_auc: Share
+
+
+class Movement(_Part):
+    """What one training step did to a field's table."""
+
+    held_rows: Count
+    absent_rows: Count
+    held_rms: float | None
+    absent_rms: float | None
+    absent_share: Share | None
+    cosine: float | None
+    error: float | None
+    first_order_error: float | None
+
+
+class FieldSpectrum(_Part):
+    rows: Count
+    singular_values: dict[str, list[float]] | None
+    effective_rank: float | None
+    imbalance: float | None
+    movement: Movement | None
+
+
+class SpectraLine(_Part):
+    """A line of spectra.jsonl."""
+
+    step: Count
+    epoch: Annotated[float, Field(ge=0)]
+    lr: float
+    fields: dict[str, FieldSpectrum]

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from mlet_bench.report.arms import SINGLE, Cell
 
@@ -82,10 +83,15 @@ def axes(title: str, subtitle: str, x: str, y: str, rows: int | None = None) -> 
     """A figure with one pair of axes, titled by what was measured and on what; as high as `rows` lines need."""
     figure = Figure(figsize=(WIDTH, HEIGHT if rows is None else 1.3 + 0.32 * rows), layout="constrained")
     one = figure.add_subplot()
-    one.set_title("\n".join([*textwrap.wrap(title, TITLE_LETTERS), *textwrap.wrap(short(subtitle), TITLE_LETTERS)]))
+    one.set_title(titled(title, subtitle))
     one.set_xlabel(x)
     one.set_ylabel(y)
     return figure, one
+
+
+def titled(title: str, subtitle: str) -> str:
+    """Both in lines that a figure has room for."""
+    return "\n".join([*textwrap.wrap(title, TITLE_LETTERS), *textwrap.wrap(short(subtitle), TITLE_LETTERS)])
 
 
 def legend(figure: Figure, of: Axes) -> None:
@@ -101,6 +107,15 @@ def log_ticks(of: Axes, values: Sequence[float]) -> None:
     of.set_xscale("log", base=2)
     of.xaxis.set_ticks(values, [f"{value:g}" for value in values])
     of.xaxis.set_ticks([], minor=True)
+
+
+def log_values(of: Axes) -> None:
+    """A logarithmic y axis over what is drawn, with plain numbers: the default ones need the $ of formulas."""
+    of.set_yscale("log")
+    low, high = of.get_ylim()
+    of.yaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 100 * low else (1.0, 2.0, 5.0)))
+    of.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    of.yaxis.set_minor_formatter(NullFormatter())
 
 
 def powers_of_two(low: float, high: float) -> list[float]:

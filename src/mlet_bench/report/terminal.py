@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mlet_bench.evaluation.buckets import RAREST
-from mlet_bench.report import ratio_views, views
+from mlet_bench.report import ratio_views, spectra_views, views
 from mlet_bench.report.claims import claims
 from mlet_bench.report.collect import LeftOut
 from mlet_bench.report.study import Study
@@ -28,6 +28,7 @@ def show_report(console: Console, studies: Sequence[Study], left_out: Sequence[L
         for field in dict.fromkeys(name for name in (RAREST, one.comparison.item_field) if name):
             _show(console, views.gains(one, field, dim))
         _show(console, views.cost(one))
+        _show(console, spectra_views.updates(one))
         for warning in one.warnings:
             _say(console, f"note: {warning}", "yellow")
     console.print()

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from mlet_bench import files
-from mlet_bench.report import figures, ratio_figure
+from mlet_bench.report import figures, ratio_figure, spectra_figure
 from mlet_bench.report.collect import LeftOut
 from mlet_bench.report.csv_tables import write_tables
 from mlet_bench.report.figures import Drawn
@@ -33,7 +33,7 @@ def write_report(folder: Path, studies: Sequence[Study], left_out: Sequence[Left
     with styled():
         overall = _draw(folder / FIGURES, 0, ratio_figure.size_ratios(studies))
         pictures = {
-            position: _draw(folder / FIGURES, position + 1, figures.of_study(one))
+            position: _draw(folder / FIGURES, position + 1, [*figures.of_study(one), *spectra_figure.of_study(one)])
             for position, one in enumerate(studies)
         }
     page = render(studies, pictures, overall, left_out, folders)

@@ -21,6 +21,7 @@ from mlet_bench.models import CTRModel
 from mlet_bench.training import checkpoint, stopping
 from mlet_bench.training.optimisers import Optimisers
 from mlet_bench.training.rows import TrainingRows
+from mlet_bench.training.spectra import Spectra
 from mlet_bench.training.step import step
 from mlet_bench.training.streams import stream_seed
 
@@ -84,8 +85,9 @@ class Trainer:
         watcher: Watcher,
         record: Callable[[dict[str, Any]], None] = lambda line: None,
         precision: str = "float32",
+        spectra: Spectra | None = None,
     ) -> None:
-        self.model, self.rows, self.config = model, rows, config
+        self.model, self.rows, self.config, self.spectra = model, rows, config, spectra
         self.evaluate, self.watcher, self.record, self.precision = evaluate, watcher, record, precision
         self.metrics_path = folder / "metrics.jsonl"
         self.checkpoints = checkpoint.Checkpoints(folder / "checkpoint", watcher.say)
@@ -102,6 +104,10 @@ class Trainer:
         self._write_history()
         for line in self.position.history:
             record(line)
+        if spectra is not None:
+            spectra.keep_before(self.position.step)
+            if self.position.step == (self.position.history[-1]["step"] if self.position.history else 0):
+                self._look()
         self._saved_at = time.monotonic()
 
     def run(self) -> TrainSummary:
@@ -115,6 +121,8 @@ class Trainer:
             while position.epoch < self.config.epochs and not self._patience_spent():
                 self._epoch()
             self._save()
+            if self.spectra is not None:
+                self.spectra.finish()
         stopping.raise_if_requested()
         assert position.best_step is not None
         self.model.load_state_dict(self.checkpoints.best(position.best_step), strict=True)
@@ -138,6 +146,8 @@ class Trainer:
             position.rows += len(batch[2])
             steps = self.rows.steps * self.config.epochs
             self.watcher.stepped(position.step, steps, loss, position.rows / position.seconds)
+            if self.spectra is not None:
+                self.spectra.finish()
             last = position.step_in_epoch == self.rows.steps
             if last:
                 position.epoch, position.step_in_epoch = position.epoch + 1, 0
@@ -188,6 +198,12 @@ class Trainer:
             opened.write(json.dumps(line, allow_nan=False) + "\n")
         self.watcher.evaluated(line)
         self.record(line)
+        self._look()
+
+    def _look(self) -> None:
+        """Take the spectra, and look at the step that comes next."""
+        if self.spectra is not None:
+            self.spectra.begin(self.position.step, self.position.step / self.rows.steps, self.optimisers.emb_lr)
 
     def _lower_lr(self) -> None:
         assert self.config.plateau_factor is not None

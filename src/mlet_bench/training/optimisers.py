@@ -133,6 +133,11 @@ class Optimisers:
         lr: float = self.dense.param_groups[0]["lr"]
         return lr
 
+    @property
+    def emb_lr(self) -> float:
+        """The learning rate of the embeddings now, or of the dense part where there are none."""
+        return self.rows[0].lr if self.rows else self.lr
+
     def lower_lr(self, factor: float, least: float) -> None:
         """Multiply every learning rate by `factor`; none falls below `least`, none rises to it."""
         for group in self.dense.param_groups:
