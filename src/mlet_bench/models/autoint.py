@@ -4,13 +4,15 @@ B batch, F sparse fields, N numeric columns, D embedding width, S = N + F vector
 all heads together, H heads.
 """
 
+import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from mlet_bench.embedding import Embedding
+from mlet_bench.models.attention import attend
 from mlet_bench.models.base import CTRModel
 from mlet_bench.models.layers import DeepSettings, FirstOrder, NumericVectors, deep, initialise
-from mlet_bench.models.linear import Linear
+from mlet_bench.models.linear import Linear, linear
 
 
 class AutoIntSettings(DeepSettings):
@@ -54,17 +56,30 @@ class Interacting(nn.Module):
 
     def forward(self, vectors_BSD: Tensor) -> Tensor:
         """B × S × A."""
+        dropping = self.training and isinstance(self.dropout, nn.Dropout)
+        piecewise = vectors_BSD.device.type == "cpu" and not torch.is_autocast_enabled("cpu") and not dropping
+        out_BSA = self._by_pieces(vectors_BSD) if piecewise else self._at_once(vectors_BSD)
+        normed_BSA: Tensor = self.norm(out_BSA)
+        return normed_BSA.relu()
+
+    def _by_pieces(self, vectors_BSD: Tensor) -> Tensor:
+        """The projections in one product, attention without its weights being kept."""
+        layers = [self.query, self.key, self.value]
+        if isinstance(self.residual, Linear):
+            layers.append(self.residual)
+        projected_BSP = linear(vectors_BSD, torch.cat([layer.weight for layer in layers]))
+        out_BSA = attend(projected_BSP, self.query.out_features, self.heads, self.scale)
+        return out_BSA + vectors_BSD if isinstance(self.residual, nn.Identity) else out_BSA
+
+    def _at_once(self, vectors_BSD: Tensor) -> Tensor:
         query_BHSA, key_BHSA, value_BHSA = (
             part(vectors_BSD).unflatten(2, (self.heads, -1)).transpose(1, 2)
             for part in (self.query, self.key, self.value)
         )
         attention_BHSS = (query_BHSA @ key_BHSA.transpose(2, 3) * self.scale).softmax(3)
         heads_BHSA = self.dropout(attention_BHSS) @ value_BHSA
-        out_BSA = self.dropout(heads_BHSA.transpose(1, 2).flatten(2))
-        if self.residual is not None:
-            out_BSA = out_BSA + self.residual(vectors_BSD)
-        normed_BSA: Tensor = self.norm(out_BSA)
-        return normed_BSA.relu()
+        out_BSA: Tensor = self.dropout(heads_BHSA.transpose(1, 2).flatten(2))
+        return out_BSA if self.residual is None else out_BSA + self.residual(vectors_BSD)
 
 
 class AutoInt(CTRModel):

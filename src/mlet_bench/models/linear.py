@@ -56,6 +56,10 @@ def _wanted(values: Tensor) -> bool:
 HAS_ONEDNN = torch._C._has_mkldnn and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
+NARROW = 32
+"""Work for each number that is copied, below which MKL's product alone is faster than oneDNN's with its copies."""
+
+
 class _OneDNN(torch.autograd.Function):
     """The operators behind torch.compile's linear layers and behind those of mkldnn tensors."""
 
@@ -78,18 +82,25 @@ class _OneDNN(torch.autograd.Function):
         grad_BI = _multiply(grad_BO, weight_OI.t(), None) if needs_x else None
         grad_OI = grad_O = None
         if needs_weight or needs_bias:
-            rows_BO, rows_BI = grad_BO.flatten(0, -2), x_BI.flatten(0, -2).contiguous()
-            grad_OI, grad_O = torch.ops.aten.mkldnn_linear_backward_weights(
-                rows_BO.to_mkldnn(), rows_BI.to_mkldnn(), weight_OI, ctx.has_bias
-            )
-            grad_OI = _dense(grad_OI)
-            grad_O = _dense(grad_O) if ctx.has_bias else None
+            rows_BO, rows_BI = grad_BO.flatten(0, -2), x_BI.flatten(0, -2)
+            grad_OI, grad_O = _weight_gradient(rows_BO, rows_BI, weight_OI, bias=ctx.has_bias)
         return grad_BI, grad_OI, grad_O, None
 
 
 def _multiply(x_BI: Tensor, weight_OI: Tensor, bias_O: Tensor | None) -> Tensor:
     product: Tensor = torch.ops.mkldnn._linear_pointwise(x_BI, weight_OI, bias_O, "none", [], "")
     return product
+
+
+def _weight_gradient(grad_BO: Tensor, x_BI: Tensor, weight_OI: Tensor, *, bias: bool) -> tuple[Tensor, Tensor | None]:
+    """oneDNN's operator copies both matrices first, which takes longer than the product where they are narrow."""
+    outputs, inputs = weight_OI.shape
+    if inputs * outputs < NARROW * (inputs + outputs):
+        return grad_BO.t() @ x_BI, grad_BO.sum(0) if bias else None
+    grad_OI, grad_O = torch.ops.aten.mkldnn_linear_backward_weights(
+        grad_BO.to_mkldnn(), x_BI.contiguous().to_mkldnn(), weight_OI, bias
+    )
+    return _dense(grad_OI), _dense(grad_O) if bias else None
 
 
 def _dense(gradient: Tensor) -> Tensor:
