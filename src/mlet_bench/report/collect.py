@@ -11,14 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import ValidationError
-
-from mlet_bench import files
 from mlet_bench.errors import UserError, nearest
-from mlet_bench.mistakes import first_mistake
-from mlet_bench.report.result import Evaluation, Result
-from mlet_bench.run_folder import CHECKPOINT, CONFIG, DONE, LOCK, LOG, METRICS, RESULT
+from mlet_bench.result import Evaluation, Result
+from mlet_bench.run_folder import CHECKPOINT, CONFIG, DONE, LOCK, LOG, METRICS, RESULT, RunFolder
 
 MOST_KEYS = 5000
 """A config with more is none of ours; YAML aliases can make a small file endless."""
@@ -149,25 +144,16 @@ def _last_error(log: Path) -> str:
 
 def _result(path: Path) -> Result:
     try:
-        values = files.read_json(path / RESULT)
-        if not isinstance(values, dict):
-            raise _DamagedError(f"{RESULT}: not a result")
-        return Result.model_validate(values)
+        return Result.model_validate(RunFolder(path).result())
     except UserError as error:
         raise _DamagedError(str(error).replace(f"{path / RESULT}", RESULT)) from None
-    except ValidationError as error:
-        raise _DamagedError(f"{RESULT}: {first_mistake(error, Result, '')}") from None
 
 
 def _config(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load((path / CONFIG).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise _DamagedError(f"{CONFIG}: cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError, yaml.YAMLError):
-        raise _DamagedError(f"{CONFIG}: damaged, this is not YAML") from None
-    if not isinstance(values, dict):
-        raise _DamagedError(f"{CONFIG}: damaged, it holds no keys")
+        values = RunFolder(path).config()
+    except UserError as error:
+        raise _DamagedError(str(error).replace(f"{path / CONFIG}", CONFIG)) from None
     try:
         flat = dict(itertools.islice(_flat(values), MOST_KEYS + 1))
     except RecursionError:
@@ -191,9 +177,10 @@ def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 def _curve(path: Path) -> tuple[Evaluation, ...]:
     try:
+        RunFolder(path).check_written(METRICS)
         lines = (path / METRICS).read_text(encoding="utf-8").splitlines()
         return tuple(Evaluation.model_validate(json.loads(line)) for line in lines)
     except OSError as error:
         raise _DamagedError(f"{METRICS}: cannot be read ({error.strerror}); the run has no learning curve") from None
-    except (ValueError, RecursionError):  # pydantic's error is a ValueError
+    except (ValueError, RecursionError, UserError):  # pydantic's error is a ValueError
         raise _DamagedError(f"{METRICS}: damaged; the run has no learning curve") from None

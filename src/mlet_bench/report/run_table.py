@@ -58,23 +58,27 @@ def _row(label: str, found: dict[str, Any], known: bool) -> list[str | Text]:
         f"{interval[0]:.4f}-{interval[1]:.4f}" if interval else found.get("auc_reason", "-"),
         number(found["logloss"]),
     ]
-    return [*cells, *((number(found["best_auc"]), number(found["best_logloss"])) if known else ())]
+    return [*cells, *((number(found.get("best_auc")), number(found.get("best_logloss"))) if known else ())]
 
 
 def _cost(result: dict[str, Any]) -> Table:
-    size, inference, train = result["collapse"], result["inference"], result["train"]
+    size, inference, train = result["collapse"], result.get("inference"), result["train"]
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column()
     table.add_column(justify="left", overflow="fold")
     speed = "-" if train["samples_per_s"] is None else f"{train['samples_per_s']:,.0f} samples/s"
+    best = "-" if train["best_step"] is None else f"{train['best_step']:,}"
+    change, peak = size["max_abs_logit_diff"], train["peak_memory_bytes"]
     rows = {
         "parameters": f"{size['parameters_training']:,} in training → {size['parameters_inference']:,} collapsed",
         "embedding bytes": f"{size['embedding_bytes_training']:,} → {size['embedding_bytes_inference']:,}",
-        "collapse": f"largest change of a logit {size['max_abs_logit_diff']:.1e}",
-        "inference": f"{inference['collapsed_ms']:.1f} ms collapsed, {inference['single_ms']:.1f} ms single-layer, "
+        "collapse": "-" if change is None else f"largest change of a logit {change:.1e}",
+        "inference": "-"
+        if inference is None
+        else f"{inference['collapsed_ms']:.1f} ms collapsed, {inference['single_ms']:.1f} ms single-layer, "
         f"per {inference['batch_size']:,} rows",
-        "training": f"{speed}, {train['steps']:,} steps, best at {train['best_step']:,}",
-        "peak memory": f"{train['peak_memory_bytes'] / 2**20:,.0f} MiB",
+        "training": f"{speed}, {train['steps']:,} steps, best at {best}",
+        "peak memory": "-" if peak is None else f"{peak / 2**20:,.0f} MiB",
     }
     for name, value in rows.items():
         table.add_row(name, value)
