@@ -20,6 +20,8 @@ from mlet_bench.data.raw import LABEL, TRUTH
 from mlet_bench.errors import UserError, listing
 from mlet_bench.mistakes import first_mistake
 
+MOST_ROWS_A_BYTE = 64
+"""Of a part: Parquet's packed deltas take 5 bytes for 128 ids at least."""
 BAD_ROWS = "bad_rows.jsonl"
 """The rows that were set aside, in a prepared folder."""
 
@@ -99,6 +101,10 @@ class Prepared:
             raise UserError(f"{path}: damaged; {again}") from None
         for name, known in manifest["files"].items():
             prepared._check_size(name, known["bytes"])
+        for name, rows in prepared.rows.items():
+            size = sum(manifest["files"][part]["bytes"] for part in prepared.parts(name))
+            if rows > MOST_ROWS_A_BYTE * size:  # they would be given memory before the parts are read
+                raise UserError(f"{folder / name}: cannot hold {rows:,} rows, as the manifest says; {again}")
         return replace(prepared, notes=tuple(manifest["warnings"]))
 
     @property
