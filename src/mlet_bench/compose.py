@@ -188,6 +188,8 @@ class Composer:
             raise UserError(_first_line(error)) from None
         except yaml.YAMLError as error:
             raise UserError(f"a config file is no YAML: {' '.join(str(error).split())}") from None
+        except RecursionError:
+            raise UserError("a config file is nested too deep") from None
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def test_what_counts_is_what_was_written(runs: Path) -> None:
 def test_runs_without_checksums_make_a_page(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(write, "_draw", lambda folder, number, drawn: list(drawn) and [])  # to write them takes longest
     folders = sorted(runs.iterdir())
-    for number in range(times(20)):
+    for number in range(times(12)):
         rng = random.Random(number)
         folder = rng.choice(folders)
         kept = {folder / DONE: (folder / DONE).read_bytes(), **damage(folder, rng)}

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mlet_bench.data.prepared import BAD_ROWS, Prepared
+from mlet_bench.errors import printable
 from mlet_bench.evaluation.buckets import RAREST
 
 
@@ -17,7 +18,7 @@ def show_result(console: Console, result: dict[str, Any], folder: Path, item_fie
     emb, data = result["emb"], result["dataset"]
     title = f"{result['model']} · {_mode(emb)} · {data['name']} · seed {result['seed']}"
     table = _metrics(result["metrics"]["test"], result["buckets"], "test", item_field)
-    console.print(Group(Text(), Text(title, style="bold"), table, _cost(result), Text()))
+    console.print(Group(Text(), Text(printable(title), style="bold"), table, _cost(result), Text()))
     console.print(f"run folder: {folder}", markup=False, soft_wrap=True)
 
 
@@ -26,7 +27,7 @@ def show_evaluation(console: Console, found: dict[str, Any], folder: Path) -> No
     run = found["run"]
     title = f"{run['model']} · {_mode(run['emb'])} · seed {run['seed']} · on {found['dataset']['name']}"
     table = _metrics(found["metrics"], found["buckets"], found["split"], None)
-    console.print(Group(Text(), Text(title, style="bold"), table))
+    console.print(Group(Text(), Text(printable(title), style="bold"), table))
     console.print(f"evaluation: {folder}", markup=False, soft_wrap=True)
 
 
@@ -52,7 +53,7 @@ def _metrics(test: dict[str, Any], buckets: list[dict[str, Any]], split: str, it
 def _row(label: str, found: dict[str, Any], known: bool) -> list[str | Text]:
     interval = found["auc_ci95"]
     cells: list[str | Text] = [
-        Text(label),
+        Text(printable(label)),
         f"{found['rows']:,}",
         number(found["auc"]),
         f"{interval[0]:.4f}-{interval[1]:.4f}" if interval else found.get("auc_reason", "-"),
@@ -95,12 +96,14 @@ def show_prepared(console: Console, prepared: Prepared) -> None:
     for name in ("missing cells", "categories", *(("merged by\nmin_count", "their rows\nin train") if merged else ())):
         table.add_column(name, justify="right", vertical="bottom")
     for name in manifest["schema"]["numeric"]:
-        table.add_row(Text(name), _cells(manifest["missing"][name], read), "numeric", *(("", "") if merged else ()))
+        table.add_row(
+            Text(printable(name)), _cells(manifest["missing"][name], read), "numeric", *(("", "") if merged else ())
+        )
     for entry in manifest["fields"]:
         cells = [_cells(manifest["missing"][entry["field"]], read), f"{entry['categories']:,}"]
         if merged:
             cells += [f"{entry['merged']:,}", _cells(entry["merged_train_rows"], manifest["rows"]["train"])]
-        table.add_row(Text(entry["field"]), *cells)
+        table.add_row(Text(printable(entry["field"])), *cells)
     total = sum(entry["categories"] for entry in manifest["fields"])
     gone = sum(entry["merged"] for entry in manifest["fields"])
     table.add_section()
@@ -122,7 +125,7 @@ def show_prepared(console: Console, prepared: Prepared) -> None:
         lines.append(f"{manifest['bad_rows']:,} bad rows were set aside in {prepared.folder / BAD_ROWS}")
     lines += [f"note: {note}" for note in prepared.notes]
     for line in (*lines, f"prepared folder: {prepared.folder}"):
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(printable(line), markup=False, soft_wrap=True)
 
 
 def _cells(count: int, of: int) -> str:
