@@ -144,7 +144,7 @@ def test_damage_is_noticed_or_changes_nothing(command: Command, run: Path) -> No
     names = ("config.yaml", "result.json", "model.safetensors", "DONE", "predictions.parquet")
     assert end_of("evaluate", f"run={run}", "hydra.run.dir=whole").code == cli.DONE
     whole = found_in("whole")
-    for number in range(times(60)):
+    for number in range(times(30)):
         rng = random.Random(number)
         path = run / rng.choice(names)
         content = path.read_bytes()
@@ -162,7 +162,7 @@ def test_damage_is_noticed_or_changes_nothing(command: Command, run: Path) -> No
 def test_a_run_without_checksums_is_judged_or_refused(command: Command, run: Path, criteo_file: Path) -> None:
     (run / "DONE").write_bytes(b"")
     again = ("train", "dataset=criteo", f"dataset.raw={criteo_file}", "emb=mlet", "emb.inner=8", "hydra.run.dir=run")
-    for number in range(times(40)):
+    for number in range(times(16)):
         rng = random.Random(number)
         path = run / rng.choice(("config.yaml", "result.json", "model.safetensors"))
         content = path.read_bytes()

@@ -163,7 +163,7 @@ def assert_ends_well(ready: Path, command: str, words: list[str], kind: str) -> 
 
 @pytest.mark.parametrize("command", CONFIGS)
 def test_any_command_line_is_accepted_or_refused_in_one_line(ready: Path, command: str) -> None:
-    inputs = {"train": 130, "tune": 60}.get(command, 45)
+    inputs = {"train": 90, "tune": 40}.get(command, 30)
 
     @quick(inputs)
     @given(words=command_lines(command))

@@ -56,8 +56,9 @@ def run(config: TrainCommand, run_dir: str, live: Live) -> tuple[Path, dict[str,
     files.check_disk(folder.path, 5 * planned.weights, "the run")
     with folder.opened(fingerprint, config.model_dump(mode="json"), rerun=config.rerun):
         if folder.finished:
+            result = folder.result()
             live.say(f"finished before: {folder.path} (rerun=true starts anew)")
-            return folder.path, folder.result()
+            return folder.path, result
         with _logged(folder.path / LOG):
             result, sound = _stages(config, prepared, planned, folder.path, device, live)
         files.write_json(folder.path / RESULT, result)
