@@ -42,7 +42,6 @@ def evaluate_run(config: EvaluateCommand, out: str) -> tuple[Path, dict[str, Any
         raise UserError(f"split={config.split}: {prepared.folder} has no rows there; allowed: {having}")
     model = _model(folder, trained, prepared)
     written = Path(out.replace("{run}", fingerprint).replace("{data}", prepared.fingerprint))
-    written.mkdir(parents=True, exist_ok=True)
     _, metrics, buckets = judge(model, prepared, config.split, trained.eval, written / PREDICTIONS)
     found = {
         "version": 1,
