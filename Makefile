@@ -28,9 +28,11 @@ demo: .venv/installed ## train, collapse and judge an MLET model on generated ro
 test: .venv/installed ## run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
+MORE := tests/data tests/test_mistakes.py tests/test_evaluating.py tests/report/test_damaged_runs.py tests/training/test_checkpoint.py
+
 .PHONY: test-more
-test-more: .venv/installed ## the tests of data with 200 examples of every property instead of 12 (slow)
-	OMP_NUM_THREADS=1 MLET_BENCH_EXAMPLES=200 $(BIN)/python -m pytest -n auto tests/data
+test-more: .venv/installed ## the tests of data and of damaged inputs with 200 examples of every property instead of 12 (slow)
+	OMP_NUM_THREADS=1 MLET_BENCH_EXAMPLES=200 $(BIN)/python -m pytest -n auto $(MORE)
 
 .PHONY: test-faults
 test-faults: .venv/installed ## kill processes at random moments and compare what comes of it (slow)

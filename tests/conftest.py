@@ -13,6 +13,7 @@ import yaml
 from mlet_bench import cli, data
 from mlet_bench.config import DATASETS, DatasetConfig, TrainConfig, convert
 from mlet_bench.data.prepared import Prepared
+from tests.counts import pytest_sessionfinish, pytest_terminal_summary, pytest_testnodedown  # noqa: F401  hooks
 
 Cells = list[list[str]]
 CONF = Path(__file__).parents[1] / "conf"

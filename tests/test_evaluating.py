@@ -1,6 +1,7 @@
 """A finished run judged again: on its own data, on other data, and what is refused."""
 
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from mlet_bench.data import Prepared
 from mlet_bench.embedding import SingleEmbedding
 from mlet_bench.training.checkpoint import load_weights
 from tests.conftest import TINY, Ended, criteo_cells, write_criteo
+from tests.counts import count, times
+from tests.ends import assert_one_clear_line, end_of
+from tests.mutations import changed_json, damaged
 
 Command = Callable[..., Ended]
 
@@ -215,3 +219,38 @@ def test_a_missing_data_folder_is_named(command: Command, run: Path) -> None:
     assert ended.code == cli.MISTAKE
     assert "dataset.prepared=DIR" in ended.err
     assert command("evaluate", f"run={run}", "dataset.prepared=elsewhere").code == cli.DONE
+
+
+def test_damage_is_noticed_or_changes_nothing(command: Command, run: Path) -> None:
+    names = ("config.yaml", "result.json", "model.safetensors", "DONE", "predictions.parquet")
+    assert end_of("evaluate", f"run={run}", "hydra.run.dir=whole").code == cli.DONE
+    whole = found_in("whole")
+    for number in range(times(30)):
+        rng = random.Random(number)
+        path = run / rng.choice(names)
+        content = path.read_bytes()
+        path.write_bytes(changed_json(content, rng) if path.suffix == ".json" else damaged(content, rng))
+        with count("run folders at evaluate"):
+            ended = end_of("evaluate", f"run={run}", f"hydra.run.dir=again-{number}")
+            if ended.code == cli.DONE:
+                assert found_in(f"again-{number}") == whole
+            else:
+                assert_one_clear_line(ended, (number, path))
+                assert not Path(f"again-{number}").exists()
+        path.write_bytes(content)
+
+
+def test_a_run_without_checksums_is_judged_or_refused(command: Command, run: Path, criteo_file: Path) -> None:
+    (run / "DONE").write_bytes(b"")
+    again = ("train", "dataset=criteo", f"dataset.raw={criteo_file}", "emb=mlet", "emb.inner=8", "hydra.run.dir=run")
+    for number in range(times(16)):
+        rng = random.Random(number)
+        path = run / rng.choice(("config.yaml", "result.json", "model.safetensors"))
+        content = path.read_bytes()
+        path.write_bytes(changed_json(content, rng) if path.suffix == ".json" else damaged(content, rng))
+        words = (*again, *TINY) if number % 4 == 0 else ("evaluate", f"run={run}", f"hydra.run.dir=out-{number}")
+        with count("run folders at evaluate and train, without checksums"):
+            ended = end_of(*words)
+            if ended.code != cli.DONE:
+                assert_one_clear_line(ended, (number, path))
+        path.write_bytes(content)

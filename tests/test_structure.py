@@ -10,9 +10,9 @@ SOURCE = Path(__file__).parents[1] / "src" / "mlet_bench"
 FILES = sorted(SOURCE.rglob("*.py"))
 
 FLOW = (
-    *("errors", "help_text", "files", "mistakes", "config", "compose", "data", "embedding", "models", "training"),
-    *("memory", "evaluation", "run_folder", "sweep_folder", "loggers", "report", "hardware", "experiment"),
-    *("benchmark", "evaluating", "search", "tuning", "sweeping", "cli"),
+    *("errors", "help_text", "files", "mistakes", "config", "hydra_section", "compose", "data", "embedding", "models"),
+    *("training", "memory", "evaluation", "result", "run_folder", "sweep_folder", "loggers", "report", "hardware"),
+    *("experiment", "benchmark", "evaluating", "search", "tuning", "sweeping", "cli"),
 )  # fmt: skip
 """Data flows one way: a package imports only what stands before it."""
 

@@ -1,5 +1,6 @@
 """command → function. Heavy modules are imported when a command needs them, so that --help answers at once."""
 
+import errno
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -7,13 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlet_bench import __version__, help_text
-from mlet_bench.errors import Interrupted, RunFailedError, UserError, listing, nearest
+from mlet_bench.errors import Interrupted, RunFailedError, UserError, listing, nearest, one_line
 from mlet_bench.training import stopping
 
 if TYPE_CHECKING:
     from mlet_bench.compose import Composed, Composer
 
 DONE, FAILED, MISTAKE = 0, 1, 2
+NO_PATH = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
+"""A path that was given cannot be one, or is none of the kind that is needed."""
 
 
 @dataclass
@@ -42,11 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _end("stopped", 130)
     except OSError as error:  # a full disk, a missing right: what was written before is whole
         where = f"{error.filename}: " if error.filename else ""
-        return _end(f"{where}{error.strerror or error}", FAILED)
+        return _end(f"{where}{error.strerror or error}", MISTAKE if error.errno in NO_PATH else FAILED)
 
 
 def _end(line: str, code: int) -> int:
-    print(f"mlet-bench: {line}", file=sys.stderr)
+    print(f"mlet-bench: {one_line(line)}", file=sys.stderr)
     return code
 
 
@@ -142,13 +145,14 @@ def _prepare(arguments: Arguments) -> int:
     from mlet_bench.report.run_table import show_prepared
 
     data.check(config.dataset)
-    if composed.run_dir_given:
-        Path(composed.run_dir).mkdir(parents=True, exist_ok=True)
+    if composed.run_dir_given and Path(composed.run_dir).is_file():
+        raise UserError(f"hydra.run.dir={composed.run_dir}: is a file, not a folder")
     console = make_console()
     prepared = experiment.prepare(config, Live(console))
     if config.verify:
         prepared.verify()
     if composed.run_dir_given:
+        Path(composed.run_dir).mkdir(parents=True, exist_ok=True)
         folder, notes = str(prepared.folder.absolute()), list(prepared.notes)
         summary = {"folder": folder, "notes": notes, "manifest": prepared.manifest}
         files.write_json(Path(composed.run_dir) / "prepare.json", summary)

@@ -5,6 +5,8 @@ user's `--config-dir` comes before the shipped folder (Hydra alone searches it l
 leaves the making of its folder to us.
 """
 
+import math
+import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -12,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.core.override_parser.types import ChoiceSweep, Override, Quote, QuotedString, RangeSweep
 from hydra.core.plugins import Plugins
 from hydra.core.utils import setup_globals
 from hydra.errors import HydraException
@@ -26,19 +29,17 @@ from hydra.version import setbase
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from mlet_bench import hydra_section
 from mlet_bench.errors import UserError, listing, nearest
 from mlet_bench.help_text import shipped
-
-TARGETS = ("hydra._internal.core_plugins.", "hydra_plugins.hydra_joblib_launcher.",
-           "hydra_plugins.hydra_submitit_launcher.", "hydra_plugins.hydra_ray_launcher.")  # fmt: skip
-"""What a sweep may instantiate: Hydra's own sweeper and launcher, and its published launchers."""
-
 
 EXTRAS = {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray"}
 """The extra of ours that brings a published launcher."""
 
-OPEN = ("hydra.job.env_set.", "hydra.launcher.", "hydra.sweeper.")
-"""Sections of Hydra's own config whose keys depend on what is chosen."""
+MOST_JOBS = 10_000
+"""Of a sweep."""
+LONGEST_KEY = 200
+WHERE = ("full_key:", "object_type=", "reference_type=")
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,9 @@ class Composer:
         GlobalHydra.instance().clear()
         setbase("1.3")
         self._hydra = Hydra.create_main_hydra2("mlet-bench", search_path)
-        self._loader = self._hydra.config_loader
+        assert isinstance(self._hydra.config_loader, ConfigLoaderImpl)
+        self._loader: ConfigLoaderImpl = self._hydra.config_loader
+        self._check_primary()
 
     def one(self, overrides: Sequence[str]) -> Composed:
         """The config of a single run; UserError for anything that Hydra cannot compose."""
@@ -89,6 +92,9 @@ class Composer:
         from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
         parsed = self._parse(overrides)
+        expected = math.prod(_values(override) for override in parsed)
+        if not 0 < expected <= MOST_JOBS:
+            raise UserError(f"-m: this sweep has {expected:,} jobs; allowed: 1 to {MOST_JOBS:,}")
         (batch,) = self._try(lambda: BasicSweeper.split_arguments(parsed, None))
         return [self.one(job) for job in batch]
 
@@ -103,12 +109,6 @@ class Composer:
         `hold` gets the folder of the sweep's own files before anything is created, and is in force until its end.
         """
         config = self._load(overrides, RunMode.MULTIRUN)
-        for part in ("sweeper", "launcher"):
-            target = str(config.hydra[part]._target_)
-            if not target.startswith(TARGETS):
-                raise UserError(f"hydra.{part}._target_={target}: not among the sweepers and launchers allowed")
-        if config.hydra.callbacks:
-            raise UserError("hydra.callbacks: not allowed, they name code to run")
         folder = str(self._try(lambda: config.hydra.sweep.dir) or "")
         if not folder.strip():
             raise UserError("hydra.sweep.dir=: the path is empty; give a folder")
@@ -120,20 +120,31 @@ class Composer:
             )
         return [returned.return_value for batch in batches for returned in batch]
 
+    def _check_primary(self) -> None:
+        """Hydra imports what `hydra.searchpath` of the primary config names, before anything else: we look first."""
+        primary = self._try(lambda: self._loader.repository.load_config(self.config_name))
+        config = OmegaConf.create() if primary is None else primary.config
+        if OmegaConf.is_dict(config) and self._try(lambda: OmegaConf.select(config, "hydra.searchpath")) is not None:
+            raise UserError("hydra.searchpath: not to be set; --config-dir names a folder of your own configs")
+
     def _parse(self, overrides: Sequence[str]) -> list[Override]:
         parser = OverridesParser.create(config_loader=self._loader)
         parsed = []
         for text in overrides:
             key, sign, value = text.partition("=")
+            if len(key) > LONGEST_KEY:
+                raise UserError(f"{key[:40]}…: no such key, it has {len(key):,} letters")
             if not sign and not text.startswith("~"):
                 raise UserError(f"{text}: not an override; write key=value or group=choice")
             try:
-                parsed.append(parser.parse_override(text))
-            except HydraException:
+                override = parser.parse_override(text)
+            except (HydraException, ValueError, RecursionError):  # a number of 5,000 digits, a thousand brackets
                 raise UserError(
                     f"{text}: cannot be parsed; quote a value with special characters inside the shell's quotes: "
                     f"'{key}=\"{value}\"'"
                 ) from None
+            hydra_section.check_key(override.key_or_group)
+            parsed.append(override)
         return parsed
 
     def _check_keys(self, parsed: Sequence[Override]) -> None:
@@ -142,7 +153,8 @@ class Composer:
         for override in groups:
             choices = self._choices(override.key_or_group) or []
             given = override.value()
-            if given is not None and not override.is_delete() and str(given) not in choices:
+            optional = override.is_delete() or override.key_or_group == "experiment"
+            if str(given) not in choices and not (given is None and optional):
                 extra = EXTRAS.get(str(given)) if override.key_or_group == "hydra/launcher" else None
                 hint = f" pip install 'mlet-bench[{extra}]' brings it." if extra else nearest(str(given), choices)
                 raise UserError(f"{override.key_or_group}={given}: no such choice; allowed: {listing(choices)}.{hint}")
@@ -153,7 +165,7 @@ class Composer:
             key = override.key_or_group
             if override in groups or override.is_add() or override.is_force_add() or key in known:
                 continue
-            if key.startswith(OPEN):
+            if key.startswith(hydra_section.OPEN):
                 continue
             section = key.rpartition(".")[0]
             siblings = [name for name in known if name.rpartition(".")[0] == section] if section in known else []
@@ -172,11 +184,17 @@ class Composer:
         return choices or None
 
     def _load(self, overrides: Sequence[str], mode: RunMode) -> DictConfig:
-        config: DictConfig = self._try(
-            lambda: self._hydra.compose_config(
+        def composed() -> DictConfig:
+            config = self._hydra.compose_config(
                 self.config_name, list(overrides), run_mode=mode, with_log_configuration=False
             )
-        )
+            hydra_section.check(config)
+            return config
+
+        try:
+            config: DictConfig = self._try(composed)
+        except ValueError as error:  # Hydra's own of an override that it has no use for
+            raise UserError(f"{' '.join(overrides)}: {_first_line(error)}") from None
         return config
 
     @staticmethod
@@ -187,6 +205,8 @@ class Composer:
             raise UserError(_first_line(error)) from None
         except yaml.YAMLError as error:
             raise UserError(f"a config file is no YAML: {' '.join(str(error).split())}") from None
+        except RecursionError:
+            raise UserError("a config file is nested too deep") from None
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -209,6 +229,8 @@ def _plain(config: DictConfig, parsed: Sequence[Override]) -> Composed:
         raise UserError(_first_line(error)) from None
     if not composed.run_dir.strip():
         raise UserError("hydra.run.dir=: the path is empty; give a folder")
+    if "\0" in composed.run_dir:
+        raise UserError(f"hydra.run.dir={composed.run_dir}: no path holds a null character")
     return composed
 
 
@@ -224,6 +246,21 @@ def _dotted(config: Any, prefix: str = "") -> list[str]:
     return paths
 
 
+def _values(override: Override) -> int:
+    """How many values of a sweep an override stands for."""
+    swept = override.value()
+    if isinstance(swept, RangeSweep):
+        start, stop, step = (float(end) for end in (swept.start or 0, swept.stop or 0, swept.step))
+        if not (math.isfinite(start) and math.isfinite(stop) and math.isfinite(step) and step):
+            raise UserError(f"{override.input_line}: this range has no end")
+        return max(0, math.ceil((stop - start) / step))
+    return len(swept.list) if isinstance(swept, ChoiceSweep) else 1
+
+
 def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    """What Hydra says of an override, without the lines that tell where in its own objects that was."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    said = ": ".join(line for line in lines if line and not line.startswith(WHERE))
+    said = re.sub(r"^Error merging override |^\w+ raised while resolving interpolation: ", "", said)
+    key = str(getattr(error, "full_key", None) or "")
+    return said if key in said else f"{key}: {said}"

@@ -39,3 +39,24 @@ def listing(allowed: Iterable[str]) -> str:
     'dcn, dlrm'
     """
     return ", ".join(allowed)
+
+
+def printable(text: str) -> str:
+    r"""`text` with escapes for what would steer a terminal or break a line: names come from data and from others.
+
+    >>> print(printable("C3\x1b[2J\nC4"))
+    C3\x1b[2J\nC4
+    """
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape", "surrogatepass").decode() for letter in text
+    )
+
+
+def one_line(text: str, most: int = 3000) -> str:
+    """`text` as one printable line; of a longer one the middle is left out.
+
+    >>> one_line("0123456789", most=5)
+    '012…9'
+    """
+    text = printable(text)
+    return text if len(text) <= most else f"{text[: 2 * most // 3]}…{text[len(text) - most // 3 :]}"

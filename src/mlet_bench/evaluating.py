@@ -1,10 +1,10 @@
 """A finished run's collapsed model on a split of its data, or of other data with the same vocabulary."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from mlet_bench import files, models
 from mlet_bench.config import EvaluateCommand, TrainCommand, convert_command
@@ -30,7 +30,7 @@ def evaluate_run(config: EvaluateCommand, out: str) -> tuple[Path, dict[str, Any
     if not folder.finished:
         raise UserError(f"run={config.run}: not the folder of a finished run, it has no DONE")
     result = folder.result()
-    trained, fingerprint = _config_of(config.run)
+    trained, fingerprint = _config_of(folder)
     prepared = _data(config, trained, result)
     if prepared.vocabulary != result["dataset"].get("vocabulary"):
         raise UserError(
@@ -44,10 +44,9 @@ def evaluate_run(config: EvaluateCommand, out: str) -> tuple[Path, dict[str, Any
         raise UserError(f"rank={config.rank}: cuts nothing; allowed: 1 to {trained.emb.dim - 1}, below the run's d")
     group = trained.dataset.group if config.dataset.group is None else config.dataset.group
     check_field("group", group, prepared.fields)
-    model = _model(config.run, trained, prepared, config.rank)
+    model = _model(folder, trained, prepared, config.rank)
     cut = "" if config.rank is None else f"-rank{config.rank}"
     written = Path(out.replace("{run}", fingerprint).replace("{data}", prepared.fingerprint + cut))
-    written.mkdir(parents=True, exist_ok=True)
     _, metrics, buckets = judge(model, prepared, config.split, trained.eval, written / PREDICTIONS, group=group)
     found = {
         "version": 1,
@@ -62,14 +61,12 @@ def evaluate_run(config: EvaluateCommand, out: str) -> tuple[Path, dict[str, Any
     return written, found
 
 
-def _config_of(run: Path) -> tuple[TrainCommand, str]:
-    """The config that a run was trained with, read without resolvers, and the run's fingerprint."""
-    path = run / CONFIG
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        fingerprint = str(values.pop("fingerprint"))
-    except (OSError, ValueError, AttributeError, KeyError, yaml.YAMLError):
-        raise UserError(f"{path}: missing or damaged") from None
+def _config_of(folder: RunFolder) -> tuple[TrainCommand, str]:
+    """The config that a run was trained with, and the run's fingerprint."""
+    path, values = folder.path / CONFIG, folder.config()
+    fingerprint = str(values.pop("fingerprint", ""))
+    if not re.fullmatch("[0-9a-f]{12}", fingerprint):
+        raise UserError(f"{path}: damaged, its fingerprint is none")
     try:
         return convert_command(TrainCommand, values), fingerprint
     except UserError as error:
@@ -87,13 +84,15 @@ def _data(config: EvaluateCommand, trained: TrainCommand, result: dict[str, Any]
     return Prepared.open(own)
 
 
-def _model(run: Path, trained: TrainCommand, prepared: Prepared, rank: int | None) -> CTRModel:
-    embedding = SingleEmbedding.empty(prepared.cardinalities, trained.emb.dim)
-    model = models.build(trained.model, embedding, len(prepared.numeric))
+def _model(folder: RunFolder, trained: TrainCommand, prepared: Prepared, rank: int | None) -> CTRModel:
+    path = folder.path / MODEL
+    folder.check_written(MODEL)
     try:
-        model.load_state_dict(load_weights(run / MODEL), strict=True)
-    except RuntimeError as error:
-        raise UserError(f"{run / MODEL}: does not fit its config ({str(error).splitlines()[-1].strip()})") from None
+        embedding = SingleEmbedding.empty(prepared.cardinalities, trained.emb.dim)
+        model = models.build(trained.model, embedding, len(prepared.numeric))
+        model.load_state_dict(load_weights(path), strict=True)
+    except RuntimeError as error:  # other names or shapes, or more memory than there is
+        raise UserError(f"{path}: does not fit its config ({str(error).splitlines()[-1].strip()})") from None
     if rank is not None:
         embedding.cut(rank)
     if trained.hardware.threads:

@@ -62,8 +62,9 @@ def run(
     with folder.opened(fingerprint, values, rerun=config.rerun):
         begun(folder.path)
         if folder.finished:
+            result = folder.result()
             live.say(f"finished before: {folder.path} (rerun=true starts anew)")
-            return folder.path, folder.result()
+            return folder.path, result
         told = {"fingerprint": fingerprint, **dict(flat(values))}
         with _logged(folder.path / LOG), loggers.opened(config.logger, folder.path, told, live.say) as record:
             result, sound = _stages(config, prepared, planned, folder.path, device, live, record)

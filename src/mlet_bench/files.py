@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from mlet_bench.errors import UserError
 
 
@@ -53,6 +55,16 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError):
         raise UserError(f"{path}: damaged, this is not JSON") from None
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file, read without resolvers; UserError names the file when it is missing or damaged."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError, yaml.YAMLError):
+        raise UserError(f"{path}: damaged, this is not YAML") from None
 
 
 def check_disk(folder: Path, needed: int, what: str) -> None:

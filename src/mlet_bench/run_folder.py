@@ -8,14 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from mlet_bench import files
 from mlet_bench.errors import UserError
+from mlet_bench.mistakes import first_mistake
+from mlet_bench.result import Result
 
 CONFIG, RESULT, PREDICTIONS, MODEL = "config.yaml", "result.json", "predictions.parquet", "model.safetensors"
 METRICS, SPECTRA, LOG = "metrics.jsonl", "spectra.jsonl", "train.log"
 CHECKPOINT, DONE, LOCK = "checkpoint", "DONE", ".lock"
 TENSORBOARD, MLFLOW = "tensorboard", "mlflow.json"
+WRITTEN = (CONFIG, RESULT, PREDICTIONS, MODEL, METRICS, SPECTRA)
+"""What DONE holds the md5 of, as far as it is there."""
 OURS = {CONFIG, RESULT, PREDICTIONS, MODEL, METRICS, SPECTRA, LOG, CHECKPOINT, DONE, LOCK, TENSORBOARD, MLFLOW}
 
 
@@ -63,25 +68,55 @@ class RunFolder:
             yield
 
     def finish(self) -> None:
-        """Write the last file; then the checkpoint is of no more use."""
-        files.write_text(self.path / DONE, "")
+        """Write the last file, the md5 of the others; then the checkpoint is of no more use."""
+        written = {name: files.md5(self.path / name) for name in WRITTEN if (self.path / name).is_file()}
+        files.write_json(self.path / DONE, written)
         shutil.rmtree(self.path / CHECKPOINT, ignore_errors=True)
+
+    def check_written(self, name: str) -> None:
+        """UserError if a file of a finished run is not what the run wrote. An empty DONE, of earlier versions, tells
+        nothing."""
+        done = self.path / DONE
+        try:
+            if not done.is_file() or not done.stat().st_size:
+                return
+            known = files.read_json(done)
+            if not isinstance(known, dict):
+                raise UserError(f"{done}: damaged, it should hold the md5 of the run's files")
+            if name in known and files.md5(self.path / name) != known[name]:
+                raise UserError(f"{self.path / name}: is not what the run wrote, its md5 is not that in {DONE}")
+        except OSError as error:
+            raise UserError(f"{self.path / name}: cannot be read ({error.strerror})") from None
 
     def result(self) -> dict[str, Any]:
         """result.json of a run that has one; UserError if it is missing or damaged."""
-        result = files.read_json(self.path / RESULT)
-        if not isinstance(result, dict) or result.get("version") != 1:
-            raise UserError(f"{self.path / RESULT}: not a result of version 1")
+        path = self.path / RESULT
+        self.check_written(RESULT)
+        result = files.read_json(path)
+        if not isinstance(result, dict):
+            raise UserError(f"{path}: not a result")
+        try:
+            Result.model_validate(result)
+        except ValidationError as error:
+            raise UserError(f"{path}: {first_mistake(error, Result, '')}") from None
         return result
 
-    def _fingerprint(self) -> str | None:
+    def config(self) -> dict[str, Any]:
+        """config.yaml, its fingerprint among it; UserError if it is missing or damaged."""
         path = self.path / CONFIG
-        if not path.is_file():
+        self.check_written(CONFIG)
+        config = files.read_yaml(path)
+        if not isinstance(config, dict):
+            raise UserError(f"{path}: damaged, it holds no keys")
+        return config
+
+    def _fingerprint(self) -> str | None:
+        if not (self.path / CONFIG).is_file():
             return None
         try:
-            held = yaml.safe_load(path.read_text(encoding="utf-8"))
-            return str(held["fingerprint"])
-        except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+            return str(self.config()["fingerprint"])
+        except (UserError, KeyError):
+            path = self.path / CONFIG
             raise UserError(f"{path}: damaged, this folder's run cannot be told; choose another folder") from None
 
     def _sweep_up(self) -> None:

@@ -1,6 +1,7 @@
 """Checkpoints: the last two are kept, and what is damaged is noticed and said."""
 
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import torch
 from torch import nn
 
 from mlet_bench.training.checkpoint import Checkpoints, Position
+from tests.counts import count, times
+from tests.mutations import changed_json, damaged
 
 
 class Saved:
@@ -96,3 +99,19 @@ def test_description_of_another_shape_is_damage(saved: Saved) -> None:
     for text in ("[]", "{}", "null", json.dumps({"seal": "x", "md5": [], "position": 3})):
         (saved.folder / f"state-{3:012d}.json").write_text(text)
         assert saved.loaded() == 2
+
+
+def test_any_damage_is_said_and_a_sound_state_is_taken(saved: Saved) -> None:
+    whole = {path: path.read_bytes() for path in sorted(saved.folder.iterdir())}
+    for number in range(times(150)):
+        rng = random.Random(number)
+        for path in rng.sample(list(whole), rng.choice([1, 1, 2])):
+            is_json = path.suffix == ".json" and rng.random() < 0.5
+            path.write_bytes(changed_json(whole[path], rng) if is_json else damaged(whole[path], rng))
+        saved.said.clear()
+        with count("checkpoints"):
+            step = saved.loaded()
+            assert step == 3 or saved.said
+            assert step in (3, 2, None)
+        for path, content in whole.items():
+            path.write_bytes(content)

@@ -22,7 +22,12 @@ def _path(value: Any) -> Any:
     if isinstance(value, str):
         if not value.strip():
             raise ValueError("the path is empty; give a file or folder, or null")
-        return Path(value).expanduser()
+        if "\0" in value:
+            raise ValueError("no path holds a null character")
+        try:
+            return Path(value).expanduser()
+        except RuntimeError:
+            raise ValueError("nobody here has that name, so ~ stands for no folder") from None
     return value
 
 

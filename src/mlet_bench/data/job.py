@@ -8,7 +8,8 @@ from typing import Any
 from mlet_bench import files
 from mlet_bench.config import DatasetConfig
 from mlet_bench.data.bad_rows import Reading
-from mlet_bench.data.prepared import BAD_ROWS, MANIFEST_VERSION, Prepared
+from mlet_bench.data.manifest import MANIFEST_VERSION
+from mlet_bench.data.prepared import BAD_ROWS, Prepared
 from mlet_bench.data.raw import RawFile, RawSource, data_root, remembered
 from mlet_bench.data.spool import Columns
 from mlet_bench.errors import UserError, listing

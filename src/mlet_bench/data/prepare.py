@@ -21,8 +21,9 @@ from mlet_bench.config import DatasetConfig
 from mlet_bench.data.ahead import ahead
 from mlet_bench.data.bad_rows import Reading
 from mlet_bench.data.job import Job
+from mlet_bench.data.manifest import MANIFEST_VERSION
 from mlet_bench.data.parts import Encoded, known, write_parts, write_vocabularies
-from mlet_bench.data.prepared import BAD_ROWS, MANIFEST_VERSION, Prepared, sealed
+from mlet_bench.data.prepared import BAD_ROWS, Prepared, sealed
 from mlet_bench.data.raw import (
     LABEL,
     RawFile,

@@ -146,7 +146,9 @@ class TableSource(RawSource):
                 row += batch.num_rows
                 reading.passed(table.num_rows, offset + size * (row - 1) // max(rows, 1))
                 yield table
-        except pa.ArrowException as error:
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, OSError) and error.errno:  # the disk's, not the file's
+                raise
             raise UserError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from None
 
     def _screened(self, table: pa.Table, path: Path, first_row: int, reading: Reading) -> pa.Table:
@@ -186,9 +188,13 @@ def _cast(column: pa.Array, wanted: pa.DataType | None, path: Path, name: str) -
 
 def _opened(path: Path) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(path)
-    except (pa.ArrowException, OSError) as error:
+        opened = pq.ParquetFile(path)
+        names = opened.schema_arrow.names
+    except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: names that are no text
         raise UserError(f"{path}: cannot be read as Parquet ({str(error).splitlines()[0]})") from None
+    if len(set(names)) < len(names):
+        raise UserError(f"{path}: names a column twice")
+    return opened
 
 
 def _kind(path: Path) -> str:

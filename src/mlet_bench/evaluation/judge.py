@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from mlet_bench import files
 from mlet_bench.config import EvalConfig
 from mlet_bench.data import Prepared
+from mlet_bench.errors import UserError
 from mlet_bench.evaluation.buckets import Judged, evaluate
 from mlet_bench.evaluation.metrics import probability
 from mlet_bench.evaluation.predict import predict
@@ -32,6 +33,8 @@ def judge(
     column = None if group is None else prepared.fields.index(group)
     rows = Judged.of(prepared.pieces(split, counts=True), config.buckets, column)
     logit_R = predict(model, prepared.pieces(split), config.batch_size)
+    if not np.isfinite(logit_R).all():
+        raise UserError(f"the model's logits on the {split} split are no numbers: its weights are damaged or too large")
     metrics, buckets = evaluate(rows, logit_R, prepared.fields, config.buckets, prepared.reserved)
     if group is not None:
         metrics["gauc_field"] = group
@@ -49,5 +52,6 @@ def _save(path: Path, label_R: np.ndarray, logit_R: np.ndarray) -> None:
             "probability": probability(logit_R),
         }
     )
+    path.parent.mkdir(parents=True, exist_ok=True)
     with files.whole(path) as temporary:
         pq.write_table(table, temporary)

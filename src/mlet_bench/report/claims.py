@@ -12,9 +12,9 @@ from mlet_bench.evaluation.comparisons import SeedDifference, paired_by_seed
 from mlet_bench.report import numbers
 from mlet_bench.report.arms import FROZEN, MLET, SINGLE, SVD, Arm, Cell, Comparison, auc_on_test, auc_on_valid
 from mlet_bench.report.collect import Run
-from mlet_bench.report.result import Bucket
 from mlet_bench.report.size_ratio import Summary
 from mlet_bench.report.study import Study
+from mlet_bench.result import Bucket
 
 SEEDS = 5
 """Fewer decide nothing."""

@@ -11,15 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from mlet_bench import files
 from mlet_bench.config import flat
 from mlet_bench.errors import UserError, nearest
-from mlet_bench.mistakes import first_mistake
-from mlet_bench.report.result import Evaluation, Result, SpectraLine
-from mlet_bench.run_folder import CHECKPOINT, CONFIG, DONE, LOCK, LOG, METRICS, RESULT, SPECTRA
+from mlet_bench.result import Evaluation, Result, SpectraLine
+from mlet_bench.run_folder import CHECKPOINT, CONFIG, DONE, LOCK, LOG, METRICS, RESULT, SPECTRA, RunFolder
 
 MOST_KEYS = 5000
 """A config with more is none of ours; YAML aliases can make a small file endless."""
@@ -153,25 +150,16 @@ def _last_error(log: Path) -> str:
 
 def _result(path: Path) -> Result:
     try:
-        values = files.read_json(path / RESULT)
-        if not isinstance(values, dict):
-            raise _DamagedError(f"{RESULT}: not a result")
-        return Result.model_validate(values)
+        return Result.model_validate(RunFolder(path).result())
     except UserError as error:
         raise _DamagedError(str(error).replace(f"{path / RESULT}", RESULT)) from None
-    except ValidationError as error:
-        raise _DamagedError(f"{RESULT}: {first_mistake(error, Result, '')}") from None
 
 
 def _config(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load((path / CONFIG).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise _DamagedError(f"{CONFIG}: cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError, yaml.YAMLError):
-        raise _DamagedError(f"{CONFIG}: damaged, this is not YAML") from None
-    if not isinstance(values, dict):
-        raise _DamagedError(f"{CONFIG}: damaged, it holds no keys")
+        values = RunFolder(path).config()
+    except UserError as error:
+        raise _DamagedError(str(error).replace(f"{path / CONFIG}", CONFIG)) from None
     try:
         found = dict(itertools.islice(flat(values), MOST_KEYS + 1))
     except RecursionError:
@@ -187,10 +175,11 @@ LineT = TypeVar("LineT", bound=BaseModel)
 def _lines(path: Path, schema: type[LineT], without: str, notes: list[str]) -> tuple[LineT, ...]:
     """The lines of a JSON Lines file; none, and a note, where they cannot be read."""
     try:
+        RunFolder(path.parent).check_written(path.name)
         lines = path.read_text(encoding="utf-8").splitlines()
         return tuple(schema.model_validate(json.loads(line)) for line in lines)
     except OSError as error:
         notes.append(f"{path.name}: cannot be read ({error.strerror}); {without}")
-    except (ValueError, RecursionError):  # pydantic's error is a ValueError
+    except (ValueError, RecursionError, UserError):  # pydantic's error is a ValueError
         notes.append(f"{path.name}: damaged; {without}")
     return ()

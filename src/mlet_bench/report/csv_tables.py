@@ -13,8 +13,8 @@ from mlet_bench.report.arms import Arm, Cell, Comparison
 from mlet_bench.report.claims import claims
 from mlet_bench.report.collect import LeftOut, Run
 from mlet_bench.report.ratio_views import summaries
-from mlet_bench.report.result import Movement
 from mlet_bench.report.study import Study
+from mlet_bench.result import Movement
 
 Row = dict[str, Any]
 

@@ -9,7 +9,7 @@ from mlet_bench import files
 from mlet_bench.errors import UserError
 from mlet_bench.report.arms import SVD
 from mlet_bench.report.collect import Collected, LeftOut, Run
-from mlet_bench.report.result import Cut, Emb, Metrics, Scores
+from mlet_bench.result import Cut, Emb, Metrics, Scores
 
 EVALUATION = "evaluation.json"
 

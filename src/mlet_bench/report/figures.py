@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from mlet_bench.evaluation.buckets import RAREST
 from mlet_bench.evaluation.comparisons import Spread
 from mlet_bench.report.arms import SINGLE, Cell
-from mlet_bench.report.result import Evaluation
 from mlet_bench.report.study import InBucket, Study
 from mlet_bench.report.style import (
     BLACK,
@@ -24,6 +23,7 @@ from mlet_bench.report.style import (
     looks,
     short,
 )
+from mlet_bench.result import Evaluation
 
 
 @dataclass(frozen=True)

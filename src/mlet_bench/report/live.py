@@ -19,6 +19,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from mlet_bench.errors import printable
+
 log = logging.getLogger("mlet_bench")
 PIPED_WIDTH = 4096
 
@@ -45,7 +47,7 @@ class Live:
 
     def say(self, text: str) -> None:
         log.info(text)
-        self.console.print(text, markup=False, soft_wrap=True)
+        self.console.print(printable(text), markup=False, soft_wrap=True)
 
     def stage(self, text: str) -> None:
         log.info(text)

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from mlet_bench import __version__
+from mlet_bench.errors import printable
 from mlet_bench.evaluation.buckets import RAREST
 from mlet_bench.report import ratio_views, spectra_views, views
 from mlet_bench.report.claims import claims
@@ -56,6 +57,7 @@ def render(
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -72,6 +74,13 @@ def render(
         gains=sum(one.auc_gain is not None for study in studies for one in study.qualities if one.chosen),
         version=__version__,
     )
+
+
+def _shown(value: object) -> object:
+    """Words from data without what steers a terminal or a browser; our own figures as they are."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return "\n".join(printable(line) for line in value.split("\n"))
+    return value
 
 
 def _section(position: int, study: Study, pictures: Sequence[Picture]) -> Section:

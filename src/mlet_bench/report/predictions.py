@@ -7,9 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mlet_bench.errors import UserError
 from mlet_bench.evaluation.comparisons import Placed
 from mlet_bench.report.collect import Run
-from mlet_bench.run_folder import PREDICTIONS
+from mlet_bench.run_folder import PREDICTIONS, RunFolder
 
 TOLERANCE = 1e-9
 """By how much AUC from the predictions may differ from the one in result.json: they are the same computation."""
@@ -38,11 +39,14 @@ def placed_rows(run: Run) -> Placed:
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
+        RunFolder(path.parent).check_written(PREDICTIONS)
         table = pq.read_table(path, columns=["label", "logit"])
         label_R, logit_R = (np.asarray(table[name].to_numpy(), np.float64) for name in ("label", "logit"))
         return label_R, logit_R
     except FileNotFoundError:
         raise UnusableError(f"{PREDICTIONS} is missing") from None
+    except UserError as error:
+        raise UnusableError(str(error).replace(str(path), PREDICTIONS)) from None
     except (OSError, ValueError, TypeError, pa.ArrowException) as error:
         raise UnusableError(f"{PREDICTIONS} cannot be read ({str(error).splitlines()[0][:120]})") from None
 

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mlet_bench.data.prepared import BAD_ROWS, Prepared
+from mlet_bench.errors import printable
 from mlet_bench.evaluation.buckets import RAREST
 
 
@@ -17,7 +18,7 @@ def show_result(console: Console, result: dict[str, Any], folder: Path, item_fie
     emb, data = result["emb"], result["dataset"]
     title = f"{result['model']} · {_mode(emb)} · {data['name']} · seed {result['seed']}"
     table = _metrics(result["metrics"]["test"], result["buckets"], "test", item_field)
-    console.print(Group(Text(), Text(title, style="bold"), table, _cost(result), Text()))
+    console.print(Group(Text(), Text(printable(title), style="bold"), table, _cost(result), Text()))
     console.print(f"run folder: {folder}", markup=False, soft_wrap=True)
 
 
@@ -28,7 +29,7 @@ def show_evaluation(console: Console, found: dict[str, Any], folder: Path) -> No
     if found["rank"] is not None:
         title += f" · tables cut to rank {found['rank']}"
     table = _metrics(found["metrics"], found["buckets"], found["split"], None)
-    console.print(Group(Text(), Text(title, style="bold"), table))
+    console.print(Group(Text(), Text(printable(title), style="bold"), table))
     console.print(f"evaluation: {folder}", markup=False, soft_wrap=True)
 
 
@@ -63,29 +64,33 @@ def _grouped(test: dict[str, Any]) -> list[str | Text]:
 def _row(label: str, found: dict[str, Any], known: bool) -> list[str | Text]:
     interval = found["auc_ci95"]
     cells: list[str | Text] = [
-        Text(label),
+        Text(printable(label)),
         f"{found['rows']:,}",
         number(found["auc"]),
         f"{interval[0]:.4f}-{interval[1]:.4f}" if interval else found.get("auc_reason", "-"),
         number(found["logloss"]),
     ]
-    return [*cells, *((number(found["best_auc"]), number(found["best_logloss"])) if known else ())]
+    return [*cells, *((number(found.get("best_auc")), number(found.get("best_logloss"))) if known else ())]
 
 
 def _cost(result: dict[str, Any]) -> Table:
-    size, inference, train = result["collapse"], result["inference"], result["train"]
+    size, inference, train = result["collapse"], result.get("inference"), result["train"]
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column()
     table.add_column(justify="left", overflow="fold")
     speed = "-" if train["samples_per_s"] is None else f"{train['samples_per_s']:,.0f} samples/s"
+    best = "-" if train["best_step"] is None else f"{train['best_step']:,}"
+    change, peak = size["max_abs_logit_diff"], train["peak_memory_bytes"]
     rows = {
         "parameters": f"{size['parameters_training']:,} in training → {size['parameters_inference']:,} collapsed",
         "embedding bytes": f"{size['embedding_bytes_training']:,} → {size['embedding_bytes_inference']:,}",
-        "collapse": f"largest change of a logit {size['max_abs_logit_diff']:.1e}",
-        "inference": f"{inference['collapsed_ms']:.1f} ms collapsed, {inference['single_ms']:.1f} ms single-layer, "
+        "collapse": "-" if change is None else f"largest change of a logit {change:.1e}",
+        "inference": "-"
+        if inference is None
+        else f"{inference['collapsed_ms']:.1f} ms collapsed, {inference['single_ms']:.1f} ms single-layer, "
         f"per {inference['batch_size']:,} rows",
-        "training": f"{speed}, {train['steps']:,} steps, best at {train['best_step']:,}",
-        "peak memory": f"{train['peak_memory_bytes'] / 2**20:,.0f} MiB",
+        "training": f"{speed}, {train['steps']:,} steps, best at {best}",
+        "peak memory": "-" if peak is None else f"{peak / 2**20:,.0f} MiB",
     }
     for name, value in rows.items():
         table.add_row(name, value)
@@ -102,12 +107,14 @@ def show_prepared(console: Console, prepared: Prepared) -> None:
     for name in ("missing cells", "categories", *(("merged by\nmin_count", "their rows\nin train") if merged else ())):
         table.add_column(name, justify="right", vertical="bottom")
     for name in manifest["schema"]["numeric"]:
-        table.add_row(Text(name), _cells(manifest["missing"][name], read), "numeric", *(("", "") if merged else ()))
+        table.add_row(
+            Text(printable(name)), _cells(manifest["missing"][name], read), "numeric", *(("", "") if merged else ())
+        )
     for entry in manifest["fields"]:
         cells = [_cells(manifest["missing"][entry["field"]], read), f"{entry['categories']:,}"]
         if merged:
             cells += [f"{entry['merged']:,}", _cells(entry["merged_train_rows"], manifest["rows"]["train"])]
-        table.add_row(Text(entry["field"]), *cells)
+        table.add_row(Text(printable(entry["field"])), *cells)
     total = sum(entry["categories"] for entry in manifest["fields"])
     gone = sum(entry["merged"] for entry in manifest["fields"])
     table.add_section()
@@ -129,7 +136,7 @@ def show_prepared(console: Console, prepared: Prepared) -> None:
         lines.append(f"{manifest['bad_rows']:,} bad rows were set aside in {prepared.folder / BAD_ROWS}")
     lines += [f"note: {note}" for note in prepared.notes]
     for line in (*lines, f"prepared folder: {prepared.folder}"):
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(printable(line), markup=False, soft_wrap=True)
 
 
 def _cells(count: int, of: int) -> str:

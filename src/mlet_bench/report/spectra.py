@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from mlet_bench.report.arms import Cell, Comparison
-from mlet_bench.report.result import FieldSpectrum, Movement
+from mlet_bench.result import FieldSpectrum, Movement
 
 Series = list[tuple[float, FieldSpectrum]]
 """Epoch and what was found there, from the start on."""

@@ -18,8 +18,8 @@ from mlet_bench.report.arms import (
 from mlet_bench.report.caveats import caveats
 from mlet_bench.report.collect import Run
 from mlet_bench.report.predictions import Shelf
-from mlet_bench.report.result import Bucket
 from mlet_bench.report.size_ratio import SizeRatio, size_ratios
+from mlet_bench.result import Bucket
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mlet_bench.errors import printable
 from mlet_bench.report.run_table import number
 from mlet_bench.sweep_folder import Job, State, SweepFolder
 
@@ -25,7 +26,12 @@ def show_sweep(console: Console, outcomes: list[dict[str, Any]]) -> None:
         result = outcome["result"]
         test = result["metrics"]["test"] if result else {"auc": None, "logloss": None}
         ended = outcome["folder"] if outcome["error"] is None else f"failed: {outcome['error']}"
-        table.add_row(Text(" ".join(outcome["job"])), number(test["auc"]), number(test["logloss"]), Text(ended))
+        table.add_row(
+            Text(printable(" ".join(outcome["job"]))),
+            number(test["auc"]),
+            number(test["logloss"]),
+            Text(printable(ended)),
+        )
     console.print(table)
     failed = sum(outcome["error"] is not None for outcome in outcomes)
     console.print(f"{len(outcomes)} jobs, {failed} failed", markup=False)

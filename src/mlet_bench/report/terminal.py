@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mlet_bench.errors import printable
 from mlet_bench.evaluation.buckets import RAREST
 from mlet_bench.report import ratio_views, spectra_views, views
 from mlet_bench.report.claims import claims
@@ -51,14 +52,14 @@ def _show(console: Console, view: View | None) -> None:
     for position in shown:
         words = position < view.words
         table.add_column(
-            Text(_printable(view.columns[position])),
+            Text(printable(view.columns[position])),
             justify="left" if words else "right",
             overflow="fold",
             no_wrap=not words,
             vertical="bottom",
         )
     for row in view.rows:
-        table.add_row(*(Text(_printable(row[position])) for position in shown))
+        table.add_row(*(Text(printable(row[position])) for position in shown))
     _say(console, view.title, "underline")
     if view.note:
         _say(console, view.note, "dim")
@@ -84,13 +85,4 @@ def _width(view: View, position: int) -> int:
 
 
 def _say(console: Console, text: str, style: str) -> None:
-    console.print(Text(_printable(text), style=style), soft_wrap=not console.is_terminal)
-
-
-def _printable(text: str) -> str:
-    """Names come from data: what would steer the terminal is shown as �.
-
-    >>> _printable("C3\x1b[2J")
-    'C3�[2J'
-    """
-    return "".join(letter if letter.isprintable() else "�" for letter in text)
+    console.print(Text(printable(text), style=style), soft_wrap=not console.is_terminal)

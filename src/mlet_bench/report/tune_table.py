@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mlet_bench.errors import printable
 from mlet_bench.report.run_table import number
 
 KEYS = {"lr": "train.lr", "emb_lr": "emb.lr", "emb_l2": "emb.l2"}
@@ -20,7 +21,7 @@ def show_tuning(console: Console, found: dict[str, Any], folder: Path) -> None:
     for table in (_chosen(found), _seeds(found)):
         console.print(table)
     for line in (*_failures(found), *_doubts(found), f"comparison: {folder / 'tune.json'}"):
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(printable(line), markup=False, soft_wrap=True)
 
 
 def _table(*names: str) -> Table:

@@ -1,4 +1,4 @@
-"""result.json read back: the parts that a report uses, typed. Keys that it does not know are left alone."""
+"""result.json read back: the parts that are shown or compared, typed. Keys that are not known here are left alone."""
 
 from typing import Annotated, Any, Literal
 
@@ -20,7 +20,10 @@ class Scores(_Part):
     rows: Count
     positives: Count
     gauc: Share | None = None
+    auc_reason: str = "-"
+    """Why there is none."""
     best_auc: Share | None = None
+    best_logloss: float | None = None
     """What the truth itself scores, where the data were generated."""
 
 
@@ -55,7 +58,15 @@ class Collapse(_Part):
     parameters_inference: Count
 
 
+class Inference(_Part):
+    batch_size: Count
+    collapsed_ms: Annotated[float, Field(ge=0)]
+    single_ms: Annotated[float, Field(ge=0)]
+
+
 class Train(_Part):
+    steps: Count
+    best_step: Count | None
     samples_per_s: Annotated[float, Field(gt=0)] | None
     seconds: Annotated[float, Field(ge=0)] | None
     peak_memory_bytes: Count | None
@@ -72,6 +83,7 @@ class Result(_Part):
     metrics: Metrics
     buckets: list[Bucket]
     collapse: Collapse
+    inference: Inference | None = None
     train: Train
 
 
