@@ -63,6 +63,14 @@ def check_disk(folder: Path, needed: int, what: str) -> None:
         raise UserError(f"{folder}: {what} needs about {needed:,} bytes of disk and {free:,} are free")
 
 
+def remove(path: Path) -> None:
+    """Remove a file, a link or a whole folder."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def md5(path: Path) -> str:
     with path.open("rb") as opened:
         return hashlib.file_digest(opened, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
