@@ -18,7 +18,7 @@ from mlet_bench import files
 from mlet_bench.errors import UserError, nearest
 from mlet_bench.mistakes import first_mistake
 from mlet_bench.report.result import Evaluation, Result
-from mlet_bench.run_folder import CHECKPOINT, CONFIG, DONE, LOCK, LOG, METRICS, RESULT
+from mlet_bench.run_folder import CHECKPOINT, CONFIG, DONE, LOCK, LOG, METRICS, RESULT, RunFolder
 
 MOST_KEYS = 5000
 """A config with more is none of ours; YAML aliases can make a small file endless."""
@@ -60,7 +60,7 @@ class _DamagedError(Exception):
 def collect(folders: Sequence[Path]) -> Collected:
     """Every run below `folders`, sorted by path, each once; UserError where a folder is missing."""
     for folder in folders:
-        _check(folder)
+        _check_folder(folder)
     found = Collected()
     seen: set[Path] = set()
     for path in itertools.chain.from_iterable(_run_folders(folder, found.left_out) for folder in folders):
@@ -88,7 +88,7 @@ def holds_run(folder: Path) -> bool:
         return False
 
 
-def _check(folder: Path) -> None:
+def _check_folder(folder: Path) -> None:
     if folder.is_dir():
         return
     if folder.exists():
@@ -112,6 +112,7 @@ def _read(path: Path) -> Run | LeftOut:
     if not (path / DONE).is_file():
         return _unfinished(path)
     try:
+        _check(path, CONFIG, RESULT)
         result = _result(path)
         config = _config(path)
         for key, value in (("seed", result.seed), *((f"emb.{name}", value) for name, value in result.emb)):
@@ -123,6 +124,13 @@ def _read(path: Path) -> Run | LeftOut:
         return Run(path, result, config, _curve(path))
     except _DamagedError as error:
         return Run(path, result, config, (), (str(error),))
+
+
+def _check(path: Path, *names: str) -> None:
+    try:
+        RunFolder(path).check(*names)
+    except UserError as error:
+        raise _DamagedError(str(error).removeprefix(f"{path}{os.sep}")) from None
 
 
 def _unfinished(path: Path) -> LeftOut:
@@ -190,6 +198,7 @@ def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _curve(path: Path) -> tuple[Evaluation, ...]:
+    _check(path, METRICS)
     try:
         lines = (path / METRICS).read_text(encoding="utf-8").splitlines()
         return tuple(Evaluation.model_validate(json.loads(line)) for line in lines)

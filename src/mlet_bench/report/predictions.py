@@ -7,9 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mlet_bench.errors import UserError
 from mlet_bench.evaluation.comparisons import Placed
 from mlet_bench.report.collect import Run
-from mlet_bench.run_folder import PREDICTIONS
+from mlet_bench.run_folder import PREDICTIONS, RunFolder
 
 TOLERANCE = 1e-9
 """By how much AUC from the predictions may differ from the one in result.json: they are the same computation."""
@@ -21,6 +22,10 @@ class UnusableError(Exception):
 
 def placed_rows(run: Run) -> Placed:
     """The placement values of a run's test rows, in order. UnusableError if the file is damaged or of another run."""
+    try:
+        RunFolder(run.path).check(PREDICTIONS)
+    except UserError as error:
+        raise UnusableError(str(error).removeprefix(f"{run.path}/")) from None
     label_R, logit_R = _read(run.path / PREDICTIONS)
     if len(label_R) != run.result.metrics.test.rows:
         raise UnusableError(f"{PREDICTIONS} has {len(label_R):,} rows, the result {run.result.metrics.test.rows:,}")
