@@ -1,8 +1,9 @@
 """The recipe of a run: prepare → train → collapse → evaluate → save."""
 
 import logging
+import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from mlet_bench import data, files, hardware, models
 from mlet_bench.config import PrepareCommand, TrainCommand, TuneCommand
 from mlet_bench.data import Prepared
 from mlet_bench.embedding import build as build_embedding
-from mlet_bench.errors import RunFailedError, UserError
+from mlet_bench.errors import Interrupted, RunFailedError, UserError
 from mlet_bench.evaluation.buckets import Judged, evaluate
 from mlet_bench.evaluation.judge import judge
 from mlet_bench.evaluation.metrics import Scored, auc_with_interval, logloss
@@ -211,7 +212,10 @@ def _train(config: TrainCommand, model: CTRModel, prepared: Prepared, folder: Pa
     valid_label_R = np.concatenate([piece.label_B for piece in prepared.pieces("valid")])
 
     def validate() -> dict[str, float]:
-        scored, _ = Scored.of(valid_label_R, predict(model, prepared.pieces("valid"), config.eval.batch_size))
+        logit_R = predict(model, prepared.pieces("valid"), config.eval.batch_size)
+        if not np.isfinite(logit_R).all():
+            return {"auc": math.nan, "logloss": math.nan}
+        scored, _ = Scored.of(valid_label_R, logit_R)
         return {"auc": auc_with_interval(scored)[0], "logloss": logloss(scored.label_B, scored.logit_B)}
 
     with live.training() as watcher:
@@ -224,6 +228,7 @@ def _train(config: TrainCommand, model: CTRModel, prepared: Prepared, folder: Pa
             evaluate=validate,
             folder=folder,
             watcher=watcher,
+            columns=prepared.numeric,
             precision=config.hardware.precision,
         )
         return trainer.run()
@@ -254,15 +259,26 @@ def _parameters(module: torch.nn.Module) -> int:
 
 @contextmanager
 def _logged(path: Path) -> Iterator[None]:
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _LogFile(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     try:
         yield
+    except Interrupted as stop:
+        log.info("%s", str(stop) or "stopped")
+        raise
     except BaseException as error:
         log.error("%s: %s", type(error).__name__, error)
         raise
     finally:
         log.removeHandler(handler)
-        handler.close()
+        with suppress(OSError):
+            handler.close()
+
+
+class _LogFile(logging.FileHandler):
+    """A log that a full disk cannot stop a run with; what cannot be written is left out."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        pass

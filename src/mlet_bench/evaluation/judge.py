@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from mlet_bench import files
 from mlet_bench.config import EvalConfig
 from mlet_bench.data import Prepared
+from mlet_bench.errors import RunFailedError
 from mlet_bench.evaluation.buckets import Judged, evaluate
 from mlet_bench.evaluation.metrics import probability
 from mlet_bench.evaluation.predict import predict
@@ -19,9 +20,15 @@ from mlet_bench.models import CTRModel
 def judge(
     model: CTRModel, prepared: Prepared, split: str, config: EvalConfig, path: Path | None = None
 ) -> tuple[np.ndarray, dict[str, Any], list[dict[str, Any]]]:
-    """logit_R of a split's R rows, its metrics, and those by bucket; predictions go to `path` if it is given."""
+    """logit_R of a split's R rows, its metrics, and those by bucket; predictions go to `path` if it is given.
+
+    RunFailedError if a logit is not finite.
+    """
     rows = Judged.of(prepared.pieces(split, counts=True), config.buckets)
     logit_R = predict(model, prepared.pieces(split), config.batch_size)
+    if not np.isfinite(logit_R).all():
+        row = int(np.flatnonzero(~np.isfinite(logit_R))[0])
+        raise RunFailedError(f"the logit of row {row} of the {split} split is {logit_R[row]}")
     metrics, buckets = evaluate(rows, logit_R, prepared.fields, config.buckets)
     if path is not None:
         _save(path, rows.label_R, logit_R)
