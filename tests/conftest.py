@@ -1,6 +1,7 @@
 """Generated raw files, a working folder of its own for every test, and the command line in this process."""
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,6 +98,23 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real rows are not here: {folder} (set MLET_BENCH_SHARED_DATA)")
     return folder.resolve()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the tests of faults tried, and what came of it."""
+    counts: Counter[str] = Counter()
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            for name, number in report.user_properties if report.when == "call" else ():
+                if name.startswith("faults: "):
+                    counts[name.removeprefix("faults: ")] += int(str(number))
+    if counts:
+        from tests.processes import SEED
+
+        failed = sum("faults" in report.nodeid for report in terminalreporter.getreports("failed"))
+        terminalreporter.write_line(f"faults (seed {SEED}), {failed} tests failed:")
+        for name, number in counts.items():
+            terminalreporter.write_line(f"  {number:>4} {name}")
 
 
 TINY = ("model.bottom_mlp=[8]", "model.top_mlp=[8]", "train.batch_size=64", "emb.dim=4")

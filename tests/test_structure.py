@@ -11,8 +11,8 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 FLOW = (
     *("errors", "help_text", "files", "mistakes", "config", "compose", "data", "embedding", "models", "training"),
-    *("memory", "evaluation", "run_folder", "report", "hardware", "experiment", "benchmark", "evaluating", "search"),
-    *("tuning", "sweeping", "cli"),
+    *("memory", "evaluation", "run_folder", "report", "hardware", "limits", "experiment", "benchmark"),
+    *("evaluating", "search", "tuning", "sweeping", "cli"),
 )  # fmt: skip
 """Data flows one way: a package imports only what stands before it."""
 

@@ -48,6 +48,8 @@ class Composed:
     run_dir: str
     run_dir_given: bool
     """Whether `hydra.run.dir` stood among the overrides."""
+    task: tuple[str, ...] = ()
+    """The overrides."""
 
 
 class Composer:
@@ -186,7 +188,8 @@ def _plain(config: DictConfig, parsed: Sequence[Override]) -> Composed:
     setup_globals()
     given = any(override.key_or_group == "hydra.run.dir" for override in parsed)
     try:
-        composed = Composed(plain(config), str(config.hydra.run.dir or ""), given)
+        task = tuple(str(override.input_line) for override in parsed)
+        composed = Composed(plain(config), str(config.hydra.run.dir or ""), given, task)
     except OmegaConfBaseException as error:
         raise UserError(_first_line(error)) from None
     if not composed.run_dir.strip():

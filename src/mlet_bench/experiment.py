@@ -10,23 +10,23 @@ from typing import Any
 import numpy as np
 import torch
 
-from mlet_bench import data, files, hardware, models
+from mlet_bench import data, files, hardware, limits, models
 from mlet_bench.config import PrepareCommand, TrainCommand, TuneCommand
 from mlet_bench.data import Prepared
 from mlet_bench.embedding import build as build_embedding
-from mlet_bench.errors import Interrupted, RunFailedError, UserError
+from mlet_bench.errors import Interrupted, RunFailedError
 from mlet_bench.evaluation.buckets import Judged, evaluate
 from mlet_bench.evaluation.judge import judge
 from mlet_bench.evaluation.metrics import Scored, auc_with_interval, logloss
 from mlet_bench.evaluation.predict import milliseconds, predict
-from mlet_bench.memory import MemoryPlan, plan
+from mlet_bench.memory import MemoryPlan
 from mlet_bench.models import CTRModel
 from mlet_bench.report.live import Live
 from mlet_bench.run_folder import LOG, MODEL, PREDICTIONS, RESULT, RunFolder
 from mlet_bench.training import stopping
 from mlet_bench.training.checkpoint import save_weights
 from mlet_bench.training.loop import Trainer, TrainSummary
-from mlet_bench.training.rows import bytes_held, shuffle_of, training_rows
+from mlet_bench.training.rows import shuffle_of, training_rows
 from mlet_bench.training.streams import drawing_from
 
 log = logging.getLogger("mlet_bench")
@@ -49,18 +49,18 @@ def run(config: TrainCommand, run_dir: str, live: Live) -> tuple[Path, dict[str,
     prepared = prepare(config, live)
     for note in prepared.notes:
         live.say(f"note: {note}")
-    check_rows(prepared)
-    planned = memory_plan(config, prepared)
-    planned.check(device)
+    limits.check_rows(prepared)
     fingerprint = run_fingerprint(config, prepared)
     folder = run_folder(run_dir, prepared, fingerprint)
-    files.check_disk(folder.path, 5 * planned.weights, "the run")
+    needs = limits.needs_of(config, prepared)
+    if config.rerun or not folder.finished:
+        limits.check_run(needs, folder, device)
     with folder.opened(fingerprint, config.model_dump(mode="json"), rerun=config.rerun):
         if folder.finished:
             live.say(f"finished before: {folder.path} (rerun=true starts anew)")
             return folder.path, folder.result()
         with _logged(folder.path / LOG):
-            result, sound = _stages(config, prepared, planned, folder.path, device, live)
+            result, sound = _stages(config, prepared, needs.memory, folder.path, device, live)
         files.write_json(folder.path / RESULT, result)
         if not sound:
             raise RunFailedError(
@@ -77,20 +77,6 @@ def check(config: TrainCommand) -> torch.device:
     device = hardware.device_for(config.hardware)
     data.check(config.dataset)
     return device
-
-
-def memory_plan(config: TrainCommand, prepared: Prepared) -> MemoryPlan:
-    """What the run will take."""
-    rows = bytes_held(prepared, config.train)
-    return plan(config.model, config.emb, config.train, prepared.cardinalities, len(prepared.numeric), rows)
-
-
-def check_rows(prepared: Prepared) -> None:
-    """UserError if there is nothing to train on, or nothing to choose by."""
-    if not prepared.rows["train"]:
-        raise UserError(f"{prepared.folder}: has no training rows; it is for evaluate, with dataset.prepared=")
-    if not 0 < prepared.manifest["positives"]["valid"] < prepared.rows["valid"]:
-        raise UserError(f"{prepared.folder}: all validation labels are equal: no state can be chosen by AUC")
 
 
 def run_folder(run_dir: str, prepared: Prepared, fingerprint: str) -> RunFolder:
@@ -141,6 +127,7 @@ def _stages(
     config: TrainCommand, prepared: Prepared, planned: MemoryPlan, folder: Path, device: torch.device, live: Live
 ) -> tuple[dict[str, Any], bool]:
     """The result of a run, and whether collapse kept its promise."""
+    prepared.check("test")  # a damaged file is better known of before training than after
     model = build_model(config, prepared).to(device)
     summary = _train(config, model, prepared, folder, live)
     live.stage("collapse and evaluate")

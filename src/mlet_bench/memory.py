@@ -40,6 +40,11 @@ class MemoryPlan:
     """Of the collapsed model, and of the single-layer one that inference is timed beside; after training."""
 
     @property
+    def model(self) -> int:
+        """Of the collapsed model."""
+        return self.evaluation // 2
+
+    @property
     def bytes(self) -> int:
         """The most at a time: evaluation begins when gradients and optimiser state are gone."""
         training = self.weights + self.gradients + self.optimizer + self.batch + self.rows

@@ -232,6 +232,11 @@ class Prepared:
     def _count_columns(self) -> tuple[str, ...]:
         return tuple(f"{name}_count" for name in self.fields)
 
+    def check(self, name: str) -> None:
+        """Compare the md5 of a split's parts; UserError names the first that differs."""
+        for part in self.parts(name):
+            self._check_md5(part)
+
     def verify(self) -> None:
         """Compare the md5 of every file; UserError names the first that differs."""
         for name in self.manifest["files"]:
@@ -261,5 +266,8 @@ class Prepared:
         if known is None:
             raise UserError(f"{self.folder / name}: not in the manifest")
         if files.md5(self.folder / name) != known["md5"]:
-            raise UserError(f"{self.folder / name}: its content is not what was prepared (md5 differs)")
+            raise UserError(
+                f"{self.folder / name}: its content is not what was prepared (md5 differs); remove the folder and "
+                "prepare it again"
+            )
         self._checked.add(name)

@@ -34,6 +34,8 @@ class RawSource(ABC):
     files: tuple[Path, ...]
     """What the rows are read from; empty when they are generated."""
     split: SplitRule
+    generated_bytes: int = 0
+    """Of rows that are not read from files, as text."""
 
     @abstractmethod
     def check(self) -> None:

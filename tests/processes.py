@@ -1,0 +1,154 @@
+"""Commands in processes of their own, which can be killed: at any time, or before any one of their file operations.
+
+They are forked from a server that has all modules imported, which saves seconds a process; `fresh` ones start as users
+start them.
+"""
+
+import multiprocessing
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlet_bench import cli
+from tests.conftest import Ended
+
+SEED = int(os.environ.get("MLET_BENCH_FAULTS_SEED") or random.SystemRandom().randrange(10**6))
+"""Of all random moments; printed at the end of the tests."""
+NUMBERS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+CODES = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 128 + signal.SIGTERM, signal.SIGINT: 128 + signal.SIGINT}
+NOBODY = 65534
+FILE_EVENTS = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.chmod"}
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What goes wrong in a process."""
+
+    kill_before: int | None = None
+    """Which of its file operations it does not live to see, from 0; None: it lives."""
+    largest_file: int | None = None
+    """Bytes; a longer file cannot be written, as on a full disk."""
+    nobody: bool = False
+    """It runs without the rights of root."""
+
+
+class Running:
+    """A command on its way in the folder `place`; its output goes to files beside it."""
+
+    def __init__(self, words: list[str], place: Path, trouble: Trouble | None = None) -> None:
+        self._said = _files_beside(place)
+        context = multiprocessing.get_context("forkserver")
+        modules = ["experiment", "compose", "sweeping", "tuning", "evaluating", "report.write", "report.make"]
+        context.set_forkserver_preload([*(f"mlet_bench.{name}" for name in modules), "tests.processes"])
+        given = (words, place, trouble or Trouble(), *self._said)
+        self.process = context.Process(target=_command, args=given)
+        self.began_ns = time.time_ns()
+        self.process.start()
+
+    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
+        assert self.process.pid is not None
+        with suppress(ProcessLookupError):
+            os.kill(self.process.pid, number)
+
+    def alive(self) -> bool:
+        return self.process.is_alive()
+
+    @property
+    def operations(self) -> int:
+        """How often it changed files, when it has ended by itself."""
+        out = self._said[0]
+        return int(out.with_name(f"{out.name}-operations").read_text())
+
+    def ended(self) -> Ended:
+        """Its exit code and what it printed."""
+        self.process.join(timeout=120)
+        assert self.process.exitcode is not None
+        return Ended(self.process.exitcode, *(path.read_text() if path.exists() else "" for path in self._said))
+
+
+class Fresh:
+    """The same, from the start of the interpreter on."""
+
+    def __init__(self, words: list[str], place: Path) -> None:
+        self._said = _files_beside(place)
+        out, err = (path.open("w") for path in self._said)
+        with out, err:
+            environment = {**os.environ, "MLET_BENCH_DATA": str(place / "data")}
+            command = [sys.executable, "-m", "mlet_bench", *words]
+            self.process = subprocess.Popen(command, cwd=place, env=environment, stdout=out, stderr=err)
+
+    def kill(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def ended(self) -> Ended:
+        code = self.process.wait(timeout=120)
+        return Ended(code, *(path.read_text() for path in self._said))
+
+
+def _files_beside(place: Path) -> tuple[Path, Path]:
+    stamp = time.monotonic_ns()
+    return place.with_name(f"{place.name}-out-{stamp}"), place.with_name(f"{place.name}-err-{stamp}")
+
+
+def _command(words: list[str], place: Path, trouble: Trouble, out: Path, err: Path) -> None:
+    for path, stream in ((out, sys.stdout), (err, sys.stderr)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), stream.fileno())
+    os.chdir(place)
+    os.environ["MLET_BENCH_DATA"] = str(place / "data")
+    if trouble.nobody and os.getuid() == 0:
+        os.setgroups([])
+        os.setresgid(NOBODY, NOBODY, NOBODY)
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+    if trouble.largest_file is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (trouble.largest_file, resource.RLIM_INFINITY))
+    watch = _Watch(place, trouble.kill_before)
+    sys.addaudithook(watch.hear)
+    code = cli.main(words)
+    out.with_name(f"{out.name}-operations").write_text(str(watch.passed))
+    sys.exit(code)
+
+
+class _Watch:
+    """Counts the changes of files below `place`, and kills this process before one of them."""
+
+    def __init__(self, place: Path, kill_before: int | None) -> None:
+        self.place, self.kill_before, self.passed = str(place), kill_before, 0
+
+    def hear(self, event: str, given: tuple[Any, ...]) -> None:
+        if event not in FILE_EVENTS or not isinstance(given[0], str | Path):
+            return
+        reads = event == "open" and (given[2] or 0) & (os.O_WRONLY | os.O_RDWR) == 0
+        if reads or not os.path.abspath(given[0]).startswith(f"{self.place}/"):
+            return
+        if self.passed == self.kill_before:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.passed += 1
+
+
+@pytest.fixture
+def tally(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Counts what was tried and what came of it; the sums are shown at the end of the tests."""
+
+    def add(what: str, number: int = 1) -> None:
+        request.node.user_properties.append((f"faults: {what}", number))
+
+    return add
+
+
+def moments(kills: int, rng: random.Random) -> list[float]:
+    """Shares of a life, spread over all of it, in no order."""
+    return rng.sample([(place + rng.random()) / kills for place in range(kills)], kills)
