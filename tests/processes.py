@@ -12,13 +12,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from mlet_bench import cli
 from tests.conftest import Ended
@@ -137,16 +134,6 @@ class _Watch:
         if self.passed == self.kill_before:
             os.kill(os.getpid(), signal.SIGKILL)
         self.passed += 1
-
-
-@pytest.fixture
-def tally(request: pytest.FixtureRequest) -> Callable[..., None]:
-    """Counts what was tried and what came of it; the sums are shown at the end of the tests."""
-
-    def add(what: str, number: int = 1) -> None:
-        request.node.user_properties.append((f"faults: {what}", number))
-
-    return add
 
 
 def moments(kills: int, rng: random.Random) -> list[float]:

@@ -1,22 +1,18 @@
 """Commands that are killed again and again come to what they come to undisturbed, byte for byte."""
 
-import json
 import random
 import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.conftest import criteo_cells, write_criteo
-from tests.processes import CODES, NUMBERS, SEED, Fresh, Running, Trouble, moments, tally
+from tests.outcomes import Outcome, outcome, workplace_in
+from tests.processes import CODES, NUMBERS, SEED, Fresh, Running, Trouble, moments
 
-__all__ = ["tally"]
-Outcome = dict[str, Any]
 COMMON = ("dataset=criteo", "dataset.raw=train.txt", "model.bottom_mlp=[8]", "model.top_mlp=[8]", "emb.dim=4",
-          "model.dropout=0.2", "train.batch_size=32", "train.epochs=2", "hardware.threads=1",
+          "model.dropout=0.2", "train.batch_size=45", "train.epochs=2", "hardware.threads=1",
           "train.checkpoint_minutes=0.00001")  # fmt: skip
 WORDS = {
     "train": ["train", *COMMON, "emb=mlet", "emb.inner=6"],
@@ -27,13 +23,13 @@ WORDS = {
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Outcome, int]]:
+def undisturbed(room: Path) -> Callable[[str], tuple[Outcome, int]]:
     """What a command comes to, and how often it changes files; run once."""
     known: dict[str, tuple[Outcome, int]] = {}
 
     def of(name: str) -> tuple[Outcome, int]:
         if name not in known:
-            place = workplace_in(tmp_path_factory.mktemp(name))
+            place = workplace_in(room)
             running = Running(WORDS[name], place)
             ended = running.ended()
             assert (ended.code, ended.err) == (0, "")
@@ -41,38 +37,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tup
         return known[name]
 
     return of
-
-
-def workplace_in(folder: Path) -> Path:
-    place = folder / f"place-{time.monotonic_ns()}"
-    place.mkdir()
-    write_criteo(place / "train.txt", criteo_cells(420))
-    return place
-
-
-def outcome(place: Path) -> Outcome:
-    """All that a finished command leaves, without what differs between equal runs; nothing half-done lies about."""
-    found: Outcome = {}
-    for path in sorted(place.rglob("*")):
-        name = str(path.relative_to(place))
-        assert not name.endswith((".tmp", ".lock")), name
-        assert "checkpoint" not in name
-        if path.is_dir() or name.startswith("outputs/sweeps/"):
-            continue
-        if path.name == "result.json":
-            result = json.loads(path.read_text())
-            found[name] = {key: result[key] for key in ("metrics", "buckets", "collapse", "dataset")}
-        elif path.name == "tune.json":
-            found[name] = without_times(json.loads(path.read_text()))
-        elif path.name not in ("train.log", "DONE", "raw-md5.json"):
-            found[name] = path.read_bytes()
-    return found
-
-
-def without_times(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: without_times(inner) for key, inner in value.items() if key not in ("seconds", "train_minutes")}
-    return [without_times(inner) for inner in value] if isinstance(value, list) else value
 
 
 def stage(place: Path) -> str:
@@ -124,10 +88,10 @@ def test_killed_before_a_file_operation(
     name: str,
     kills: int,
     undisturbed: Callable[[str], tuple[Outcome, int]],
-    tmp_path: Path,
+    room: Path,
     tally: Callable[..., None],
 ) -> None:
-    killed_before_operations(name, kills, undisturbed, tmp_path, tally)
+    killed_before_operations(name, kills, undisturbed, room, tally)
 
 
 @pytest.mark.faults
@@ -137,10 +101,10 @@ def test_killed_before_many_file_operations(
     name: str,
     kills: int,
     undisturbed: Callable[[str], tuple[Outcome, int]],
-    tmp_path: Path,
+    room: Path,
     tally: Callable[..., None],
 ) -> None:
-    killed_before_operations(name, kills, undisturbed, tmp_path, tally)
+    killed_before_operations(name, kills, undisturbed, room, tally)
 
 
 @pytest.mark.faults
@@ -150,20 +114,20 @@ def test_signalled_at_random_moments(
     name: str,
     kills: int,
     undisturbed: Callable[[str], tuple[Outcome, int]],
-    tmp_path: Path,
+    room: Path,
     tally: Callable[..., None],
 ) -> None:
     """Processes as users start them; SIGKILL, SIGTERM and SIGINT in turn, over all of a life, imports included."""
     expected, _ = undisturbed(name)
     rng = random.Random(f"{SEED} {name} signals")
     began = time.monotonic()
-    place = workplace_in(tmp_path)
+    place = workplace_in(room)
     assert Fresh(WORDS[name], place).ended().code == 0
     seconds = time.monotonic() - began
     for index, share in enumerate(moments(kills, rng)):
         number = NUMBERS[index % len(NUMBERS)]
         if index % 2 == 0:
-            place = workplace_in(tmp_path)
+            place = workplace_in(room)
         running = Fresh(WORDS[name], place)
         time.sleep(share * seconds)
         alive = running.alive()

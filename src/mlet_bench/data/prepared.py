@@ -77,7 +77,10 @@ class Prepared:
         """Check the manifest and the sizes of all files; UserError names the file that is wrong."""
         if not (folder / "manifest.json").is_file():
             raise UserError(f"{folder}: not a prepared data set, it has no manifest.json")
-        manifest = files.read_json(folder / "manifest.json")
+        try:
+            manifest = files.read_json(folder / "manifest.json")
+        except UserError as error:
+            raise UserError(f"{error}; remove the folder and prepare it again") from None
         prepared = cls(folder, manifest)
         try:
             if manifest["version"] != MANIFEST_VERSION:
