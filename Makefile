@@ -33,8 +33,8 @@ test-more: .venv/installed ## the tests of data with 200 examples of every prope
 	OMP_NUM_THREADS=1 MLET_BENCH_EXAMPLES=200 $(BIN)/python -m pytest -n auto tests/data
 
 .PHONY: test-faults
-test-faults: .venv/installed ## kill processes at random moments and compare what comes of it (slow)
-	$(BIN)/python -m pytest -m faults
+test-faults: .venv/installed ## kill commands, harm files, fill disks, and compare what comes of it (about 10 minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m faults tests
 
 .PHONY: bench-data
 bench-data: .venv/installed ## time prepare and the training batches on 1 and 3 million generated rows (about 4 minutes)

@@ -4,6 +4,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 
 def cut(path: Path) -> None:
     """Half of it."""
@@ -28,7 +30,12 @@ def folder(path: Path) -> None:
     path.mkdir()
 
 
+MORE = [pytest.mark.faults, pytest.mark.slow]
+"""Marks of what is left out of the ordinary tests."""
 DAMAGE: dict[str, Callable[[Path], None]] = {"cut": cut, "flip": flip, "empty": empty, "folder": folder}
+
+
+NAMES = [pytest.param(name, marks=[] if name in ("cut", "folder") else MORE) for name in DAMAGE]
 
 
 def copied(source: Path, to: Path) -> Path:

@@ -4,6 +4,7 @@ They are forked from a server that has all modules imported, which saves seconds
 start them.
 """
 
+import ctypes
 import multiprocessing
 import os
 import random
@@ -14,17 +15,17 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from mlet_bench import cli
 from tests.conftest import Ended
 
-SEED = int(os.environ.get("MLET_BENCH_FAULTS_SEED") or random.SystemRandom().randrange(10**6))
+SEED = os.environ["MLET_BENCH_FAULTS_SEED"]
 """Of all random moments; printed at the end of the tests."""
 NUMBERS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 CODES = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 128 + signal.SIGTERM, signal.SIGINT: 128 + signal.SIGINT}
-NOBODY = 65534
 FILE_EVENTS = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.chmod"}
 
 
@@ -36,22 +37,25 @@ class Trouble:
     """Which of its file operations it does not live to see, from 0; None: it lives."""
     largest_file: int | None = None
     """Bytes; a longer file cannot be written, as on a full disk."""
-    nobody: bool = False
-    """It runs without the rights of root."""
+    ordinary: bool = False
+    """Rights of files hold for it, also where root runs the tests."""
 
 
 class Running:
-    """A command on its way in the folder `place`; its output goes to files beside it."""
+    """A command on its way in the folder `place`, with its data in `place/data`."""
 
     def __init__(self, words: list[str], place: Path, trouble: Trouble | None = None) -> None:
-        self._said = _files_beside(place)
         context = multiprocessing.get_context("forkserver")
         modules = ["experiment", "compose", "sweeping", "tuning", "evaluating", "report.write", "report.make"]
         context.set_forkserver_preload([*(f"mlet_bench.{name}" for name in modules), "tests.processes"])
-        given = (words, place, trouble or Trouble(), *self._said)
-        self.process = context.Process(target=_command, args=given)
+        pipes = [context.Pipe(duplex=False) for _ in range(3)]  # no limit on the size of files holds for them
+        self._out, self._err, self._passed = (reader for reader, _ in pipes)
+        writers = [writer for _, writer in pipes]
+        self.process = context.Process(target=_command, args=(words, place, trouble or Trouble(), *writers))
         self.began_ns = time.time_ns()
         self.process.start()
+        for writer in writers:
+            writer.close()
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         assert self.process.pid is not None
@@ -64,21 +68,21 @@ class Running:
     @property
     def operations(self) -> int:
         """How often it changed files, when it has ended by itself."""
-        out = self._said[0]
-        return int(out.with_name(f"{out.name}-operations").read_text())
+        return int(self._passed.recv())
 
     def ended(self) -> Ended:
         """Its exit code and what it printed."""
         self.process.join(timeout=120)
         assert self.process.exitcode is not None
-        return Ended(self.process.exitcode, *(path.read_text() if path.exists() else "" for path in self._said))
+        said = [os.fdopen(reader.fileno(), closefd=False).read() for reader in (self._out, self._err)]
+        return Ended(self.process.exitcode, *said)
 
 
 class Fresh:
     """The same, from the start of the interpreter on."""
 
     def __init__(self, words: list[str], place: Path) -> None:
-        self._said = _files_beside(place)
+        self._said = [place.with_name(f"{place.name}-{name}-{time.monotonic_ns()}") for name in ("out", "err")]
         out, err = (path.open("w") for path in self._said)
         with out, err:
             environment = {**os.environ, "MLET_BENCH_DATA": str(place / "data")}
@@ -96,27 +100,32 @@ class Fresh:
         return Ended(code, *(path.read_text() for path in self._said))
 
 
-def _files_beside(place: Path) -> tuple[Path, Path]:
-    stamp = time.monotonic_ns()
-    return place.with_name(f"{place.name}-out-{stamp}"), place.with_name(f"{place.name}-err-{stamp}")
-
-
-def _command(words: list[str], place: Path, trouble: Trouble, out: Path, err: Path) -> None:
-    for path, stream in ((out, sys.stdout), (err, sys.stderr)):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), stream.fileno())
+def _command(
+    words: list[str], place: Path, trouble: Trouble, out: Connection, err: Connection, passed: Connection
+) -> None:
+    for connection, stream in ((out, sys.stdout), (err, sys.stderr)):
+        os.dup2(connection.fileno(), stream.fileno())
+        connection.close()
     os.chdir(place)
     os.environ["MLET_BENCH_DATA"] = str(place / "data")
-    if trouble.nobody and os.getuid() == 0:
-        os.setgroups([])
-        os.setresgid(NOBODY, NOBODY, NOBODY)
-        os.setresuid(NOBODY, NOBODY, NOBODY)
+    if trouble.ordinary and os.getuid() == 0:
+        _give_up_rights()
     if trouble.largest_file is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (trouble.largest_file, resource.RLIM_INFINITY))
     watch = _Watch(place, trouble.kill_before)
     sys.addaudithook(watch.hear)
     code = cli.main(words)
-    out.with_name(f"{out.name}-operations").write_text(str(watch.passed))
+    passed.send(watch.passed)
     sys.exit(code)
+
+
+def _give_up_rights() -> None:
+    """Let rights of files hold for this process of root too: without CAP_DAC_OVERRIDE, _READ_SEARCH and CAP_FOWNER."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    sets = (ctypes.c_uint32 * 6)()
+    if libc.capget(header, sets) or libc.capset(header, (ctypes.c_uint32 * 6)(*(bits & ~0b1110 for bits in sets))):
+        raise OSError(ctypes.get_errno(), "capset")
 
 
 class _Watch:

@@ -13,7 +13,7 @@ from mlet_bench.errors import UserError
 from mlet_bench.run_folder import RunFolder
 from mlet_bench.training import loop
 from tests.conftest import TINY, Ended, criteo_cells, write_criteo
-from tests.damage import DAMAGE, copied
+from tests.damage import DAMAGE, NAMES, copied
 from tests.outcomes import Outcome, outcome
 
 Command = Callable[..., Ended]
@@ -42,7 +42,7 @@ def assert_one_line(ended: Ended, *named: str) -> None:
     assert all(name in ended.err for name in named), ended.err
 
 
-@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("damage", NAMES)
 @pytest.mark.parametrize("name", RUN_FILES)
 def test_file_of_a_finished_run(
     command: Command, workplace: Path, finished: tuple[Path, Outcome], tally: Count, name: str, damage: str
@@ -83,7 +83,7 @@ def test_damaged_run_is_made_anew(command: Command, workplace: Path, finished: t
     assert outcome(workplace) == finished[1]
 
 
-@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("damage", NAMES)
 @pytest.mark.parametrize("name", DATA_FILES)
 def test_file_of_prepared_data(
     command: Command, workplace: Path, finished: tuple[Path, Outcome], tally: Count, name: str, damage: str
@@ -101,7 +101,7 @@ def test_file_of_prepared_data(
     tally("damages noticed or without effect")
 
 
-@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("damage", NAMES)
 def test_memory_of_md5(
     command: Command, workplace: Path, finished: tuple[Path, Outcome], tally: Count, damage: str
 ) -> None:
@@ -136,7 +136,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory, finished: tuple[Path, Outc
 CHECKPOINT_FILES = ("state-{}.json", "state-{}.safetensors", "best-{}.safetensors")
 
 
-@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("damage", NAMES)
 @pytest.mark.parametrize("kind", CHECKPOINT_FILES)
 def test_checkpoint(
     command: Command, workplace: Path, finished: tuple[Path, Outcome], stopped: Path, tally: Count, kind: str,

@@ -83,7 +83,7 @@ def killed_before_operations(
         tally("results after kills equal to the undisturbed one")
 
 
-@pytest.mark.parametrize(("name", "kills"), [("train", 4), ("sweep", 2)])
+@pytest.mark.parametrize(("name", "kills"), [("train", 2), ("sweep", 1)])
 def test_killed_before_a_file_operation(
     name: str,
     kills: int,
@@ -96,7 +96,7 @@ def test_killed_before_a_file_operation(
 
 @pytest.mark.faults
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "kills"), [("train", 40), ("sweep", 12), ("tune", 8), ("prepare", 12)])
+@pytest.mark.parametrize(("name", "kills"), [("train", 24), ("sweep", 8), ("tune", 4), ("prepare", 8)])
 def test_killed_before_many_file_operations(
     name: str,
     kills: int,
@@ -109,7 +109,7 @@ def test_killed_before_many_file_operations(
 
 @pytest.mark.faults
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "kills"), [("train", 12), ("sweep", 8), ("tune", 4), ("prepare", 4)])
+@pytest.mark.parametrize(("name", "kills"), [("train", 10), ("sweep", 6), ("tune", 2), ("prepare", 6)])
 def test_signalled_at_random_moments(
     name: str,
     kills: int,
