@@ -14,6 +14,7 @@ from mlet_bench import cli, files, limits
 from mlet_bench.compose import Composer
 from mlet_bench.config import TrainCommand, convert_command
 from mlet_bench.data import made_before
+from mlet_bench.training import loop
 from tests.conftest import TINY, Ended
 
 Command = Callable[..., Ended]
@@ -108,6 +109,22 @@ def test_a_finished_run_is_shown_whatever_is_free(command: Command, free: Callab
     assert command(*COMMANDS["train"]).code == cli.DONE
     free(disk=0, memory=0)
     assert "finished before" in command(*COMMANDS["train"]).out
+
+
+@pytest.mark.usefixtures("criteo_file")
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")]
+)
+def test_memory_that_runs_out_all_the_same(command: Command, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "step", fail)
+        ended = command(*COMMANDS["train"])
+    assert (ended.code, ended.err.count("\n")) == (cli.FAILED, 1)
+    assert "memory ran out" in ended.err
+    assert command(*COMMANDS["train"]).code == cli.DONE
 
 
 @pytest.mark.usefixtures("criteo_file")

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from mlet_bench.compose import Composed, Composer
 
 DONE, FAILED, MISTAKE = 0, 1, 2
+OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
+"""What PyTorch's allocators say."""
 
 
 @dataclass
@@ -43,6 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:  # a full disk, a missing right: what was written before is whole
         where = f"{error.filename}: " if error.filename else ""
         return _end(f"{where}{error.strerror or error}", FAILED)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not any(words in str(error) for words in OUT_OF_MEMORY):
+            raise
+        return _end("memory ran out, other processes may hold it; what was written before is whole", FAILED)
 
 
 def _end(line: str, code: int) -> int:

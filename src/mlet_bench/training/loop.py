@@ -161,9 +161,8 @@ class Trainer:
 
     def _fail(self, name: str, value: float, when: str, again: Callable[[], object]) -> None:
         first = sick.first_not_finite(self.model, self.optimisers, self.columns, again)
-        raise RunFailedError(
-            f"{name} is {value} {when}: first not finite is {first}; a smaller train.lr or emb.lr may help"
-        )
+        advice = "" if first.startswith(sick.COLUMN) else "; a smaller train.lr or emb.lr may help"
+        raise RunFailedError(f"{name} is {value} {when}: first not finite is {first}{advice}")
 
     def _check_weights(self) -> None:
         """Before weights are kept: rows of tables may be sick that neither the batch nor validation holds."""

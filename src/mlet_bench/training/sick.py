@@ -11,6 +11,8 @@ from mlet_bench.embedding import RowTable
 from mlet_bench.models import CTRModel
 from mlet_bench.training.optimisers import Optimisers
 
+COLUMN = "the numeric column"
+
 
 class _FoundError(Exception):
     """Ends a forward pass at the first tensor that is not finite."""
@@ -59,7 +61,7 @@ def _sick_activation(model: CTRModel, columns: Sequence[str], again: Callable[[]
     def before(_: nn.Module, given: tuple[Any, ...]) -> None:
         for name, values_B in zip(columns, given[1].unbind(1), strict=True):
             if not is_finite(values_B):
-                raise _FoundError(f"the numeric column {name}")
+                raise _FoundError(f"{COLUMN} {name}")
 
     def after(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def look(_: nn.Module, __: Any, output: Any) -> None:
