@@ -33,7 +33,7 @@ test-more: .venv/installed ## the tests of data with 200 examples of every prope
 	OMP_NUM_THREADS=1 MLET_BENCH_EXAMPLES=200 $(BIN)/python -m pytest -n auto tests/data
 
 .PHONY: test-faults
-test-faults: .venv/installed ## kill commands, harm files, fill disks, and compare what comes of it (about 10 minutes)
+test-faults: .venv/installed ## kill commands, harm files, fill disks, and compare what comes of it (slow)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m faults tests
 
 .PHONY: bench-data

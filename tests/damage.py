@@ -35,7 +35,7 @@ MORE = [pytest.mark.faults, pytest.mark.slow]
 DAMAGE: dict[str, Callable[[Path], None]] = {"cut": cut, "flip": flip, "empty": empty, "folder": folder}
 
 
-NAMES = [pytest.param(name, marks=[] if name in ("cut", "folder") else MORE) for name in DAMAGE]
+NAMES = [pytest.param(name, marks=[] if name == "cut" else MORE) for name in DAMAGE]
 
 
 def copied(source: Path, to: Path) -> Path:
