@@ -35,8 +35,8 @@ test-more: .venv/installed ## the tests of data and of damaged inputs with 200 e
 	OMP_NUM_THREADS=1 MLET_BENCH_EXAMPLES=200 $(BIN)/python -m pytest -n auto $(MORE)
 
 .PHONY: test-faults
-test-faults: .venv/installed ## kill processes at random moments and compare what comes of it (slow)
-	$(BIN)/python -m pytest -m faults
+test-faults: .venv/installed ## kill commands, harm files, fill disks, and compare what comes of it (slow)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m faults tests
 
 .PHONY: bench-data
 bench-data: .venv/installed ## time prepare and the training batches on 1 and 3 million generated rows (about 4 minutes)

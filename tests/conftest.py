@@ -1,7 +1,11 @@
 """Generated raw files, a working folder of its own for every test, and the command line in this process."""
 
 import os
-from collections.abc import Callable
+import random
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +17,11 @@ import yaml
 from mlet_bench import cli, data
 from mlet_bench.config import DATASETS, DatasetConfig, TrainConfig, convert
 from mlet_bench.data.prepared import Prepared
-from tests.counts import pytest_sessionfinish, pytest_terminal_summary, pytest_testnodedown  # noqa: F401  hooks
+from tests import counts as damaged_inputs
+from tests.counts import pytest_sessionfinish, pytest_testnodedown  # noqa: F401  hooks
 
 Cells = list[list[str]]
+os.environ.setdefault("MLET_BENCH_FAULTS_SEED", str(random.SystemRandom().randrange(10**6)))  # one for all workers
 CONF = Path(__file__).parents[1] / "conf"
 
 
@@ -98,6 +104,46 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real rows are not here: {folder} (set MLET_BENCH_SHARED_DATA)")
     return folder.resolve()
+
+
+@pytest.fixture
+def tally(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Counts what was tried and what came of it; the sums are shown at the end of the tests."""
+
+    def add(what: str, number: int = 1) -> None:
+        request.node.user_properties.append((f"faults: {what}", number))
+
+    return add
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder for processes that write much; in memory where there is one, which saves half of the time."""
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK) or shutil.disk_usage(memory).free < 1 << 28:
+        yield tmp_path_factory.mktemp("room")
+        return
+    with tempfile.TemporaryDirectory(dir=memory) as name:
+        os.chmod(name, 0o755)
+        yield Path(name)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the tests of damaged inputs and of faults tried, and what came of it."""
+    damaged_inputs.show(terminalreporter)
+    counts: Counter[str] = Counter()
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            for name, number in report.user_properties if report.when == "call" else ():
+                if name.startswith("faults: "):
+                    counts[name.removeprefix("faults: ")] += int(str(number))
+    if counts:
+        failed = len(terminalreporter.getreports("failed"))
+        terminalreporter.write_line(
+            f"faults (MLET_BENCH_FAULTS_SEED={os.environ['MLET_BENCH_FAULTS_SEED']}), {failed} tests failed:"
+        )
+        for name, number in counts.items():
+            terminalreporter.write_line(f"  {number:>4} {name}")
 
 
 TINY = ("model.bottom_mlp=[8]", "model.top_mlp=[8]", "train.batch_size=64", "emb.dim=4")

@@ -39,7 +39,7 @@ def pytest_testnodedown(node: Any) -> None:
         total.update(found)
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
+def show(terminalreporter: Any) -> None:
     if tried:
         terminalreporter.section("damaged inputs")
         for kind in sorted(tried):

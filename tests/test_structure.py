@@ -12,7 +12,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 FLOW = (
     *("errors", "help_text", "files", "mistakes", "config", "hydra_section", "compose", "data", "embedding", "models"),
     *("training", "memory", "evaluation", "result", "run_folder", "sweep_folder", "loggers", "report", "hardware"),
-    *("experiment", "benchmark", "evaluating", "search", "tuning", "sweeping", "cli"),
+    *("limits", "experiment", "benchmark", "evaluating", "search", "tuning", "sweeping", "cli"),
 )  # fmt: skip
 """Data flows one way: a package imports only what stands before it."""
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 DONE, FAILED, MISTAKE = 0, 1, 2
 NO_PATH = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
 """A path that was given cannot be one, or is none of the kind that is needed."""
+OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
+"""What PyTorch's allocators say."""
 
 
 @dataclass
@@ -46,6 +48,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:  # a full disk, a missing right: what was written before is whole
         where = f"{error.filename}: " if error.filename else ""
         return _end(f"{where}{error.strerror or error}", MISTAKE if error.errno in NO_PATH else FAILED)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not any(words in str(error) for words in OUT_OF_MEMORY):
+            raise
+        return _end("memory ran out, other processes may hold it; what was written before is whole", FAILED)
 
 
 def _end(line: str, code: int) -> int:

@@ -14,7 +14,7 @@ from mlet_bench.embedding import SingleEmbedding
 from mlet_bench.errors import UserError
 from mlet_bench.evaluation.judge import judge
 from mlet_bench.models import CTRModel
-from mlet_bench.run_folder import CONFIG, MODEL, PREDICTIONS, RunFolder
+from mlet_bench.run_folder import CONFIG, MODEL, PREDICTIONS, RESULT, RunFolder
 from mlet_bench.training.checkpoint import load_weights
 
 EVALUATION = "evaluation.json"
@@ -29,6 +29,7 @@ def evaluate_run(config: EvaluateCommand, out: str) -> tuple[Path, dict[str, Any
     folder = RunFolder(config.run)
     if not folder.finished:
         raise UserError(f"run={config.run}: not the folder of a finished run, it has no DONE")
+    folder.check(CONFIG, RESULT, MODEL)
     result = folder.result()
     trained, fingerprint = _config_of(folder)
     prepared = _data(config, trained, result)
@@ -86,7 +87,7 @@ def _data(config: EvaluateCommand, trained: TrainCommand, result: dict[str, Any]
 
 def _model(folder: RunFolder, trained: TrainCommand, prepared: Prepared, rank: int | None) -> CTRModel:
     path = folder.path / MODEL
-    folder.check_written(MODEL)
+    folder.check(MODEL)
     try:
         embedding = SingleEmbedding.empty(prepared.cardinalities, trained.emb.dim)
         model = models.build(trained.model, embedding, len(prepared.numeric))

@@ -1,32 +1,33 @@
 """The recipe of a run: prepare → train → collapse → evaluate → save."""
 
 import logging
+import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from mlet_bench import data, files, hardware, loggers, models
+from mlet_bench import data, files, hardware, limits, loggers, models
 from mlet_bench.config import PrepareCommand, TrainCommand, TuneCommand, flat
 from mlet_bench.data import Prepared
 from mlet_bench.embedding import build as build_embedding
-from mlet_bench.errors import RunFailedError, UserError
+from mlet_bench.errors import Interrupted, RunFailedError
 from mlet_bench.evaluation.buckets import Judged, evaluate
 from mlet_bench.evaluation.judge import judge
 from mlet_bench.evaluation.metrics import Scored, auc_with_interval, logloss
 from mlet_bench.evaluation.predict import milliseconds, predict
 from mlet_bench.loggers import Record
-from mlet_bench.memory import MemoryPlan, plan
+from mlet_bench.memory import MemoryPlan
 from mlet_bench.models import CTRModel
 from mlet_bench.report.live import Live
 from mlet_bench.run_folder import LOG, MODEL, PREDICTIONS, RESULT, SPECTRA, RunFolder
 from mlet_bench.training import stopping
 from mlet_bench.training.checkpoint import save_weights
 from mlet_bench.training.loop import Trainer, TrainSummary
-from mlet_bench.training.rows import bytes_held, shuffle_of, training_rows
+from mlet_bench.training.rows import shuffle_of, training_rows
 from mlet_bench.training.spectra import Spectra
 from mlet_bench.training.streams import drawing_from
 
@@ -52,12 +53,12 @@ def run(
     prepared = prepare(config, live)
     for note in prepared.notes:
         live.say(f"note: {note}")
-    check_rows(prepared)
-    planned = memory_plan(config, prepared)
-    planned.check(device)
+    limits.check_rows(prepared)
     fingerprint = run_fingerprint(config, prepared)
     folder = run_folder(run_dir, prepared, fingerprint)
-    files.check_disk(folder.path, 5 * planned.weights, "the run")
+    needs = limits.needs_of(config, prepared)
+    if config.rerun or not folder.finished:
+        limits.check_run(needs, folder, device)
     values = config.model_dump(mode="json")
     with folder.opened(fingerprint, values, rerun=config.rerun):
         begun(folder.path)
@@ -67,7 +68,7 @@ def run(
             return folder.path, result
         told = {"fingerprint": fingerprint, **dict(flat(values))}
         with _logged(folder.path / LOG), loggers.opened(config.logger, folder.path, told, live.say) as record:
-            result, sound = _stages(config, prepared, planned, folder.path, device, live, record)
+            result, sound = _stages(config, prepared, needs.memory, folder.path, device, live, record)
             if sound:
                 record.finished(result["metrics"]["test"])
         files.write_json(folder.path / RESULT, result)
@@ -87,20 +88,6 @@ def check(config: TrainCommand) -> torch.device:
     device = hardware.device_for(config.hardware)
     data.check(config.dataset)
     return device
-
-
-def memory_plan(config: TrainCommand, prepared: Prepared) -> MemoryPlan:
-    """What the run will take."""
-    rows = bytes_held(prepared, config.train)
-    return plan(config.model, config.emb, config.train, prepared.cardinalities, len(prepared.numeric), rows)
-
-
-def check_rows(prepared: Prepared) -> None:
-    """UserError if there is nothing to train on, or nothing to choose by."""
-    if not prepared.rows["train"]:
-        raise UserError(f"{prepared.folder}: has no training rows; it is for evaluate, with dataset.prepared=")
-    if not 0 < prepared.manifest["positives"]["valid"] < prepared.rows["valid"]:
-        raise UserError(f"{prepared.folder}: all validation labels are equal: no state can be chosen by AUC")
 
 
 def run_folder(run_dir: str, prepared: Prepared, fingerprint: str) -> RunFolder:
@@ -158,6 +145,7 @@ def _stages(
     record: Record,
 ) -> tuple[dict[str, Any], bool]:
     """The result of a run, and whether collapse kept its promise."""
+    prepared.check("test")  # a damaged file is better known of before training than after
     model = build_model(config, prepared).to(device)
     summary = _train(config, model, prepared, folder, live, record)
     live.stage("collapse and evaluate")
@@ -232,7 +220,10 @@ def _train(
     valid_label_R = np.concatenate([piece.label_B for piece in prepared.pieces("valid")])
 
     def validate() -> dict[str, float]:
-        scored, _ = Scored.of(valid_label_R, predict(model, prepared.pieces("valid"), config.eval.batch_size))
+        logit_R = predict(model, prepared.pieces("valid"), config.eval.batch_size)
+        if not np.isfinite(logit_R).all():
+            return {"auc": math.nan, "logloss": math.nan}
+        scored, _ = Scored.of(valid_label_R, logit_R)
         return {"auc": auc_with_interval(scored)[0], "logloss": logloss(scored.label_B, scored.logit_B)}
 
     spectra = None
@@ -249,6 +240,7 @@ def _train(
             folder=folder,
             watcher=watcher,
             record=record.evaluated,
+            columns=prepared.numeric,
             precision=config.hardware.precision,
             spectra=spectra,
         )
@@ -280,15 +272,26 @@ def _parameters(module: torch.nn.Module) -> int:
 
 @contextmanager
 def _logged(path: Path) -> Iterator[None]:
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _LogFile(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     try:
         yield
+    except Interrupted as stop:
+        log.info("%s", str(stop) or "stopped")
+        raise
     except BaseException as error:
         log.error("%s: %s", type(error).__name__, error)
         raise
     finally:
         log.removeHandler(handler)
-        handler.close()
+        with suppress(OSError):
+            handler.close()
+
+
+class _LogFile(logging.FileHandler):
+    """A log that a full disk cannot stop a run with; what cannot be written is left out."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        pass

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 from mlet_bench.errors import UserError
@@ -73,6 +74,26 @@ def check_disk(folder: Path, needed: int, what: str) -> None:
     free = shutil.disk_usage(existing).free
     if needed > free:
         raise UserError(f"{folder}: {what} needs about {needed:,} bytes of disk and {free:,} are free")
+
+
+def check_memory(needed: int, what: str) -> None:
+    """UserError if less than the `needed` bytes of memory are free that `what` takes."""
+    free = psutil.virtual_memory().available
+    if needed > free:
+        raise UserError(f"{what} needs about {needed:,} bytes of memory and {free:,} are free")
+
+
+def bytes_below(folder: Path) -> int:
+    """What the files below a folder take; 0 if there is none."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a whole folder."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def md5(path: Path) -> str:

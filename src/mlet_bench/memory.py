@@ -42,6 +42,11 @@ class MemoryPlan:
     """Of the copy of the embedding that a step is compared with, for train.spectra."""
 
     @property
+    def model(self) -> int:
+        """Of the collapsed model."""
+        return self.evaluation // 2
+
+    @property
     def bytes(self) -> int:
         """The most at a time: evaluation begins when gradients and optimiser state are gone."""
         training = self.weights + self.gradients + self.optimizer + self.batch + self.rows + self.spectra

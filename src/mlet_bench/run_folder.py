@@ -1,4 +1,4 @@
-"""A run is a folder: whose it is, how far it got, and that one process alone works in it."""
+"""A run is a folder: whose it is, how far it got, that one process alone works in it, and that it is as it was left."""
 
 import shutil
 from collections.abc import Iterator
@@ -19,8 +19,8 @@ CONFIG, RESULT, PREDICTIONS, MODEL = "config.yaml", "result.json", "predictions.
 METRICS, SPECTRA, LOG = "metrics.jsonl", "spectra.jsonl", "train.log"
 CHECKPOINT, DONE, LOCK = "checkpoint", "DONE", ".lock"
 TENSORBOARD, MLFLOW = "tensorboard", "mlflow.json"
-WRITTEN = (CONFIG, RESULT, PREDICTIONS, MODEL, METRICS, SPECTRA)
-"""What DONE holds the md5 of, as far as it is there."""
+SEALED = (CONFIG, RESULT, PREDICTIONS, MODEL, METRICS, SPECTRA)
+"""What DONE knows the content of, as far as it is there."""
 OURS = {CONFIG, RESULT, PREDICTIONS, MODEL, METRICS, SPECTRA, LOG, CHECKPOINT, DONE, LOCK, TENSORBOARD, MLFLOW}
 
 
@@ -34,6 +34,14 @@ class RunFolder:
 
     def check_usable(self) -> None:
         """UserError if the path holds anything that no run of ours wrote, or is no folder."""
+        self._check_foreign()
+        for name in OURS:
+            path = self.path / name
+            if path.exists() and path.is_dir() != (name == CHECKPOINT):
+                kind, wanted = ("a folder", "a file") if path.is_dir() else ("a file", "a folder")
+                raise UserError(f"{path}: is {kind} and should be {wanted}; remove it")
+
+    def _check_foreign(self) -> None:
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"hydra.run.dir={self.path}: is a file, not a folder")
         if self.path.is_dir():
@@ -68,30 +76,35 @@ class RunFolder:
             yield
 
     def finish(self) -> None:
-        """Write the last file, the md5 of the others; then the checkpoint is of no more use."""
-        written = {name: files.md5(self.path / name) for name in WRITTEN if (self.path / name).is_file()}
-        files.write_json(self.path / DONE, written)
+        """Write the last file, which says what the others are; then the checkpoint is of no more use."""
+        paths = {name: self.path / name for name in SEALED if (self.path / name).is_file()}
+        known = {name: {"bytes": path.stat().st_size, "md5": files.md5(path)} for name, path in paths.items()}
+        files.write_json(self.path / DONE, {"files": known})
         shutil.rmtree(self.path / CHECKPOINT, ignore_errors=True)
 
-    def check_written(self, name: str) -> None:
-        """UserError if a file of a finished run is not what the run wrote. An empty DONE, of earlier versions, tells
-        nothing."""
-        done = self.path / DONE
-        try:
-            if not done.is_file() or not done.stat().st_size:
-                return
-            known = files.read_json(done)
-            if not isinstance(known, dict):
-                raise UserError(f"{done}: damaged, it should hold the md5 of the run's files")
-            if name in known and files.md5(self.path / name) != known[name]:
-                raise UserError(f"{self.path / name}: is not what the run wrote, its md5 is not that in {DONE}")
-        except OSError as error:
-            raise UserError(f"{self.path / name}: cannot be read ({error.strerror})") from None
+    def check(self, *names: str) -> None:
+        """UserError if one of these files of a finished run is missing or not as the run left it."""
+        for name, (size, md5) in self._known().items():
+            path = self.path / name
+            if name not in names:
+                continue
+            if not path.is_file():
+                raise UserError(f"{path}: missing; rerun=true makes the run anew")
+            try:
+                same = path.stat().st_size == size and files.md5(path) == md5
+            except OSError as error:
+                raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+            if not same:
+                raise UserError(f"{path}: damaged, it is not what the run wrote; rerun=true makes the run anew")
 
     def result(self) -> dict[str, Any]:
-        """result.json of a run that has one; UserError if it is missing or damaged."""
+        """result.json of a run that has one; UserError if it is missing or damaged, or if another file is cut."""
         path = self.path / RESULT
-        self.check_written(RESULT)
+        self.check(RESULT)
+        for name, (size, _) in self._known().items():
+            other = self.path / name
+            if other.exists() and other.stat().st_size != size:  # removed to save room is nothing wrong
+                raise UserError(f"{other}: damaged, it is not what the run wrote; rerun=true makes the run anew")
         result = files.read_json(path)
         if not isinstance(result, dict):
             raise UserError(f"{path}: not a result")
@@ -104,7 +117,7 @@ class RunFolder:
     def config(self) -> dict[str, Any]:
         """config.yaml, its fingerprint among it; UserError if it is missing or damaged."""
         path = self.path / CONFIG
-        self.check_written(CONFIG)
+        self.check(CONFIG)
         config = files.read_yaml(path)
         if not isinstance(config, dict):
             raise UserError(f"{path}: damaged, it holds no keys")
@@ -117,12 +130,25 @@ class RunFolder:
             return str(self.config()["fingerprint"])
         except (UserError, KeyError):
             path = self.path / CONFIG
-            raise UserError(f"{path}: damaged, this folder's run cannot be told; choose another folder") from None
+            raise UserError(
+                f"{path}: damaged, this folder's run cannot be told; remove the folder or choose another"
+            ) from None
+
+    def _known(self) -> dict[str, tuple[int, str]]:
+        """Bytes and md5 of the files of a finished run; empty for one that is not finished, and for runs of earlier
+        versions, whose DONE is empty."""
+        path = self.path / DONE
+        try:
+            if not path.is_file() or not path.stat().st_size:
+                return {}
+            return {name: (int(one["bytes"]), str(one["md5"])) for name, one in files.read_json(path)["files"].items()}
+        except (UserError, AttributeError, KeyError, TypeError, ValueError):
+            raise UserError(f"{path}: damaged; rerun=true makes the run anew") from None
 
     def _sweep_up(self) -> None:
         """Remove what a killed process left half-written; we hold the folder."""
         for path in self.path.glob(".*.tmp"):
-            path.unlink()
+            files.remove(path)
         if self.finished:
             shutil.rmtree(self.path / CHECKPOINT, ignore_errors=True)
 

@@ -8,27 +8,37 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from mlet_bench import experiment
+from mlet_bench import data, experiment, limits
 from mlet_bench.compose import Composed, Composer, plain
 from mlet_bench.config import TrainCommand, convert_command
 from mlet_bench.errors import RunFailedError, UserError
+from mlet_bench.limits import Needs
 from mlet_bench.report.live import Live, make_console
+from mlet_bench.run_folder import RunFolder
 from mlet_bench.sweep_folder import SweepFolder
 
 
 def sweep(composer: Composer, overrides: Sequence[str], jobs: Sequence[Composed]) -> list[dict[str, Any]]:
     """Run the jobs that the overrides stand for; what each came to.
 
-    UserError, before anything is created, if none of them can run.
+    UserError, before anything is created, if none of them can run, or if the disk cannot hold what they will leave.
+    Where the data are not prepared yet, each job looks for itself when its turn comes.
     """
-    mistakes = []
+    mistakes, known = [], {}
     for one in jobs:
         try:
-            experiment.check(convert_command(TrainCommand, one.values))
+            found = _needs(one)
         except UserError as error:
-            mistakes.append(error)
+            mistakes.append((one, error))
+            continue
+        if found is not None:
+            known[found[1].path] = found
     if len(mistakes) == len(jobs):  # as with a single command
-        raise mistakes[0]
+        raise mistakes[0][1]
+    limits.check_runs(list(known.values()), "the sweep")
+    live = Live(make_console())
+    for one, mistake in mistakes:
+        live.say(f"a job will fail: {' '.join(one.overrides)}: {mistake}")
 
     @contextmanager
     def held(folder: Path) -> Iterator[None]:
@@ -37,6 +47,21 @@ def sweep(composer: Composer, overrides: Sequence[str], jobs: Sequence[Composed]
             yield
 
     return composer.sweep(overrides, job, held)
+
+
+def _needs(one: Composed) -> tuple[Needs, RunFolder] | None:
+    """What a job will take, and its folder; None where its data are not prepared yet. UserError if it cannot run."""
+    config = convert_command(TrainCommand, one.values)
+    device = experiment.check(config)
+    prepared = data.made_before(config.dataset)
+    if prepared is None:
+        return None
+    limits.check_rows(prepared)
+    folder = experiment.run_folder(one.run_dir, prepared, experiment.run_fingerprint(config, prepared))
+    needs = limits.needs_of(config, prepared)
+    if config.rerun or not folder.finished:
+        limits.check_run(needs, folder, device)
+    return needs, folder
 
 
 def job(task: DictConfig) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mlet_bench import experiment, files, hardware
+from mlet_bench import experiment, files, hardware, limits
 from mlet_bench.config import TrainCommand, TuneCommand, convert
 from mlet_bench.data import Prepared
 from mlet_bench.errors import RunFailedError, UserError
@@ -66,17 +66,45 @@ def tune(config: TuneCommand, run_dir: str, live: Live) -> tuple[Path, dict[str,
     prepared = experiment.prepare(config, live)
     for note in prepared.notes:
         live.say(f"note: {note}")
-    experiment.check_rows(prepared)
+    limits.check_rows(prepared)
     fingerprint = tune_fingerprint(config, prepared)
     folder = experiment.run_folder(run_dir, prepared, fingerprint).path
+    if not (folder / TUNE).exists():  # one that was begun was looked at then, and its runs look for themselves
+        _check_room(config, arms, prepared)
     folder.mkdir(parents=True, exist_ok=True)
     with files.locked(folder / LOCK, f"{folder}: another process works on this comparison"):
-        held = files.read_json(folder / TUNE) if (folder / TUNE).exists() else {"fingerprint": fingerprint}
+        for half in folder.glob(f".{TUNE}.*.tmp"):  # of killed processes
+            half.unlink()
+        held = _held(folder / TUNE) if (folder / TUNE).exists() else {"fingerprint": fingerprint}
         if not isinstance(held, dict) or held.get("fingerprint") != fingerprint:
             raise UserError(f"hydra.run.dir={folder}: holds another comparison; choose another folder")
         comparison = Comparison(config, arms, prepared, fingerprint, folder / TUNE, live)
         comparison.run()
     return folder, comparison.found
+
+
+def _held(path: Path) -> Any:
+    try:
+        return files.read_json(path)
+    except UserError as error:
+        raise UserError(f"{error}; remove it: the same command writes it again from the runs") from None
+
+
+def _check_room(config: TuneCommand, arms: list[Arm], prepared: Prepared) -> None:
+    """UserError if an arm's runs cannot fit memory and disk, or what all runs will leave cannot fit the disk."""
+    several = []
+    for arm in arms:
+        search = Search(config)
+        first = run_config(config, arm, search.own, config.seed)
+        place = RUNS.format(model=config.model.name, mode=arm.mode, seed=config.seed)
+        folder = experiment.run_folder(place, prepared, experiment.run_fingerprint(first, prepared))
+        needs = limits.needs_of(first, prepared)
+        try:
+            limits.check_run(needs, folder, hardware.device_for(config.hardware))
+        except UserError as error:
+            raise UserError(f"{arm.label}: {error}") from None
+        several += [(needs, folder)]
+    limits.check_runs(several * (config.trials + len(config.seeds)), "the comparison")
 
 
 def _check_folder(folder: Path) -> None:

@@ -1,63 +1,37 @@
 """prepare as a process that is killed, interrupted and run twice at once: a folder whole, or none."""
 
-import multiprocessing
-import os
 import random
 import signal
-import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from mlet_bench import cli
 from mlet_bench.data.prepared import Prepared
 from tests.conftest import Ended, criteo_cells
 from tests.data import reference
+from tests.processes import SEED, Running
 
 ROWS = 60_000
 
 
-class Running:
-    """A command on its way in a process of its own, with data/ at `place`.
-
-    It is forked from a server that has all modules imported, which saves seconds a process.
-    """
+class Preparing(Running):
+    """`prepare` on its way, with data/ at `place`."""
 
     def __init__(self, raw: Path, place: Path) -> None:
         self.place = place
-        self._said = [place.with_name(f"{name}-{time.monotonic_ns()}") for name in ("out", "err")]
-        words = ["prepare", "dataset=criteo", f"dataset.raw={raw}", "dataset.min_count=2"]
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["mlet_bench.experiment", "mlet_bench.compose", "tests.data.test_faults"])
-        self.process = context.Process(target=command, args=(words, place, Path.cwd(), *self._said))
-        self._began_ns = time.time_ns()
-        self.process.start()
+        super().__init__(["prepare", "dataset=criteo", f"dataset.raw={raw}", "dataset.min_count=2"], place.parent)
 
     def wait_until_at_work(self) -> None:
         """Until it has made a working folder of its own, or ended."""
-        while self.process.is_alive():
+        while self.alive():
             for path in self.place.glob("prepared/.*.tmp/spool"):
                 with suppress(FileNotFoundError):
-                    if path.stat().st_mtime_ns > self._began_ns:
+                    if path.stat().st_mtime_ns > self.began_ns:
                         return
             time.sleep(0.002)
-
-    def ended(self) -> Ended:
-        """Its exit code and what it printed."""
-        self.process.join(timeout=120)
-        assert self.process.exitcode is not None
-        out, err = (path.read_text() if path.exists() else "" for path in self._said)
-        return Ended(self.process.exitcode, out, err)
-
-
-def command(words: list[str], place: Path, cwd: Path, out: Path, err: Path) -> None:
-    os.chdir(cwd)
-    os.environ["MLET_BENCH_DATA"] = str(place)
-    for path, stream in ((out, sys.stdout), (err, sys.stderr)):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), stream.fileno())
-    sys.exit(cli.main(words))
 
 
 def assert_done(ended: Ended) -> None:
@@ -88,8 +62,8 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def undisturbed(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, bytes], float]:
     """The content of the folder, and the seconds from the first file in it to the last."""
-    place = tmp_path_factory.mktemp("undisturbed")
-    running = Running(raw, place)
+    place = tmp_path_factory.mktemp("undisturbed") / "data"
+    running = Preparing(raw, place)
     running.wait_until_at_work()
     began = time.monotonic()
     assert_done(running.ended())
@@ -97,46 +71,53 @@ def undisturbed(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[di
     return reference.contents(folder), time.monotonic() - began
 
 
-def assert_survives(kills: int, raw: Path, place: Path, whole: dict[str, bytes], seconds: float) -> None:
-    rng, in_the_middle, attempts = random.Random(kills), 0, 0
+def assert_survives(
+    kills: int, raw: Path, place: Path, whole: dict[str, bytes], seconds: float, tally: Callable[..., None]
+) -> None:
+    rng, in_the_middle, attempts = random.Random(f"{SEED} prepare {kills}"), 0, 0
     while in_the_middle < kills:
         attempts += 1
         assert attempts <= 5 * kills
-        running = Running(raw, place)
+        running = Preparing(raw, place)
         running.wait_until_at_work()
         time.sleep(seconds * rng.random())
-        running.process.kill()
+        running.kill()
         ended = running.ended()
         assert (ended.code in (0, -signal.SIGKILL), ended.err) == (True, "")  # 0: it was faster
         if list(place.glob("prepared/.*.tmp")):
             in_the_middle += 1
+            tally("SIGKILL to prepare at work")
         else:
             seconds *= 0.8  # too late: the machine is less busy now
         for folder in place.glob("prepared/[!.]*"):  # killed at the very end
             Prepared.open(folder).verify()
             assert reference.contents(folder) == whole
             folder.rename(place.with_name(f"finished-{time.monotonic_ns()}"))
-    assert_done(Running(raw, place).ended())
+    assert_done(Preparing(raw, place).ended())
     assert_only(place, whole)
+    tally("results after kills equal to the undisturbed one")
 
 
-def test_killed_three_times(raw: Path, undisturbed: tuple[dict[str, bytes], float], workplace: Path) -> None:
-    assert_survives(3, raw, workplace / "data", *undisturbed)
+def test_killed_twice(
+    raw: Path, undisturbed: tuple[dict[str, bytes], float], workplace: Path, tally: Callable[..., None]
+) -> None:
+    assert_survives(2, raw, workplace / "data", *undisturbed, tally)
 
 
 @pytest.mark.faults
 @pytest.mark.slow
-def test_killed_twenty_times(raw: Path, undisturbed: tuple[dict[str, bytes], float], workplace: Path) -> None:
-    assert_survives(20, raw, workplace / "data", *undisturbed)
+def test_killed_ten_times(
+    raw: Path, undisturbed: tuple[dict[str, bytes], float], workplace: Path, tally: Callable[..., None]
+) -> None:
+    assert_survives(10, raw, workplace / "data", *undisturbed, tally)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupted(raw: Path, workplace: Path, number: signal.Signals, code: int) -> None:
     place = workplace / "data"
-    running = Running(raw, place)
+    running = Preparing(raw, place)
     running.wait_until_at_work()
-    assert running.process.pid is not None
-    os.kill(running.process.pid, number)
+    running.kill(number)
     ended = running.ended()
     assert (ended.code, ended.out, ended.err.count("\n")) == (code, "", 1)
     assert "the same command goes on" in ended.err
@@ -148,7 +129,7 @@ def test_two_processes_at_once(
     raw: Path, undisturbed: tuple[dict[str, bytes], float], workplace: Path, elsewhere: bool
 ) -> None:
     other = reference.write(workplace / "copy of train.txt", raw.read_bytes()) if elsewhere else raw
-    both = [Running(path if path == raw else Path("copy of train.txt"), workplace / "data") for path in (raw, other)]
+    both = [Preparing(path if path == raw else Path("copy of train.txt"), workplace / "data") for path in (raw, other)]
     for running in both:
         assert_done(running.ended())
     assert_only(workplace / "data", undisturbed[0])

@@ -59,6 +59,7 @@ def train(model: CTRModel, fields: int, numeric: int, *, steps: int, batch: int 
         assert penalty is not None
         (loss + penalty).backward()
         moving.step()
+        moving.clear()
     with torch.no_grad():
         return float(F.binary_cross_entropy_with_logits(model.eval()(ids_BF, numeric_BN), label_B))
 

@@ -72,6 +72,7 @@ def run_fast(model: FM, optimisers: Optimisers) -> None:
         penalty = optimisers.batch_penalty()
         (loss if penalty is None else loss + penalty).backward()
         optimisers.step()
+        optimisers.clear()
 
 
 @pytest.mark.parametrize("mode", ["single", "mlet"])
@@ -143,6 +144,7 @@ def test_embedding_learning_rate_moves_all_tables_alone() -> None:
         optimisers = Optimisers(model, train_config(optimizer="sgd", lr=0.1), emb_config("single", lr=lr))
         model(torch.tensor([[1, 2]]), torch.ones(1, NUMERIC, dtype=torch.float64)).sum().backward()
         optimisers.step()
+        optimisers.clear()
     slow, fast = models
     assert slow.linear.fields.table.weight[1].item() == pytest.approx(-0.5)
     assert fast.linear.fields.table.weight[1].item() == pytest.approx(-1.0)

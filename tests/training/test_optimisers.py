@@ -88,6 +88,7 @@ def run_fast(model: Toy, train: TrainConfig, emb: EmbConfig) -> None:
         penalty = optimisers.batch_penalty()
         (loss if penalty is None else loss + penalty).backward()
         optimisers.step()
+        optimisers.clear()
 
 
 def run_slow(slow: Slow, optimiser: torch.optim.Optimizer, l2: float = 0.0, on: str = "product") -> None:
@@ -148,6 +149,7 @@ def test_rowwise_adagrad_against_its_formula() -> None:
         touched = sum_V > 0
         expected_VW[touched] -= 0.1 * grad_VW[touched] / (sum_V[touched].sqrt() + 1e-8)[:, None]
         optimisers.step()
+        optimisers.clear()
     torch.testing.assert_close(model.embedding.table.weight.data, expected_VW)
 
 
@@ -177,6 +179,7 @@ def test_absent_rows_stay_under_lazy_updates_only(mode: str, update: str) -> Non
         before_W = table.weight[1].clone()
         model(ids_BF, torch.empty(1, 0)).sum().backward()
         optimisers.step()
+        optimisers.clear()
     moved = not torch.equal(table.weight[1], before_W)  # row 1 is absent from the second step
     assert moved == (update == "exact")
 
@@ -200,6 +203,7 @@ def test_embedding_learning_rate_moves_both_factors_alone() -> None:
         optimisers = Optimisers(model, train_config(), emb_config("mlet", lr=lr))
         model(torch.tensor([[1, 2]]), torch.empty(1, 0)).sum().backward()
         optimisers.step()
+        optimisers.clear()
     torch.testing.assert_close(slow_emb.out_FD, fast_emb.out_FD)
     torch.testing.assert_close(slow_emb.embedding.w2_FKD, start.embedding.w2_FKD)
     assert not torch.allclose(fast_emb.embedding.w2_FKD, start.embedding.w2_FKD)
@@ -221,3 +225,4 @@ def test_state_round_trip() -> None:
 def model_step(model: Toy, optimisers: Optimisers) -> None:
     model(torch.tensor([[1, 2], [4, 0]]), torch.empty(2, 0)).sum().backward()
     optimisers.step()
+    optimisers.clear()

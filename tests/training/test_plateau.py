@@ -41,7 +41,7 @@ def trainer(values: Iterator[float], **changes: Any) -> Trainer:
         return {"auc": 0.5, "logloss": 0.5, monitor: value}
 
     return Trainer(model, rows, train_config(epochs=20, lr=0.1, **changes), emb_config("single", lr=0.02), seed=1,
-                   evaluate=evaluate, folder=Path(), watcher=Silent())  # fmt: skip
+                   evaluate=evaluate, folder=Path(), watcher=Silent(), columns=())  # fmt: skip
 
 
 def rates(path: Path = Path("metrics.jsonl")) -> list[float]:

@@ -17,7 +17,7 @@ from mlet_bench.data.avazu import AvazuSource
 from mlet_bench.data.bars import BarsSource
 from mlet_bench.data.criteo import CriteoSource
 from mlet_bench.data.movielens1m import MovieLens1MSource
-from mlet_bench.data.prepare import Progress, Summary, prepare
+from mlet_bench.data.prepare import Progress, Summary, found_before, prepare
 from mlet_bench.data.prepared import Prepared, Split
 from mlet_bench.data.raw import RawSource
 from mlet_bench.data.splits import SPLITS
@@ -25,7 +25,18 @@ from mlet_bench.data.synthetic import SyntheticSource
 from mlet_bench.data.table import TableSource
 from mlet_bench.errors import UserError, listing, nearest
 
-__all__ = ["READERS", "SPLITS", "Prepared", "Split", "check", "check_field", "prepare", "prepared_for", "source_for"]
+__all__ = [
+    "READERS",
+    "SPLITS",
+    "Prepared",
+    "Split",
+    "check",
+    "check_field",
+    "made_before",
+    "prepare",
+    "prepared_for",
+    "source_for",
+]
 
 READERS: dict[type[DatasetConfig], Callable[[Any], RawSource]] = {
     SyntheticConfig: SyntheticSource,
@@ -47,7 +58,7 @@ def check(config: DatasetConfig) -> None:
         fields = Prepared.open(existing_folder(config.prepared)).fields
     else:
         source = source_for(config)
-        source.check()
+        found_before(source, config)
         fields = source.categorical
     check_field("item_field", config.item_field, fields)
     check_field("group", config.group, fields)
@@ -57,6 +68,13 @@ def check_field(key: str, name: str | None, fields: Sequence[str]) -> None:
     """UserError if `dataset.<key>` names none of the fields of a data set."""
     if name is not None and name not in fields:
         raise UserError(f"dataset.{key}={name}: no such field; allowed: {listing(fields)}.{nearest(name, fields)}")
+
+
+def made_before(config: DatasetConfig) -> Prepared | None:
+    """The prepared data of a config if they are there; UserError if they are not, and cannot be made."""
+    if config.prepared is not None:
+        return Prepared.open(existing_folder(config.prepared))
+    return found_before(source_for(config), config)
 
 
 def prepared_for(config: DatasetConfig, *, best: Summary, progress: Progress) -> Prepared:

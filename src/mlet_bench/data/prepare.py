@@ -35,11 +35,15 @@ from mlet_bench.data.raw import (
 )
 from mlet_bench.data.splits import SPLITS
 from mlet_bench.data.spool import Assigned, Spool
+from mlet_bench.data.text import CHUNK_BYTES
 from mlet_bench.data.vocabulary import FieldVocabulary, encoded_with, numbered
 from mlet_bench.errors import UserError
 
 PACKED = {".gz": 8, ".parquet": 8}
 """How many bytes of text a byte of such a file stands for, at most as a rule."""
+
+PIECES_AT_WORK = 4
+"""Chunks of text, for each core, that memory holds at a time in one form or another."""
 
 Summary = Callable[[Prepared, str], dict[str, Any]]
 """What the truth itself would score on a split of a generated data set."""
@@ -56,16 +60,13 @@ def prepare(source: RawSource, config: DatasetConfig, *, best: Summary, progress
 
     `best` scores the truth on a split, where the source knows it.
     """
-    before = {path: stamp(path) for path in source.files}  # of all that is read below
-    source.check()
-    job = Job(source, config, before)
+    job = _job(source, config)
     place = job.place
     _clean_up(place)
     made = job.made_before()
     if made is not None:
         return made
-    raw_bytes = sum(seen["size"] * PACKED.get(path.suffix, 1) for path, seen in before.items())
-    files.check_disk(place, 3 * raw_bytes // 2, "preparing")  # the parts, and a spooled copy of the rows
+    _check_room(job)
     working = place / f".{config.name}-{job.stamp}.tmp"
     with _existing(place), files.locked(working.with_suffix(".lock")):
         made = job.made_before()  # another process was faster
@@ -83,6 +84,33 @@ def prepare(source: RawSource, config: DatasetConfig, *, best: Summary, progress
         finally:
             shutil.rmtree(working, ignore_errors=True)
     return job.opened(folder)
+
+
+def found_before(source: RawSource, config: DatasetConfig) -> Prepared | None:
+    """The folder that `prepare` would give, if it is there. UserError if it is not, and could not be made: for bad
+    input, or for want of disk or memory."""
+    job = _job(source, config)
+    made = job.made_before()
+    if made is None:
+        _check_room(job)
+    return made
+
+
+def _job(source: RawSource, config: DatasetConfig) -> Job:
+    before = {path: stamp(path) for path in source.files}  # of all that is read
+    source.check()
+    return Job(source, config, before)
+
+
+def _check_room(job: Job) -> None:
+    """UserError if the disk cannot hold the parts and a spooled copy of the rows, or memory the pieces at work.
+
+    The memory that categories will take is not known before they are read.
+    """
+    text_bytes = job.source.generated_bytes
+    text_bytes += sum(seen["size"] * PACKED.get(path.suffix, 1) for path, seen in job.before.items())
+    files.check_disk(job.place, 3 * text_bytes // 2, "preparing")
+    files.check_memory(PIECES_AT_WORK * (os.cpu_count() or 1) * min(CHUNK_BYTES, text_bytes), "preparing")
 
 
 @contextmanager

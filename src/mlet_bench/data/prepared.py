@@ -82,7 +82,10 @@ class Prepared:
         if not (folder / "manifest.json").is_file():
             raise UserError(f"{folder}: not a prepared data set, it has no manifest.json")
         path = folder / "manifest.json"
-        manifest = files.read_json(path)
+        try:
+            manifest = files.read_json(path)
+        except UserError as error:
+            raise UserError(f"{error}; remove the folder and prepare it again") from None
         prepared = cls(folder, manifest)
         again = "remove the folder and prepare it again"
         if not isinstance(manifest, dict) or "version" not in manifest:
@@ -233,6 +236,11 @@ class Prepared:
     def _count_columns(self) -> tuple[str, ...]:
         return tuple(f"{name}_count" for name in self.fields)
 
+    def check(self, name: str) -> None:
+        """Compare the md5 of a split's parts; UserError names the first that differs."""
+        for part in self.parts(name):
+            self._check_md5(part)
+
     def verify(self) -> None:
         """Compare the md5 of every file; UserError names the first that differs."""
         for name in self.manifest["files"]:
@@ -264,5 +272,8 @@ class Prepared:
         if known is None:
             raise UserError(f"{self.folder / name}: not in the manifest")
         if files.md5(self.folder / name) != known["md5"]:
-            raise UserError(f"{self.folder / name}: its content is not what was prepared (md5 differs)")
+            raise UserError(
+                f"{self.folder / name}: its content is not what was prepared (md5 differs); remove the folder and "
+                "prepare it again"
+            )
         self._checked.add(name)

@@ -34,6 +34,8 @@ class RawSource(ABC):
     files: tuple[Path, ...]
     """What the rows are read from; empty when they are generated."""
     split: SplitRule
+    generated_bytes: int = 0
+    """Of rows that are not read from files, as text."""
 
     @abstractmethod
     def check(self) -> None:
@@ -92,6 +94,8 @@ def remembered(path: Path) -> RawFile | None:
     """What is known of a file from an earlier reading, if its size and time are the same."""
     try:
         entry = json.loads(_memory().read_text(encoding="utf-8"))[str(path.resolve())]
+        if entry.pop("seal") != files.fingerprint(entry):
+            return None
         if {name: entry[name] for name in ("size", "mtime_ns")} == stamp(path):
             return RawFile(int(entry["size"]), str(entry["md5"]))
     except (OSError, ValueError, KeyError, TypeError):
@@ -130,7 +134,7 @@ def _remember(key: str, entry: dict[str, Any]) -> None:
             assert isinstance(cache, dict)
         except (OSError, ValueError, AssertionError):
             cache = {}
-        files.write_json(path, {**cache, key: entry})
+        files.write_json(path, {**cache, key: {**entry, "seal": files.fingerprint(entry)}})
 
 
 def clear_leftovers() -> None:

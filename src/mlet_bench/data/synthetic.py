@@ -42,6 +42,8 @@ CLICK_RATE = 0.25
 NUMERIC_MISSING = 0.1
 OFF_SUBSPACE = 0.1  # length of the part of a shared vector that leaves its subspace
 CHUNK_ROWS = 100_000
+ROW_BYTES = 240
+"""Of a generated row as text, about as many as of Criteo's."""
 CALIBRATION_ROWS = 100_000
 
 
@@ -56,6 +58,7 @@ class SyntheticSource(RawSource):
             raise UserError(f"dataset.rank={config.rank}: at most dataset.vector_dim={config.vector_dim}")
         self.config = config
         self.files = ()
+        self.generated_bytes = ROW_BYTES * config.rows
         self.split = InOrder((10 / 12, 1 / 12, 1 / 12))
 
     def check(self) -> None:

@@ -44,6 +44,10 @@ class RowTable(nn.Module):
         self._dense_VW = torch.zeros_like(self.weight).index_copy_(0, self._rows_U, self.taken_UW.grad)
         return self._dense_VW
 
+    def forget(self) -> None:
+        """Let the rows and the gradient of the last batch go."""
+        self._rows_U = self.taken_UW = self._dense_VW = None
+
     def gradient(self) -> tuple[Tensor | None, Tensor]:
         """(rows_U, U × W) of the last batch, or (None, V × W) after `densify`."""
         if self._dense_VW is not None:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from mlet_bench import files
 from mlet_bench.config import EvalConfig
 from mlet_bench.data import Prepared
-from mlet_bench.errors import UserError
+from mlet_bench.errors import RunFailedError
 from mlet_bench.evaluation.buckets import Judged, evaluate
 from mlet_bench.evaluation.metrics import probability
 from mlet_bench.evaluation.predict import predict
@@ -29,12 +29,15 @@ def judge(
     """logit_R of a split's R rows, its metrics, and those by bucket; predictions go to `path` if it is given.
 
     `group` names the field within whose categories AUC is taken too.
+
+    RunFailedError if a logit is not finite.
     """
     column = None if group is None else prepared.fields.index(group)
     rows = Judged.of(prepared.pieces(split, counts=True), config.buckets, column)
     logit_R = predict(model, prepared.pieces(split), config.batch_size)
     if not np.isfinite(logit_R).all():
-        raise UserError(f"the model's logits on the {split} split are no numbers: its weights are damaged or too large")
+        row = int(np.flatnonzero(~np.isfinite(logit_R))[0])
+        raise RunFailedError(f"the logit of row {row} of the {split} split is {logit_R[row]}")
     metrics, buckets = evaluate(rows, logit_R, prepared.fields, config.buckets, prepared.reserved)
     if group is not None:
         metrics["gauc_field"] = group

@@ -60,7 +60,7 @@ class _DamagedError(Exception):
 def collect(folders: Sequence[Path]) -> Collected:
     """Every run below `folders`, sorted by path, each once; UserError where a folder is missing."""
     for folder in folders:
-        _check(folder)
+        _check_folder(folder)
     found = Collected()
     seen: set[Path] = set()
     for path in itertools.chain.from_iterable(_run_folders(folder, found.left_out) for folder in folders):
@@ -88,7 +88,7 @@ def holds_run(folder: Path) -> bool:
         return False
 
 
-def _check(folder: Path) -> None:
+def _check_folder(folder: Path) -> None:
     if folder.is_dir():
         return
     if folder.exists():
@@ -112,6 +112,7 @@ def _read(path: Path) -> Run | LeftOut:
     if not (path / DONE).is_file():
         return _unfinished(path)
     try:
+        _check(path, CONFIG, RESULT)
         result = _result(path)
         config = _config(path)
         for key, value in (("seed", result.seed), *((f"emb.{name}", value) for name, value in result.emb)):
@@ -124,6 +125,13 @@ def _read(path: Path) -> Run | LeftOut:
     wanted = (path / SPECTRA).exists()
     spectra = _lines(path / SPECTRA, SpectraLine, "the run has no spectra", notes) if wanted else ()
     return Run(path, result, config, curve, tuple(notes), spectra)
+
+
+def _check(path: Path, *names: str) -> None:
+    try:
+        RunFolder(path).check(*names)
+    except UserError as error:
+        raise _DamagedError(str(error).removeprefix(f"{path}{os.sep}")) from None
 
 
 def _unfinished(path: Path) -> LeftOut:
@@ -175,7 +183,7 @@ LineT = TypeVar("LineT", bound=BaseModel)
 def _lines(path: Path, schema: type[LineT], without: str, notes: list[str]) -> tuple[LineT, ...]:
     """The lines of a JSON Lines file; none, and a note, where they cannot be read."""
     try:
-        RunFolder(path.parent).check_written(path.name)
+        RunFolder(path.parent).check(path.name)
         lines = path.read_text(encoding="utf-8").splitlines()
         return tuple(schema.model_validate(json.loads(line)) for line in lines)
     except OSError as error:

@@ -22,6 +22,10 @@ class UnusableError(Exception):
 
 def placed_rows(run: Run) -> Placed:
     """The placement values of a run's test rows, in order. UnusableError if the file is damaged or of another run."""
+    try:
+        RunFolder(run.path).check(PREDICTIONS)
+    except UserError as error:
+        raise UnusableError(str(error).removeprefix(f"{run.path}/")) from None
     label_R, logit_R = _read(run.path / PREDICTIONS)
     if len(label_R) != run.result.metrics.test.rows:
         raise UnusableError(f"{PREDICTIONS} has {len(label_R):,} rows, the result {run.result.metrics.test.rows:,}")
@@ -39,7 +43,7 @@ def placed_rows(run: Run) -> Placed:
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
-        RunFolder(path.parent).check_written(PREDICTIONS)
+        RunFolder(path.parent).check(PREDICTIONS)
         table = pq.read_table(path, columns=["label", "logit"])
         label_R, logit_R = (np.asarray(table[name].to_numpy(), np.float64) for name in ("label", "logit"))
         return label_R, logit_R

@@ -1,5 +1,6 @@
 """The state of an unfinished training, in safetensors: what is needed to go on as if nothing had happened."""
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from mlet_bench import files
@@ -33,13 +34,29 @@ class Position:
     """The lines of metrics.jsonl."""
 
 
+DTYPES = {torch.int64: "I64", torch.float64: "F64", torch.float32: "F32", torch.int32: "I32", torch.bfloat16: "BF16",
+          torch.float16: "F16", torch.uint8: "U8", torch.bool: "BOOL"}  # fmt: skip
+"""Names in a safetensors file, in the order in which tensors lie there: wide ones first, so that all are aligned."""
+
+
 def save_weights(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write tensors as safetensors, whole or not at all."""
-    with files.whole(path) as temporary:
-        temporary.touch()  # with the rights that the user's umask gives; safetensors alone would give the owner's only
-        rights = temporary.stat().st_mode
-        save_file({name: value.detach().contiguous().cpu() for name, value in tensors.items()}, temporary)
-        temporary.chmod(rights)
+    """Write tensors as safetensors, whole or not at all; the bytes are those of the library's own `save`.
+
+    The library's writer makes a file under a name of its own first: a killed process would leave it in the run folder,
+    where nobody could tell whose it is.
+    """
+    order = list(DTYPES)
+    ordered = sorted(tensors.items(), key=lambda item: (order.index(item[1].dtype), item[0]))
+    header, end = {}, 0
+    for name, value in ordered:
+        begin, end = end, end + value.numel() * value.element_size()
+        header[name] = {"dtype": DTYPES[value.dtype], "shape": list(value.shape), "data_offsets": [begin, end]}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    with files.whole(path) as temporary, temporary.open("wb") as opened:
+        opened.write(len(text).to_bytes(8, "little") + text)
+        for _, value in ordered:
+            opened.write(value.detach().contiguous().cpu().flatten().view(torch.uint8).numpy().data)
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
@@ -59,11 +76,14 @@ class Checkpoints:
 
     def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
         self.folder, self.say = folder, say
+        self._kept: list[set[str]] = []
+        """The files of each state, the newest last."""
         folder.mkdir(exist_ok=True)
 
     def save_best(self, step: int, weights: dict[str, Tensor]) -> None:
         """Keep the weights after a step as the best so far."""
         save_weights(self.folder / _best(step), weights)
+        self._remove_all_but(_best(step))
 
     def best(self, step: int) -> dict[str, Tensor]:
         """The weights that were kept after a step."""
@@ -82,57 +102,67 @@ class Checkpoints:
             needed.append(_best(position.best_step))
         described = {"md5": {name: files.md5(self.folder / name) for name in needed}, "position": asdict(position)}
         seal = files.fingerprint(described)
-        files.write_json(self.folder / _description(position.step), {**described, "seal": seal})
-        self._remove_older()
+        description = _description(position.step)
+        files.write_json(self.folder / description, {**described, "seal": seal})
+        older = [names for names in self._kept if description not in names]
+        self._kept = [*older[-1:], {description, *needed}]
+        self._remove_all_but()
 
     def load(self, model: torch.nn.Module) -> tuple[dict[str, Tensor], Position] | None:
-        """Put model and random state back as in the last sound state.
+        """Put model and random state back as in the last sound state; what is of no more use is removed.
 
         Returns the optimisers' state and the position, or None if there is no sound state.
         """
-        for path in self._descriptions():
-            position = self._sound(path)
-            if position is None:
+        found = self._last_sound()
+        self._remove_all_but()
+        if found is None:
+            return None
+        tensors = load_weights(self.folder / _state(found.step))
+        model.load_state_dict(_under("model.", tensors), strict=True)
+        torch.set_rng_state(tensors["random.cpu"])
+        if "random.cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["random.cuda"])
+        return _under("optimiser.", tensors), found
+
+    def _last_sound(self) -> Position | None:
+        """The position of the newest state whose files are what they were; why those after it are not is said."""
+        found, self._kept = None, []
+        for path in sorted(self.folder.glob("state-*.json"), reverse=True):
+            try:
+                position, md5 = _read(path)
+                if found is None:
+                    self._check(md5)
+            except UserError as error:
+                if found is None:
+                    self.say(f"checkpoint not used: {error}; the one before it is taken, or the run begins anew")
                 continue
-            tensors = load_weights(self.folder / _state(position.step))
-            model.load_state_dict(_under("model.", tensors), strict=True)
-            torch.set_rng_state(tensors["random.cpu"])
-            if "random.cuda" in tensors:
-                torch.cuda.set_rng_state(tensors["random.cuda"])
-            return _under("optimiser.", tensors), position
-        return None
+            found = found or position
+            self._kept.insert(0, {path.name, *md5})
+        return found
 
-    def _sound(self, path: Path) -> Position | None:
-        """The position that is described, if its files are what they were; else None, and why is said."""
-        try:
-            described = files.read_json(path)
-            seal = described.pop("seal")
-            if seal != files.fingerprint(described):
-                raise UserError(f"{path}: damaged, it does not fit its checksum")
-            position = Position(**described["position"])
-            for name, md5 in described["md5"].items():
-                if not (self.folder / name).is_file() or files.md5(self.folder / name) != md5:
-                    raise UserError(f"{self.folder / name}: missing or damaged")
-            return position
-        except UserError as error:
-            reason = str(error)
-        except (AttributeError, KeyError, TypeError, ValueError):
-            reason = f"{path}: damaged"
-        self.say(f"checkpoint not used: {reason}; the one before it is taken, or the run begins anew")
-        return None
+    def _check(self, md5: dict[str, str]) -> None:
+        for name, known in md5.items():
+            if not (self.folder / name).is_file() or files.md5(self.folder / name) != known:
+                raise UserError(f"{self.folder / name}: missing or damaged")
 
-    def _descriptions(self) -> list[Path]:
-        """The newest first."""
-        return sorted(self.folder.glob("state-*.json"), reverse=True)
-
-    def _remove_older(self) -> None:
-        kept = self._descriptions()[:2]
-        needed = {path.name for path in kept}
-        for path in kept:
-            needed |= set(files.read_json(path)["md5"])
+    def _remove_all_but(self, *names: str) -> None:
+        """Remove what no state needs, half-written files of killed processes too; `names` stay."""
+        needed = {*names}.union(*self._kept)
         for path in self.folder.iterdir():
             if path.name not in needed:
-                path.unlink()
+                files.remove(path)
+
+
+def _read(path: Path) -> tuple[Position, dict[str, str]]:
+    """A state's position and the md5 of its files; UserError if the description is damaged."""
+    described = files.read_json(path)
+    try:
+        seal = described.pop("seal")
+        if seal != files.fingerprint(described):
+            raise UserError(f"{path}: damaged, it does not fit its checksum")
+        return Position(**described["position"]), dict(described["md5"])
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise UserError(f"{path}: damaged") from None
 
 
 def _state(step: int) -> str:

@@ -6,8 +6,9 @@ B batch, F sparse fields, N numeric columns.
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,9 +19,9 @@ from mlet_bench import files
 from mlet_bench.config import EmbConfig, TrainConfig
 from mlet_bench.errors import Interrupted, RunFailedError
 from mlet_bench.models import CTRModel
-from mlet_bench.training import checkpoint, stopping
+from mlet_bench.training import checkpoint, sick, stopping
 from mlet_bench.training.optimisers import Optimisers
-from mlet_bench.training.rows import TrainingRows
+from mlet_bench.training.rows import Batch, TrainingRows
 from mlet_bench.training.spectra import Spectra
 from mlet_bench.training.step import step
 from mlet_bench.training.streams import stream_seed
@@ -69,7 +70,8 @@ class Trainer:
     """One training, from its start or from the checkpoint that is found in the run's folder.
 
     `evaluate` gives auc and logloss on validation; metrics.jsonl and checkpoint/ are written under `folder`. `record`
-    hears every line of metrics.jsonl, at a resume those from before first.
+    hears every line of metrics.jsonl, at a resume those from before first; `columns` are the names of the
+    numeric columns.
     """
 
     def __init__(
@@ -83,12 +85,14 @@ class Trainer:
         evaluate: Callable[[], dict[str, float]],
         folder: Path,
         watcher: Watcher,
+        columns: Sequence[str],
         record: Callable[[dict[str, Any]], None] = lambda line: None,
         precision: str = "float32",
         spectra: Spectra | None = None,
     ) -> None:
         self.model, self.rows, self.config, self.spectra = model, rows, config, spectra
-        self.evaluate, self.watcher, self.record, self.precision = evaluate, watcher, record, precision
+        self.evaluate, self.watcher, self.record = evaluate, watcher, record
+        self.columns, self.precision = columns, precision
         self.metrics_path = folder / "metrics.jsonl"
         self.checkpoints = checkpoint.Checkpoints(folder / "checkpoint", watcher.say)
         self.optimisers = Optimisers(model, config, emb)
@@ -113,8 +117,8 @@ class Trainer:
     def run(self) -> TrainSummary:
         """Train until the epochs are done or validation stops gaining; the model ends in its best state.
 
-        Raises Interrupted after saving a checkpoint when a signal asks to stop, and RunFailedError when the loss
-        is no longer finite.
+        Raises Interrupted after saving a checkpoint when a signal asks to stop, and RunFailedError when the loss or a
+        weight is no longer finite; the checkpoints stay as they were then.
         """
         position = self.position
         with stopping.deferred():
@@ -125,6 +129,7 @@ class Trainer:
                 self.spectra.finish()
         stopping.raise_if_requested()
         assert position.best_step is not None
+        self.optimisers.finish()
         self.model.load_state_dict(self.checkpoints.best(position.best_step), strict=True)
         return TrainSummary(
             steps=position.step,
@@ -139,7 +144,8 @@ class Trainer:
         self.model.train()
         began = time.perf_counter()
         for batch in self.rows.batches(position.epoch, position.step_in_epoch):
-            loss = float(step(self.model, self.optimisers, batch, self._finite, self.precision))
+            check = partial(self._check_loss, batch)
+            loss = float(step(self.model, self.optimisers, batch, check, self.precision))
             position.seconds += time.perf_counter() - began
             position.step += 1
             position.step_in_epoch += 1
@@ -163,22 +169,37 @@ class Trainer:
             return self.position.step % self.config.eval_every == 0
         return self.position.step_in_epoch in self.evaluation_steps
 
-    def _finite(self, name: str, value: Tensor | float) -> None:
+    def _check_loss(self, batch: Batch, name: str, value: Tensor) -> None:
         if not math.isfinite(value):
-            at = self.position.step + 1
-            raise RunFailedError(f"{name} is {float(value)} at step {at}; a smaller train.lr or emb.lr may help")
+            ids_BF, numeric_BN, _ = batch
+            self._fail(name, float(value), f"at step {self.position.step + 1}", lambda: self.model(ids_BF, numeric_BN))
+
+    def _fail(self, name: str, value: float, when: str, again: Callable[[], object]) -> None:
+        first = sick.first_not_finite(self.model, self.optimisers, self.columns, again)
+        advice = "" if first.startswith(sick.COLUMN) else "; a smaller train.lr or emb.lr may help"
+        raise RunFailedError(f"{name} is {value} {when}: first not finite is {first}{advice}")
+
+    def _check_weights(self) -> None:
+        """Before weights are kept: rows of tables may be sick that neither the batch nor validation holds."""
+        name = sick.sick_among(self.model.state_dict().items())
+        if name is not None:
+            raise RunFailedError(
+                f"{name} is not finite after step {self.position.step}; a smaller train.lr or emb.lr may help"
+            )
 
     def _evaluate(self, loss: float) -> None:
         position = self.position
         self.model.eval()
         found = self.evaluate()
+        if not math.isfinite(found["logloss"]):
+            self._fail("the logloss on validation", found["logloss"], f"after step {position.step}", self.evaluate)
         self.model.train()
-        self._finite("the logloss on validation after the step before", found["logloss"])
         value = MONITORS[self.config.monitor](found)
         lr = self.optimisers.lr
         if position.best_value is None or value > position.best_value + self.config.min_gain:
             position.best_value, position.best_step = value, position.step
             position.evaluations_without_gain = 0
+            self._check_weights()
             self.checkpoints.save_best(position.step, self.model.state_dict())
         else:
             position.evaluations_without_gain += 1
@@ -222,6 +243,7 @@ class Trainer:
             raise Interrupted(signal_number, f"stopped after step {self.position.step}, checkpoint saved")
 
     def _save(self) -> None:
+        self._check_weights()
         self.checkpoints.save(self.model, self.optimisers.state(), self.position)
         self._saved_at = time.monotonic()
 

@@ -154,7 +154,7 @@ class Optimisers:
         return torch.stack(squares).sum() * (self._emb.l2 / 2)
 
     def step(self) -> None:
-        """Move everything by the gradients of the last backward pass, and clear them."""
+        """Move everything by the gradients of the last backward pass; `clear` before the next one."""
         if self._emb.l2 > 0 and self._emb.l2_rows == "table":
             self._add_table_l2()
         elif self._dense_rows:
@@ -165,7 +165,16 @@ class Optimisers:
         self.dense.step()
         for rows in self.rows:
             rows.step()
+
+    def clear(self) -> None:
+        """Let the gradients go. Until then they can tell why a loss is no longer finite."""
         self.dense.zero_grad(set_to_none=True)
+
+    def finish(self) -> None:
+        """No more steps: let all gradients go, those of the tables too."""
+        self.clear()
+        for rows in self.rows:
+            rows.table.forget()
 
     def _add_table_l2(self) -> None:
         for part in self._embeddings:

@@ -34,6 +34,7 @@ def step(
     if penalty is not None:
         check("the L2 penalty", penalty.detach())
         loss = loss + penalty
+    optimisers.clear()
     loss.backward()  # type: ignore[no-untyped-call]
     optimisers.step()
     return found
