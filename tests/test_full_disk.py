@@ -136,7 +136,7 @@ def test_file_where_a_folder_should_be(
     assert_ends_right(place, words, finished[1])
 
 
-def test_folders_that_are_not_there(room: Path, finished: tuple[Path, Outcome], tally: Count) -> None:
+def test_folders_that_are_not_there(room: Path, tally: Count) -> None:
     for words in (["report", "runs=nowhere"], ["evaluate", "run=nowhere"], ["prepare", "dataset.prepared=nowhere"],
                   [*TRAIN, "dataset.raw=nowhere"]):  # fmt: skip
         place = workplace_in(room)

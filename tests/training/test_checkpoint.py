@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save
 from torch import nn
 
-from mlet_bench.training.checkpoint import Checkpoints, Position
+from mlet_bench.training.checkpoint import DTYPES, Checkpoints, Position, save_weights
 from tests.counts import count, times
 from tests.mutations import changed_json, damaged
 
@@ -115,3 +116,31 @@ def test_any_damage_is_said_and_a_sound_state_is_taken(saved: Saved) -> None:
             assert step in (3, 2, None)
         for path, content in whole.items():
             path.write_bytes(content)
+
+
+def test_weights_are_written_as_the_library_writes_them(tmp_path: Path) -> None:
+    tensors = {f"{kind}.ü": torch.ones(2, 3).to(kind) for kind in DTYPES}
+    tensors |= {"b": torch.randn(4, 5).t(), "a": torch.zeros(()), "none": torch.empty(0, 7)}
+    save_weights(tmp_path / "ours", tensors)
+    assert (tmp_path / "ours").read_bytes() == save({name: value.contiguous() for name, value in tensors.items()})
+    assert [path.name for path in tmp_path.iterdir()] == ["ours"]
+
+
+def test_damaged_state_that_is_newer_does_not_stay(saved: Saved) -> None:
+    (saved.folder / f"state-{3:012d}.json").write_text("{")
+    (saved.folder / ".state-4.safetensors.1.tmp").touch()
+    checkpoints = saved.opened()
+    assert checkpoints.load(saved.model) is not None
+    assert files(saved.folder) == {"state-2.json", "state-2.safetensors", "best-1.safetensors"}
+    checkpoints.save(saved.model, {}, Position(step=3, best_step=1, best_value=0.5))
+    assert saved.opened().load(saved.model) is not None
+    assert len(saved.said) == 1
+
+
+def test_best_weights_that_no_state_needs_do_not_pile_up(saved: Saved) -> None:
+    checkpoints = saved.opened()
+    checkpoints.load(saved.model)
+    for step in (4, 5, 6):
+        checkpoints.save_best(step, saved.model.state_dict())
+    bests = {name for name in files(saved.folder) if name.startswith("best")}
+    assert bests == {"best-1.safetensors", "best-3.safetensors", "best-6.safetensors"}
