@@ -23,10 +23,10 @@ def outcome(place: Path) -> Outcome:
     found: Outcome = {}
     for path in sorted(place.rglob("*")):
         name = str(path.relative_to(place))
+        if path.is_dir() or name.startswith("outputs/sweeps/"):  # a sweep's own files: each has a folder by time
+            continue
         assert not name.endswith((".tmp", ".lock")), name
         assert "checkpoint" not in name
-        if path.is_dir() or name.startswith("outputs/sweeps/"):
-            continue
         if path.name == "result.json":
             result = json.loads(path.read_text())
             found[name] = {key: result[key] for key in ("metrics", "buckets", "collapse", "dataset")}

@@ -151,6 +151,7 @@ def test_training_with_a_group_says_what_evaluate_says(command: Command, run: Pa
 def test_a_run_made_before_groups_is_judged_as_ever(command: Command, run: Path) -> None:
     lines = (run / "config.yaml").read_text().splitlines(keepends=True)
     (run / "config.yaml").write_text("".join(line for line in lines if line != "  group: null\n"))
+    (run / "DONE").write_text("")  # of that time
     assert command("evaluate", f"run={run}", "hydra.run.dir=again").code == cli.DONE
     assert found_in("again")["metrics"] == json.loads((run / "result.json").read_text())["metrics"]["test"]
 

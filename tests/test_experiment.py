@@ -53,7 +53,7 @@ def test_run_folder_holds_what_the_contract_says(command: Command, mode: str) ->
     assert result["version"] == 1
     assert result["dataset"]["rows"] == {"train": 360, "valid": 30, "test": 30}
     assert (result["dataset"]["name"], result["dataset"]["fields"]) == ("criteo", 26)
-    assert result["emb"] == {"mode": mode, "dim": 4, "inner": 64 if mode == "mlet" else None}
+    assert result["emb"] == {"mode": mode, "dim": 4, "inner": None if mode == "single" else 64}
     assert {bucket["field"] for bucket in result["buckets"]} == {*(f"C{i}" for i in range(1, 27)), "rarest"}
     for field in {bucket["field"] for bucket in result["buckets"]}:
         assert sum(bucket["rows"] for bucket in result["buckets"] if bucket["field"] == field) == 30
@@ -339,7 +339,7 @@ def test_every_experiment_runs(command: Command, workplace: Path, name: str) -> 
     dataset = name.split("/")[0]
     if dataset == "criteo":
         more = [f"dataset.raw={write_criteo(workplace / 'train.txt', criteo_cells(420))}"]
-    elif dataset == "quick":
+    elif dataset in ("quick", "paper"):
         more = ["dataset.rows=1200"]
     else:
         more = [f"dataset.raw={write_bars(workplace / 'raw', dataset)}", "hydra.run.dir=run"]

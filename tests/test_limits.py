@@ -93,7 +93,7 @@ def test_a_sweep_says_which_job_will_fail_and_runs_the_others(
     ended = command("train", "-m", *DATA, *TINY, "emb=mlet", "emb.inner=4,1000000")
     assert ended.code == cli.FAILED
     assert "a job will fail: " in ended.out
-    assert ended.out.index("emb.inner=1000000: the run needs about") < ended.out.index("job 0:")
+    assert ended.out.index("emb.inner=1000000: the run needs about") < ended.out.index("job 1 of 2")
     assert len(list(Path("outputs").glob("criteo/*/*/*/DONE"))) == 1
 
 

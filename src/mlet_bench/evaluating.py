@@ -11,7 +11,7 @@ from mlet_bench.config import EvaluateCommand, TrainCommand, convert_command
 from mlet_bench.data import Prepared, check_field
 from mlet_bench.data.raw import data_root
 from mlet_bench.embedding import SingleEmbedding
-from mlet_bench.errors import UserError
+from mlet_bench.errors import RunFailedError, UserError
 from mlet_bench.evaluation.judge import judge
 from mlet_bench.models import CTRModel
 from mlet_bench.run_folder import CONFIG, MODEL, PREDICTIONS, RESULT, RunFolder
@@ -48,7 +48,10 @@ def evaluate_run(config: EvaluateCommand, out: str) -> tuple[Path, dict[str, Any
     model = _model(folder, trained, prepared, config.rank)
     cut = "" if config.rank is None else f"-rank{config.rank}"
     written = Path(out.replace("{run}", fingerprint).replace("{data}", prepared.fingerprint + cut))
-    _, metrics, buckets = judge(model, prepared, config.split, trained.eval, written / PREDICTIONS, group=group)
+    try:
+        _, metrics, buckets = judge(model, prepared, config.split, trained.eval, written / PREDICTIONS, group=group)
+    except RunFailedError as error:
+        raise UserError(f"{config.run / MODEL}: {error}; its weights are damaged or too large") from None
     found = {
         "version": 1,
         "run": {"fingerprint": fingerprint, **{key: result[key] for key in ("model", "emb", "seed")}},

@@ -37,7 +37,7 @@ class RunFolder:
         self._check_foreign()
         for name in OURS:
             path = self.path / name
-            if path.exists() and path.is_dir() != (name == CHECKPOINT):
+            if path.exists() and path.is_dir() != (name in (CHECKPOINT, TENSORBOARD)):
                 kind, wanted = ("a folder", "a file") if path.is_dir() else ("a file", "a folder")
                 raise UserError(f"{path}: is {kind} and should be {wanted}; remove it")
 
@@ -141,7 +141,8 @@ class RunFolder:
         try:
             if not path.is_file() or not path.stat().st_size:
                 return {}
-            return {name: (int(one["bytes"]), str(one["md5"])) for name, one in files.read_json(path)["files"].items()}
+            known = files.read_json(path)["files"]
+            return {name: (int(known[name]["bytes"]), str(known[name]["md5"])) for name in SEALED if name in known}
         except (UserError, AttributeError, KeyError, TypeError, ValueError):
             raise UserError(f"{path}: damaged; rerun=true makes the run anew") from None
 

@@ -14,7 +14,6 @@ from safetensors.torch import load_file
 from mlet_bench import experiment
 from mlet_bench.compose import Composer
 from mlet_bench.config import TrainCommand, convert_command
-from mlet_bench.embedding import MODES
 from mlet_bench.errors import Interrupted, RunFailedError
 from mlet_bench.memory import plan
 from mlet_bench.models import CTRModel
@@ -26,6 +25,8 @@ from mlet_bench.training.step import step
 from tests.models.small import ALL, rows, small_model
 from tests.test_experiment import config_of, result_of, words
 from tests.training.test_optimisers import emb_config, train_config
+
+TRACED = ("single", "mlet")
 
 composed = functools.cache(config_of)
 pytestmark = pytest.mark.usefixtures("criteo_file")
@@ -47,7 +48,7 @@ def movements(folder: str) -> list[dict[str, Any]]:
     return [one["movement"] for line in lines(folder)[:-1] for one in line["fields"].values()]
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", TRACED)
 def test_looking_changes_nothing(mode: str) -> None:
     for folder, spectra in (("off", False), ("on", True)):
         run(folder, mode, spectra, dropout=0.2, plateau_factor=0.5)
@@ -67,7 +68,7 @@ def test_off_it_is_no_part_of_the_fingerprint() -> None:
     assert "spectra" not in older.train.model_copy(update={"spectra": True}).not_in_fingerprint
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", TRACED)
 def test_a_line_for_the_start_and_every_evaluation(mode: str) -> None:
     run("run", mode, optimizer="sgd", lr=0.1)
     found, metrics = lines("run"), [json.loads(one) for one in Path("run/metrics.jsonl").read_text().splitlines()]
@@ -91,7 +92,7 @@ def test_a_line_for_the_start_and_every_evaluation(mode: str) -> None:
         assert mode == "mlet" or moved["absent_share"] == 0
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", TRACED)
 def test_only_exact_adam_moves_absent_rows_of_a_single_table(mode: str) -> None:
     for update in ("lazy", "exact"):
         run(update, mode, update=update)

@@ -24,3 +24,7 @@ class FrozenMLETEmbedding(MLETEmbedding):
     def __init__(self, cardinalities: Sequence[int], w1_VK: Tensor, w2_FKD: Tensor) -> None:
         super().__init__(cardinalities, w1_VK, w2_FKD)
         self.w2_FKD.requires_grad_(False)
+
+    def factors(self, field: int) -> tuple[Tensor, ...]:
+        """None: what is predicted of a step is the update of two trained factors."""
+        return ()
