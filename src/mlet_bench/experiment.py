@@ -32,7 +32,7 @@ from mlet_bench.training.spectra import Spectra
 from mlet_bench.training.streams import drawing_from
 
 log = logging.getLogger("mlet_bench")
-RECIPE = 3
+RECIPE = 4
 """Part of every fingerprint; raised when the same config comes to give other results."""
 COLLAPSE_TOLERANCE = 1e-5
 """Largest difference of logits after collapse, per unit of max(1, largest |logit|)."""

@@ -1,5 +1,6 @@
 """Batch norm, dropout, the start of the weights."""
 
+import copy
 import math
 
 import pytest
@@ -16,6 +17,21 @@ def test_mlp_is_linear_norm_relu_dropout() -> None:
     assert [type(layer) for layer in layers] == [*hidden, *hidden, Linear]
     assert not any(layer.relu for layer in layers if isinstance(layer, Linear))
     assert [(type(layer), layer.relu) for layer in mlp(3, [5], output=1)] == [(Linear, True), (Linear, False)]
+
+
+def test_evaluation_with_batch_norm_keeps_inputs_that_are_tiny_beside_a_bias() -> None:
+    """As the dot products of embeddings under a strong L2 are; float64 layer by layer is the reference."""
+    torch.manual_seed(0)
+    layers, x_BI = mlp(6, [8, 8], output=1, batch_norm=True), 1e-5 * (1 + torch.randn(512, 6))
+    for _ in range(200):
+        layers(x_BI)
+    layers.eval()
+    exact_B1 = x_BI.double()
+    for layer in copy.deepcopy(layers).double():
+        exact_B1 = layer(exact_B1)
+    spread = exact_B1.std().item()
+    assert 0 < spread < 0.1
+    torch.testing.assert_close(layers(x_BI).double(), exact_B1, rtol=0, atol=1e-6 * max(spread, 0.1))
 
 
 def test_batch_norm_is_pytorchs() -> None:

@@ -3,6 +3,7 @@
 B batch, F sparse fields, N numeric columns, D embedding width, S = N + F vectors that interact.
 """
 
+import itertools
 from collections.abc import Sequence
 from typing import Literal
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from mlet_bench.config import Section, Widths
 from mlet_bench.embedding import SingleEmbedding
-from mlet_bench.models.linear import Linear
+from mlet_bench.models.linear import Linear, linear
 
 Init = Literal["xavier_normal", "pytorch"]
 
@@ -45,7 +46,28 @@ def mlp(
         inputs = width
     if output is not None:
         layers.append(Linear(inputs, output))
-    return nn.Sequential(*layers)
+    return MLP(*layers)
+
+
+class MLP(nn.Sequential):
+    """Layers in their order; in evaluation the bias before a batch norm is taken off its running mean, not added.
+
+    Both are the same but for rounding. Where a layer's inputs are small beside its bias, as dot products of embeddings
+    under a strong L2 are, the sum would round them away, and batch norm would enlarge what rounding left.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        layers, bias_O = list(self), None
+        for layer, following in itertools.zip_longest(layers, layers[1:]):
+            if self.training:
+                input = layer(input)
+            elif isinstance(layer, Linear) and isinstance(following, BatchNorm):
+                input, bias_O = linear(input, layer.weight), layer.bias
+            elif isinstance(layer, BatchNorm):
+                input = layer.without_bias(input, bias_O)
+            else:
+                input = layer(input)
+        return input
 
 
 def deep(inputs: int, settings: DeepSettings, *, output: int | None = None) -> nn.Sequential:
@@ -78,6 +100,13 @@ class BatchNorm(nn.BatchNorm1d):
         if self.training and len(input) == 1:
             return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
         return super().forward(input)
+
+    def without_bias(self, product_BO: Tensor, bias_O: Tensor | None) -> Tensor:
+        """The norm of `product_BO` + `bias_O` by the running statistics."""
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        mean_O = self.running_mean if bias_O is None else self.running_mean - bias_O
+        return torch.addcmul(self.bias, product_BO - mean_O, self.weight * (self.running_var + self.eps).rsqrt())
 
 
 class NumericVectors(nn.Module):
