@@ -85,8 +85,8 @@ def medium(raw: Path) -> list[Comparison]:
             (f"experiment=paper/{model}", *words, *thinned, *inner[model], *searched("[0.001,0.1]", 4)),
         )
         for share, thinned in shares.items()
-        for model in MODELS
         for name, words in sets(raw, ("frappe_x1", "movielens1m"))
+        for model in MODELS
     ]
 
 
