@@ -8,7 +8,6 @@ from torch import Tensor
 
 from mlet_bench import models
 from mlet_bench.errors import UserError
-from mlet_bench.models.autoint import Interacting
 from tests.models.reference import Weights, compare, first_order, perceptron, shapes, vectors
 from tests.models.small import section, small_model
 
@@ -37,44 +36,6 @@ def interacting(
             new = new * weights[f"{prefix}norm.weight"] + weights[f"{prefix}norm.bias"]
         out.append(torch.relu(new))
     return out
-
-
-def flat(weights: Weights, prefix: str, vectors: list[Tensor], *, heads: int) -> list[Tensor]:
-    """Heads as FuxiCTR 1 cuts them: runs of all shares of a row, one vector's after the other's."""
-    query, key, value = (
-        [share for vector in vectors for share in (weights[f"{prefix}{name}.weight"] @ vector).chunk(heads)]
-        for name in ("query", "key", "value")
-    )
-    shares = []
-    for place, own in enumerate(query):
-        first = place // len(vectors) * len(vectors)
-        run = range(first, first + len(vectors))
-        total = sum((own @ key[other]).exp() for other in run)
-        shares.append(sum((own @ key[other]).exp() / total * value[other] for other in run))
-    out = []
-    for number, vector in enumerate(vectors):
-        projection = weights.get(f"{prefix}residual.weight")
-        new = torch.cat(shares[number * heads : (number + 1) * heads])
-        out.append(torch.relu(new + (vector if projection is None else projection @ vector)))
-    return out
-
-
-@pytest.mark.parametrize("piecewise", [True, False])
-@shapes
-def test_flat_heads_equal_the_slow_reference(
-    batch: int, fields: int, numeric: int, piecewise: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if not piecewise:
-        monkeypatch.setattr(Interacting, "_by_pieces", Interacting._at_once)
-
-    def slow(weights: Weights, ids_F: Tensor, numeric_N: Tensor) -> Tensor:
-        seen = vectors(weights, ids_F, numeric_N)
-        for layer in range(2):
-            seen = flat(weights, f"interacting.{layer}.", seen, heads=2)
-        return weights["out.weight"][0] @ torch.cat(seen) + weights["out.bias"][0]
-
-    model = small_model("autoint", fields, numeric, attention_layers=2, attention_split="flat")
-    compare(model, slow, batch, fields, numeric)
 
 
 @pytest.mark.parametrize("options", [

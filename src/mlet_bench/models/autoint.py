@@ -4,8 +4,6 @@ B batch, F sparse fields, N numeric columns, D embedding width, S = N + F vector
 all heads together, H heads.
 """
 
-from typing import Literal
-
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -21,7 +19,6 @@ class AutoIntSettings(DeepSettings):
     attention_layers: int = Field(ge=1)
     attention_heads: int = Field(ge=1)
     attention_dim: int = Field(ge=1)
-    attention_split: Literal["width", "flat"]
     use_scale: bool
     use_residual: bool
     layer_norm: bool
@@ -40,16 +37,13 @@ class AutoIntSettings(DeepSettings):
 class Interacting(nn.Module):
     """An interacting layer (section 4.3): each vector becomes ReLU(heads' attention over all vectors + W_res v).
 
-    Where the widths agree the residual is the vector itself. A head sees its share of every vector's width. With
-    `attention_split="flat"` the S · H shares of a row lie one after another, vector by vector, and are cut into H runs
-    of S: a head then attends to all shares of about S / H neighbouring vectors. FuxiCTR before version 2 does that
-    (`view` where a transposition is due), and so the runs that BARS published.
+    Where the widths agree the residual is the vector itself.
     """
 
     def __init__(self, inputs: int, settings: AutoIntSettings) -> None:
         super().__init__()
         width = settings.attention_dim
-        self.heads, self.flat = settings.attention_heads, settings.attention_split == "flat"
+        self.heads = settings.attention_heads
         self.scale = (width // self.heads) ** -0.5 if settings.use_scale else 1.0
         self.query = Linear(inputs, width, bias=False)
         self.key = Linear(inputs, width, bias=False)
@@ -74,36 +68,18 @@ class Interacting(nn.Module):
         if isinstance(self.residual, Linear):
             layers.append(self.residual)
         projected_BSP = linear(vectors_BSD, torch.cat([layer.weight for layer in layers]))
-        width = self.query.out_features
-        if self.flat and self.heads > 1:
-            shares = [part.reshape(-1, *self._runs(vectors_BSD)) for part in torch.split(projected_BSP, width, 2)]
-            out_BSA = attend(torch.cat(shares, 2), width // self.heads, 1, self.scale).view(*vectors_BSD.shape[:2], -1)
-        else:
-            out_BSA = attend(projected_BSP, width, self.heads, self.scale)
+        out_BSA = attend(projected_BSP, self.query.out_features, self.heads, self.scale)
         return out_BSA + vectors_BSD if isinstance(self.residual, nn.Identity) else out_BSA
 
     def _at_once(self, vectors_BSD: Tensor) -> Tensor:
         query_BHSA, key_BHSA, value_BHSA = (
-            self._split(part(vectors_BSD)) for part in (self.query, self.key, self.value)
+            part(vectors_BSD).unflatten(2, (self.heads, -1)).transpose(1, 2)
+            for part in (self.query, self.key, self.value)
         )
         attention_BHSS = (query_BHSA @ key_BHSA.transpose(2, 3) * self.scale).softmax(3)
         heads_BHSA = self.dropout(attention_BHSS) @ value_BHSA
-        out_BSA: Tensor = self.dropout(self._join(heads_BHSA))
+        out_BSA: Tensor = self.dropout(heads_BHSA.transpose(1, 2).flatten(2))
         return out_BSA if self.residual is None else out_BSA + self.residual(vectors_BSD)
-
-    def _runs(self, vectors_BSD: Tensor) -> tuple[int, int]:
-        """Shares in a run, and the width of a share."""
-        return vectors_BSD.shape[1], self.query.out_features // self.heads
-
-    def _split(self, projected_BSA: Tensor) -> Tensor:
-        batch, (shares, width) = len(projected_BSA), self._runs(projected_BSA)
-        if self.flat:
-            return projected_BSA.view(batch, self.heads, shares, width)
-        return projected_BSA.view(batch, shares, self.heads, width).transpose(1, 2)
-
-    def _join(self, heads_BHSA: Tensor) -> Tensor:
-        joined_B = heads_BHSA if self.flat else heads_BHSA.transpose(1, 2)
-        return joined_B.reshape(len(heads_BHSA), heads_BHSA.shape[2], -1)
 
 
 class AutoInt(CTRModel):
@@ -112,9 +88,8 @@ class AutoInt(CTRModel):
     Example:
         >>> import torch
         >>> from mlet_bench.embedding import SingleEmbedding
-        >>> settings = AutoIntSettings(attention_layers=2, attention_heads=2, attention_dim=6,
-        ...                            attention_split="width", use_scale=False, use_residual=True,
-        ...                            layer_norm=False, use_wide=False, mlp=(), dropout=0.0,
+        >>> settings = AutoIntSettings(attention_layers=2, attention_heads=2, attention_dim=6, use_scale=False,
+        ...                            use_residual=True, layer_norm=False, use_wide=False, mlp=(), dropout=0.0,
         ...                            batch_norm=False, init="xavier_normal")
         >>> model = AutoInt(SingleEmbedding.empty([3, 5], dim=4), num_numeric=2, settings=settings)
         >>> model(torch.tensor([[1, 4]]), torch.zeros(1, 2)).shape
