@@ -18,6 +18,7 @@ MISTAKES = [
     ("hydra.run.dirr=x", ["hydra.run.dirr", "Did you mean hydra.run.dir?"]),
     ("dataset=criteo dataset.raw=", ["dataset.raw=", "empty"]),
     ("dataset=criteo", ["dataset.raw", "criteo"]),
+    ("dataset.raw=train.txt", ["dataset.raw=train.txt", "dataset=criteo"]),
     ("dataset=criteo dataset.raw=missing.txt", ["missing.txt", "no such file"]),
     ("dataset.prepared=missing", ["dataset.prepared=missing", "no such folder"]),
     ("dataset.prepared=.", ["manifest.json"]),

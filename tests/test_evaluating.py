@@ -206,6 +206,28 @@ def test_mistakes_are_one_line_and_create_nothing(
     assert list(workplace.iterdir()) == []
 
 
+@pytest.mark.parametrize("split", ["test", "valid"])
+def test_the_folder_of_a_run_and_one_with_other_files_are_refused(command: Command, run: Path, split: str) -> None:
+    Path("notes").mkdir()
+    Path("notes/mine.txt").write_text("mine")
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    for folder, held in ((run, "DONE"), ("notes", "mine.txt"), ("notes/mine.txt", "is a file")):
+        ended = command("evaluate", f"run={run}", f"split={split}", f"hydra.run.dir={folder}")
+        assert ended.code == cli.MISTAKE
+        assert held in ended.err
+        assert ended.err.count("\n") == 1
+    assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert [path.name for path in Path("notes").iterdir()] == ["mine.txt"]
+    assert command("evaluate", f"run={run}", "hydra.run.dir=again").code == cli.DONE
+    assert command("evaluate", f"run={run}", f"split={split}", "hydra.run.dir=again").code == cli.DONE
+
+
+def test_another_group_has_a_default_folder_of_its_own(command: Command, run: Path) -> None:
+    for words in ((), ("dataset.group=C1",), ("dataset.group=C2",)):
+        assert command("evaluate", f"run={run}", *words).code == cli.DONE
+    assert len(list(Path("outputs").rglob("evaluation.json"))) == 3
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "config.yaml", "result.json"])
 def test_a_damaged_run_is_named(command: Command, run: Path, name: str) -> None:
     (run / name).write_bytes(b"\x00damaged")

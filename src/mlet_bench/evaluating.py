@@ -27,6 +27,8 @@ def evaluate_run(config: EvaluateCommand, out: str) -> tuple[Path, dict[str, Any
     the data has another vocabulary than the one that the model was trained with, or if `config.rank` cuts nothing.
     """
     folder = RunFolder(config.run)
+    if not config.run.is_dir():
+        raise UserError(f"run={config.run}: no such folder")
     if not folder.finished:
         raise UserError(f"run={config.run}: not the folder of a finished run, it has no DONE")
     folder.check(CONFIG, RESULT, MODEL)
@@ -47,7 +49,9 @@ def evaluate_run(config: EvaluateCommand, out: str) -> tuple[Path, dict[str, Any
     check_field("group", group, prepared.fields)
     model = _model(folder, trained, prepared, config.rank)
     cut = "" if config.rank is None else f"-rank{config.rank}"
-    written = Path(out.replace("{run}", fingerprint).replace("{data}", prepared.fingerprint + cut))
+    grouped = "" if config.dataset.group is None else f"-{files.fingerprint(config.dataset.group)[:6]}"
+    written = Path(out.replace("{run}", fingerprint).replace("{data}", prepared.fingerprint + cut + grouped))
+    _check_written(written)
     try:
         _, metrics, buckets = judge(model, prepared, config.split, trained.eval, written / PREDICTIONS, group=group)
     except RunFailedError as error:
@@ -56,6 +60,7 @@ def evaluate_run(config: EvaluateCommand, out: str) -> tuple[Path, dict[str, Any
         "version": 1,
         "run": {"fingerprint": fingerprint, **{key: result[key] for key in ("model", "emb", "seed")}},
         "dataset": {"name": prepared.name, "rows": prepared.rows, "fingerprint": prepared.fingerprint},
+        "item_field": trained.dataset.item_field,
         "split": config.split,
         "rank": config.rank,
         "metrics": metrics,
@@ -63,6 +68,18 @@ def evaluate_run(config: EvaluateCommand, out: str) -> tuple[Path, dict[str, Any
     }
     files.write_json(written / EVALUATION, found)
     return written, found
+
+
+def _check_written(folder: Path) -> None:
+    """A run has files of the same names: what is judged must not take their place."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"hydra.run.dir={folder}: is a file, not a folder")
+    ours = (EVALUATION, PREDICTIONS)
+    names = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+    others = [name for name in names if not name.startswith((*ours, *(f".{one}." for one in ours)))]
+    alone = PREDICTIONS in names and EVALUATION not in names
+    if others or alone:
+        raise UserError(f"hydra.run.dir={folder}: holds files of others ({[*others, PREDICTIONS][0]}); choose another")
 
 
 def _config_of(folder: RunFolder) -> tuple[TrainCommand, str]:

@@ -91,11 +91,16 @@ class Evaluated(_Part):
     fingerprint: str
 
 
+class EvaluatedOn(_Part):
+    fingerprint: str
+
+
 class Cut(_Part):
     """evaluation.json: a run's model judged again, its tables cut to a rank first if `rank` is given."""
 
     version: Literal[1]
     run: Evaluated
+    dataset: EvaluatedOn
     split: str
     rank: Annotated[int, Field(ge=1)] | None = None
     metrics: Scores

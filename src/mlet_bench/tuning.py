@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from mlet_bench import experiment, files, hardware, limits
-from mlet_bench.config import TrainCommand, TuneCommand, convert
+from mlet_bench.config import TrainCommand, TuneCommand, convert, monitored
 from mlet_bench.data import Prepared
 from mlet_bench.errors import RunFailedError, UserError
 from mlet_bench.evaluation.paired import paired, spread
 from mlet_bench.report.live import Live, Quiet
 from mlet_bench.search import Search, Settings
-from mlet_bench.training.loop import MONITORS
 
 TUNE, LOCK = "tune.json", ".lock"
 RUNS = "outputs/{{dataset}}/{model}/{mode}/seed{seed}-{{fingerprint}}"
@@ -225,7 +224,8 @@ class Comparison:
 
     def _value(self, result: dict[str, Any]) -> float:
         """train.monitor's quantity on validation, the higher the better: the one thing that anything is chosen by."""
-        return MONITORS[self.config.train.monitor](result["metrics"]["valid"])
+        valid = result["metrics"]["valid"]
+        return monitored(self.config.train.monitor, valid["auc"], valid["logloss"])
 
     def _against(self, entry: dict[str, Any]) -> dict[str, Any]:
         """The arm's differences to the single tables of its own d and of the largest."""
@@ -244,7 +244,7 @@ class Comparison:
         ended = (
             f"failed: {run['error']}"
             if value is None
-            else f"valid {self.monitor} {value:.5f}  {run['seconds']:.0f} s{note}"
+            else f"valid {'-' * (self.monitor == 'logloss')}{self.monitor} {value:.5f}  {run['seconds']:.0f} s{note}"
         )
         self.live.say(f"{what}  {arm.label}  {words}  {ended}")
 

@@ -36,9 +36,15 @@ def test_delong_interval_against_its_definition(ties: bool) -> None:
     positive, negative = logit_B[label_B == 1], logit_B[label_B == 0]
     wins = (positive[:, None] > negative) + 0.5 * (positive[:, None] == negative)
     variance = wins.mean(1).var(ddof=1) / len(positive) + wins.mean(0).var(ddof=1) / len(negative)
-    auc, (low, high) = auc_with_interval(Scored.of(label_B, logit_B)[0])
+    auc, interval = auc_with_interval(Scored.of(label_B, logit_B)[0])
+    assert interval is not None
+    low, high = interval
     assert auc == pytest.approx(wins.mean(), abs=1e-12)
     assert (high - low) / 2 == pytest.approx(1.959964 * math.sqrt(variance), rel=1e-6)
+
+
+def test_one_row_of_a_class_gives_no_interval() -> None:
+    assert auc_with_interval(Scored.of(np.array([1.0, 0.0, 0.0]), np.array([0.5, 0.1, 0.9]))[0]) == (0.5, None)
 
 
 def test_extreme_logits_have_an_exact_logloss() -> None:

@@ -89,6 +89,14 @@ def test_the_setting_is_chosen_on_validation_not_on_test(tmp_path: Path) -> None
     assert len(one.tried(chosen.cell)) == 2
 
 
+def test_the_setting_is_chosen_by_the_quantity_that_training_went_by(tmp_path: Path) -> None:
+    for lr, valid, logloss in ((0.001, 0.72, 0.6), (0.01, 0.70, 0.5)):
+        write_run(tmp_path, valid=valid, name=f"{lr}", config={"emb": {"lr": lr}, "train": {"monitor": "logloss"}},
+                  result={"metrics": {"valid": {"logloss": logloss}}})  # fmt: skip
+    (one,) = comparisons(tmp_path)
+    assert one.chosen(Cell("single", 4, None)).setting.emb_lr == 0.01
+
+
 def test_a_lucky_single_seed_does_not_win_over_many(tmp_path: Path) -> None:
     """Rates are compared on seed 1, which both have: 0.75 beats 0.74, though the mean over seeds is lower."""
     write_run(tmp_path, seed=1, valid=0.74, name="tried", config={"emb": {"lr": 0.01}})

@@ -136,12 +136,44 @@ def test_size_ratios_are_held_against_what_the_widths_can_show(
     assert found.holds == holds
 
 
+@pytest.mark.parametrize(("words", "holds"), [("on average", "undecided"), ("at most", "undecided")])
+def test_a_mean_of_ratios_at_their_bounds_is_not_held_against_the_largest_bound(
+    tmp_path: Path, words: str, holds: str
+) -> None:
+    """16 over 4 reached at 4; beside it 16 over 16, the only width of another model."""
+    write_arm(tmp_path / "one", "single", 16, None, 0.72)
+    write_arm(tmp_path / "one", "mlet", 4, 64, 0.75)
+    own = {"config": {"model": {"name": "other"}}, "result": {"model": "other"}}
+    write_arm(tmp_path / "two", "single", 16, None, 0.72, **own)
+    write_arm(tmp_path / "two", "mlet", 16, 64, 0.75, **own)
+    assert next(one for name, one in judged(tmp_path).items() if name.endswith(words)).holds == holds
+
+
+def test_the_largest_ratio_needs_one_comparison_that_reaches_it(tmp_path: Path) -> None:
+    for dim in (1, 16):
+        write_arm(tmp_path / "one", "single", dim, None, 0.6 if dim == 1 else 0.72)
+    write_arm(tmp_path / "one", "mlet", 1, 64, 0.75)
+    own = {"config": {"model": {"name": "other"}}, "result": {"model": "other"}}
+    write_arm(tmp_path / "two", "single", 16, None, 0.72, **own)
+    write_arm(tmp_path / "two", "mlet", 16, 64, 0.7, **own)
+    found = {name.rpartition(", ")[2]: one.holds for name, one in judged(tmp_path).items() if "Equal quality" in name}
+    assert found == {"on average": "no", "at most": "yes"}
+
+
+def test_one_seed_decides_no_size_and_no_time(tmp_path: Path) -> None:
+    write_arm(tmp_path, "single", 16, None, 0.72, (1,))
+    write_arm(tmp_path, "mlet", 16, 64, 0.7, (1,))
+    found = judged(tmp_path)
+    assert {one.holds for name, one in found.items() if "Equal quality" in name or "longer" in name} == {"undecided"}
+
+
 def test_tuning_of_the_single_table_is_measured_against_the_rate_of_the_network(tmp_path: Path) -> None:
     for seed in SEEDS:
         write_run(tmp_path, "single", 4, None, seed, valid=0.7, test=0.7 + NOISE[seed - 1], name=f"own{seed}")
         tuned = {"emb": {"lr": 0.01}}
         write_run(tmp_path, "single", 4, None, seed, valid=0.8, test=0.72, name=f"tuned{seed}", config=tuned)
         write_run(tmp_path, "mlet", 4, 16, seed)
+        write_run(tmp_path, "single", 4, None, seed, test=0.6, name=f"rate{seed}", config={"train": {"lr": 0.0001}})
     found = said(tmp_path, "its own tuning")
     assert (found.holds, "+0.0200" in found.measured) == ("yes", True)
 

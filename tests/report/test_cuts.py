@@ -15,7 +15,8 @@ from tests.report.runs import bucket, scores, write_run
 def write_cut(root: Path, of: str, rank: int | None, auc: float, **changes: Any) -> Path:
     root.mkdir(parents=True, exist_ok=True)
     found = {
-        "version": 1, "run": {"fingerprint": of, "seed": 1}, "split": "test", "rank": rank, "metrics": scores(auc),
+        "version": 1, "run": {"fingerprint": of, "seed": 1}, "dataset": {"fingerprint": "abc123"},
+        "split": "test", "rank": rank, "metrics": scores(auc),
         "buckets": [bucket("rarest", "1-9", auc)], **changes,
     }  # fmt: skip
     (root / "evaluation.json").write_text(json.dumps(found))
@@ -46,6 +47,31 @@ def test_a_cut_table_stands_beside_the_narrow_ones(tmp_path: Path) -> None:
     (said,) = [one for one in claims([made]) if "SVD" in one.claim]
     assert (said.holds, "+0.0097" in said.measured) == ("yes", True)
     assert not any("svd" in warning for warning in made.warnings)
+
+
+def test_other_data_and_factorised_tables_make_no_control(tmp_path: Path) -> None:
+    write_run(tmp_path, "single", 16, None, 1, config={"fingerprint": "wide"})
+    write_run(tmp_path, "mlet", 16, 64, 1, config={"fingerprint": "mlet"})
+    write_cut(tmp_path / "factorised", "mlet", 4, 0.7)
+    write_cut(tmp_path / "other", "wide", 4, 0.7, dataset={"fingerprint": "other"})
+    found = collect([tmp_path])
+    add_cuts(found, [tmp_path])
+    assert len(found.runs) == 2
+    assert [(one.path.name, one.state) for one in found.left_out] == [
+        ("factorised", "no control"), ("other", "no control"),
+    ]  # fmt: skip
+
+
+def test_the_setting_of_a_cut_table_is_the_one_that_is_best_on_validation_whole(tmp_path: Path) -> None:
+    for rate, valid, cut in ((0.1, 0.6, 0.72), (0.01, 0.8, 0.71), (0.001, 0.7, 0.73)):
+        name = f"wide{rate}"
+        own = {"fingerprint": name, "emb": {"lr": rate}}
+        write_run(tmp_path, "single", 16, None, 1, valid=valid, test=0.75, name=name, config=own)
+        write_cut(tmp_path / f"cut{rate}", name, 4, cut)
+    found = collect([tmp_path])
+    add_cuts(found, [tmp_path])
+    (comparison,), _ = compare(found.runs)
+    assert comparison.chosen(Cell("svd", 4, 16)).setting.emb_lr == 0.01
 
 
 def test_cuts_without_their_run_and_damaged_ones_are_listed(tmp_path: Path) -> None:

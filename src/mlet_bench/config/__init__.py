@@ -17,6 +17,7 @@ from mlet_bench.config.command import (
     TrainCommand,
     TrainConfig,
     convert_command,
+    monitored,
 )
 from mlet_bench.config.dataset import (
     DATASETS,
@@ -57,4 +58,5 @@ __all__ = [
     "convert",
     "convert_command",
     "flat",
+    "monitored",
 ]

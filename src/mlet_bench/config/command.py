@@ -20,6 +20,15 @@ from mlet_bench.config.dataset import DATASETS, DatasetConfig
 from mlet_bench.errors import UserError, listing, nearest
 
 
+def monitored(monitor: str, auc: float, logloss: float) -> float:
+    """The quantity on validation that chooses, `train.monitor`'s: the higher the better.
+
+    >>> monitored("auc_minus_logloss", 0.75, 0.5)
+    0.25
+    """
+    return {"auc": auc, "logloss": -logloss}.get(monitor, auc - logloss)
+
+
 class EmbConfig(Section):
     mode: Literal["single", "mlet", "mlet_frozen"]
     dim: int = Field(ge=1)

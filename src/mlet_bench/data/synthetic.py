@@ -62,7 +62,11 @@ class SyntheticSource(RawSource):
         self.split = InOrder((10 / 12, 1 / 12, 1 / 12))
 
     def check(self) -> None:
-        """Nothing to look at."""
+        if self.config.raw is not None:
+            raise UserError(
+                f"dataset.raw={self.config.raw}: dataset=synthetic is generated and reads no files; say "
+                "what the file is, for example dataset=criteo or dataset=table"
+            )
 
     def options(self) -> dict[str, Any]:
         names = ("seed", "rows", "structure", "rank", "vector_dim", "best_auc")

@@ -66,14 +66,17 @@ def logloss(label_B: np.ndarray, logit_B: np.ndarray) -> float:
     return float((np.logaddexp(0.0, x_B) - label_B * x_B).mean())
 
 
-def auc_with_interval(scored: Scored) -> tuple[float, list[float]]:
+def auc_with_interval(scored: Scored) -> tuple[float, list[float] | None]:
     """AUC, ties counted half, and its 95 % interval after DeLong et al. (1988).
 
-    Both classes must occur. The interval speaks of the rows alone, not of the spread between seeds.
+    Both classes must occur; with one row of either there is no interval. It speaks of the rows alone, not of the
+    spread between seeds.
     """
     groups = Groups.of(scored)
     auc = groups.auc
     positives, negatives = groups.positives_G.sum(), groups.negatives_G.sum()
+    if min(positives, negatives) < 2:
+        return auc, None
     below = _variance(groups.below_G, groups.positives_G, auc)
     above = _variance(groups.above_G, groups.negatives_G, auc)
     half = Z95 * math.sqrt(below / positives + above / negatives)
@@ -114,4 +117,4 @@ class Groups:
 
 def _variance(value_G: np.ndarray, weight_G: np.ndarray, mean: float) -> float:
     count = float(weight_G.sum())
-    return float((weight_G * (value_G - mean) ** 2).sum()) / (count - 1) if count > 1 else 0.0
+    return float((weight_G * (value_G - mean) ** 2).sum()) / (count - 1)

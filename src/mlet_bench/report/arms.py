@@ -4,11 +4,13 @@ An arm is everything but the seed. Arms that differ in embedding mode, d, k, lea
 comparison; any other difference (the data's content, the model's settings, training, threads) makes another one.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from mlet_bench.config import monitored
 from mlet_bench.evaluation.comparisons import Spread
 from mlet_bench.report.collect import LeftOut, Run
 
@@ -109,18 +111,18 @@ class Comparison:
         return [arm for arm in self.arms if arm.cell == cell]
 
     def chosen(self, cell: Cell) -> Arm:
-        """The arm of a cell with the best mean validation AUC.
+        """The arm of a cell that is best on validation, by the mean of what `train.monitor` names.
 
         Settings are compared on the seeds that all of them ran, so that one that was tried with a lucky seed does not
         beat one that was tried with five; where they share none, each by its own. The first of equal ones wins.
         """
         arms = self.tried(cell)
-        shared = set.intersection(*(set(arm.values(auc_on_valid)) for arm in arms))
+        shared = set.intersection(*(set(arm.values(on_valid)) for arm in arms))
 
         def quality(arm: Arm) -> float:
-            values = arm.values(auc_on_valid)
+            values = arm.values(on_valid)
             mean = Spread.of([value for seed, value in values.items() if not shared or seed in shared]).mean
-            return -1.0 if mean is None else mean
+            return -math.inf if mean is None else mean
 
         return max(arms, key=quality)
 
@@ -128,6 +130,14 @@ class Comparison:
         """The chosen single-table arm of width `dim`, if any ran."""
         cell = Cell(SINGLE, dim, None)
         return self.chosen(cell) if cell in self.cells else None
+
+
+def on_valid(run: Run) -> float | None:
+    """What `train.monitor` names, on validation: the higher the better."""
+    valid = run.result.metrics.valid
+    if valid.auc is None or valid.logloss is None:
+        return None
+    return monitored(str(run.config.get("train.monitor", "auc")), valid.auc, valid.logloss)
 
 
 def auc_on_valid(run: Run) -> float | None:

@@ -43,7 +43,7 @@ class LeftOut:
 
     path: Path
     state: str
-    """unfinished, failed, damaged or repeated."""
+    """unfinished, failed, damaged, repeated or no control (a cut table that cannot be one)."""
     reason: str
 
 

@@ -7,9 +7,9 @@ from pydantic import ValidationError
 
 from mlet_bench import files
 from mlet_bench.errors import UserError
-from mlet_bench.report.arms import SVD
+from mlet_bench.report.arms import SINGLE, SVD
 from mlet_bench.report.collect import Collected, LeftOut, Run
-from mlet_bench.result import Cut, Emb, Metrics, Scores
+from mlet_bench.result import Cut, Emb, Metrics
 
 EVALUATION = "evaluation.json"
 
@@ -28,7 +28,8 @@ def add_cuts(found: Collected, folders: Sequence[Path]) -> None:
 def _cut_run(folder: Path, runs: Mapping[str, Run]) -> Run | LeftOut | None:
     """The evaluated run with the scores of its cut tables. d is the rank that was kept, k the width before.
 
-    Sizes are those of the two factors n × d and d × k, without the latter, which is small.
+    Validation stays that of the whole tables: it chooses among settings. Sizes are those of the two factors n × d and
+    d × k, without the latter, which is small.
     """
     try:
         found = Cut.model_validate(files.read_json(folder / EVALUATION))
@@ -40,16 +41,19 @@ def _cut_run(folder: Path, runs: Mapping[str, Run]) -> Run | LeftOut | None:
     if run is None:
         return LeftOut(folder, "unfinished", f"tables cut to rank {found.rank} of a run that is not among these")
     result, width = run.result, run.result.emb.dim
+    if result.emb.mode != SINGLE:
+        return LeftOut(folder, "no control", f"tables cut to rank {found.rank} of a run with emb={result.emb.mode}")
+    if found.dataset.fingerprint != result.dataset.fingerprint:
+        return LeftOut(folder, "no control", f"tables cut to rank {found.rank}, judged on other data than the run's")
     whole = result.collapse.embedding_bytes_inference
     saved = whole - whole * found.rank // width
     sizes = {
         "embedding_bytes_inference": whole - saved,
         "parameters_inference": result.collapse.parameters_inference - saved // 4,
     }
-    unknown = Scores(auc=None, logloss=None, rows=0, positives=0)
     changed = {
         "emb": Emb(mode=SVD, dim=found.rank, inner=width),
-        "metrics": Metrics(valid=unknown, test=found.metrics),
+        "metrics": Metrics(valid=result.metrics.valid, test=found.metrics),
         "buckets": found.buckets,
         "collapse": result.collapse.model_copy(update=sizes),
     }

@@ -23,12 +23,12 @@ def show_result(console: Console, result: dict[str, Any], folder: Path, item_fie
 
 
 def show_evaluation(console: Console, found: dict[str, Any], folder: Path) -> None:
-    """AUC and logloss of a run on a split, overall and for the rarest categories, and the folder."""
+    """AUC and logloss of a run on a split, overall, by item and for the rarest categories, and the folder."""
     run = found["run"]
     title = f"{run['model']} · {_mode(run['emb'])} · seed {run['seed']} · on {found['dataset']['name']}"
     if found["rank"] is not None:
         title += f" · tables cut to rank {found['rank']}"
-    table = _metrics(found["metrics"], found["buckets"], found["split"], None)
+    table = _metrics(found["metrics"], found["buckets"], found["split"], found.get("item_field"))
     console.print(Group(Text(), Text(printable(title), style="bold"), table))
     console.print(f"evaluation: {folder}", markup=False, soft_wrap=True)
 

@@ -56,7 +56,7 @@ def _show(console: Console, view: View | None) -> None:
             justify="left" if words else "right",
             overflow="fold",
             no_wrap=not words,
-            vertical="bottom",
+            vertical="top" if view.words >= len(view.columns) else "bottom",
         )
     for row in view.rows:
         table.add_row(*(Text(printable(row[position])) for position in shown))

@@ -116,7 +116,8 @@ def gains(study: Study, field: str, dim: int | None) -> View | None:
         for name, count in _buckets(entries).items()
     ]
     columns = ("training count", "test rows", *(cell.label for cell in cells))
-    return View(_gains_title(field), _GAINS_NOTE, columns, tuple(rows), optional=columns[2:-1])
+    less = [cell.label for cell in sorted(cells, key=lambda cell: not cell.is_control)]
+    return View(_gains_title(field), _GAINS_NOTE, columns, tuple(rows), optional=tuple(less[:-1]))
 
 
 def gains_of_all(study: Study, field: str) -> View | None:

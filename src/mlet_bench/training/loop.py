@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from mlet_bench import files
-from mlet_bench.config import EmbConfig, TrainConfig
+from mlet_bench.config import EmbConfig, TrainConfig, monitored
 from mlet_bench.errors import Interrupted, RunFailedError
 from mlet_bench.models import CTRModel
 from mlet_bench.training import checkpoint, sick, stopping
@@ -25,13 +25,6 @@ from mlet_bench.training.rows import Batch, TrainingRows
 from mlet_bench.training.spectra import Spectra
 from mlet_bench.training.step import step
 from mlet_bench.training.streams import stream_seed
-
-MONITORS: dict[str, Callable[[dict[str, float]], float]] = {
-    "auc": lambda found: found["auc"],
-    "logloss": lambda found: -found["logloss"],
-    "auc_minus_logloss": lambda found: found["auc"] - found["logloss"],
-}
-"""What chooses the best state, the higher the better."""
 
 
 class Watcher(Protocol):
@@ -194,7 +187,7 @@ class Trainer:
         if not math.isfinite(found["logloss"]):
             self._fail("the logloss on validation", found["logloss"], f"after step {position.step}", self.evaluate)
         self.model.train()
-        value = MONITORS[self.config.monitor](found)
+        value = monitored(self.config.monitor, found["auc"], found["logloss"])
         lr = self.optimisers.lr
         if position.best_value is None or value > position.best_value + self.config.min_gain:
             position.best_value, position.best_step = value, position.step
