@@ -88,6 +88,19 @@ def test_cuda_without_a_gpu(command: Command, workplace: Path, monkeypatch: pyte
     assert list(workplace.iterdir()) == []
 
 
+@pytest.mark.parametrize("words", [
+    ("train", "dataset=criteo", "dataset.raw=rovs"), ("train", "dataset.prepared=rovs"), ("evaluate", "run=rovs"),
+    ("train", "--config-dir", "rovs"), ("report", "runs=rovs"),
+], ids=str)  # fmt: skip
+def test_a_path_that_is_not_there_names_the_nearest(command: Command, workplace: Path, words: tuple[str, ...]) -> None:
+    (workplace / "rows").mkdir()
+    ended = command(*words)
+    assert (ended.code, ended.err.count("\n")) == (cli.MISTAKE, 1)
+    assert "rovs: no such f" in ended.err
+    assert "Did you mean rows?" in ended.err
+    assert [path.name for path in workplace.iterdir()] == ["rows"]
+
+
 def test_raw_file_with_39_columns(command: Command, workplace: Path) -> None:
     write_criteo(workplace / "train.txt", [row[:39] for row in criteo_cells(50)])
     ended = command("train", "dataset=criteo", "dataset.raw=train.txt")

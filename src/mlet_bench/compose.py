@@ -30,7 +30,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mlet_bench import hydra_section
-from mlet_bench.errors import UserError, listing, nearest
+from mlet_bench.errors import UserError, listing, nearest, nearest_beside
 from mlet_bench.help_text import shipped
 
 EXTRAS = {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray"}
@@ -59,7 +59,7 @@ class Composer:
 
     def __init__(self, config_name: str, config_dir: Path | None = None) -> None:
         if config_dir is not None and not config_dir.is_dir():
-            raise UserError(f"--config-dir {config_dir}: no such folder")
+            raise UserError(f"--config-dir {config_dir}: no such folder.{nearest_beside(config_dir, folders=True)}")
         self.config_name = config_name
         search_path = ConfigSearchPathImpl()
         search_path.append("hydra", "pkg://hydra.conf")

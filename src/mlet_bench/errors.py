@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -30,6 +31,15 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
     """
     found = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.5)
     return f" Did you mean {found[0]}?" if found else ""
+
+
+def nearest_beside(path: Path, *, folders: bool) -> str:
+    """A hint with the name beside `path`, which is not there, that is nearest to its own."""
+    try:
+        names = [entry.name for entry in path.absolute().parent.iterdir() if entry.is_dir() or not folders]
+    except OSError:
+        return ""
+    return nearest(path.name, sorted(names))
 
 
 def listing(allowed: Iterable[str]) -> str:

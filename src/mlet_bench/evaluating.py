@@ -11,7 +11,7 @@ from mlet_bench.config import EvaluateCommand, TrainCommand, convert_command
 from mlet_bench.data import Prepared, check_field
 from mlet_bench.data.raw import data_root
 from mlet_bench.embedding import SingleEmbedding
-from mlet_bench.errors import RunFailedError, UserError
+from mlet_bench.errors import RunFailedError, UserError, nearest_beside
 from mlet_bench.evaluation.judge import judge
 from mlet_bench.models import CTRModel
 from mlet_bench.run_folder import CONFIG, MODEL, PREDICTIONS, RESULT, RunFolder
@@ -28,7 +28,7 @@ def evaluate_run(config: EvaluateCommand, out: str) -> tuple[Path, dict[str, Any
     """
     folder = RunFolder(config.run)
     if not config.run.is_dir():
-        raise UserError(f"run={config.run}: no such folder")
+        raise UserError(f"run={config.run}: no such folder.{nearest_beside(config.run, folders=True)}")
     if not folder.finished:
         raise UserError(f"run={config.run}: not the folder of a finished run, it has no DONE")
     folder.check(CONFIG, RESULT, MODEL)

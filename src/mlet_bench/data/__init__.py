@@ -23,7 +23,7 @@ from mlet_bench.data.raw import RawSource
 from mlet_bench.data.splits import SPLITS
 from mlet_bench.data.synthetic import SyntheticSource
 from mlet_bench.data.table import TableSource
-from mlet_bench.errors import UserError, listing, nearest
+from mlet_bench.errors import UserError, listing, nearest, nearest_beside
 
 __all__ = [
     "READERS",
@@ -86,5 +86,5 @@ def prepared_for(config: DatasetConfig, *, best: Summary, progress: Progress) ->
 
 def existing_folder(path: Path) -> Path:
     if not path.is_dir():
-        raise UserError(f"dataset.prepared={path}: no such folder")
+        raise UserError(f"dataset.prepared={path}: no such folder.{nearest_beside(path, folders=True)}")
     return path

@@ -17,7 +17,7 @@ import pyarrow as pa
 from mlet_bench import files
 from mlet_bench.data.bad_rows import Reading
 from mlet_bench.data.splits import SplitRule
-from mlet_bench.errors import UserError
+from mlet_bench.errors import UserError, nearest_beside
 
 LABEL = "label"
 TRUTH = "true_logit"
@@ -167,5 +167,5 @@ def existing(path: Path | None, dataset: str) -> Path:
     if path is None:
         raise UserError(f"dataset.raw: {dataset} needs the path of its raw file or folder (see data/README.md)")
     if not path.exists():
-        raise UserError(f"dataset.raw={path}: no such file or folder")
+        raise UserError(f"dataset.raw={path}: no such file or folder.{nearest_beside(path, folders=False)}")
     return path

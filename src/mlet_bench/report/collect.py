@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from mlet_bench.config import flat
-from mlet_bench.errors import UserError, nearest
+from mlet_bench.errors import UserError, nearest_beside
 from mlet_bench.result import Evaluation, Result, SpectraLine
 from mlet_bench.run_folder import CHECKPOINT, CONFIG, DONE, LOCK, LOG, METRICS, RESULT, SPECTRA, RunFolder
 
@@ -93,9 +93,7 @@ def _check_folder(folder: Path) -> None:
         return
     if folder.exists():
         raise UserError(f"runs={folder}: is a file, not a folder")
-    parent = folder.absolute().parent
-    beside = [entry.name for entry in parent.iterdir() if entry.is_dir()] if parent.is_dir() else []
-    raise UserError(f"runs={folder}: no such folder.{nearest(folder.name, beside)}")
+    raise UserError(f"runs={folder}: no such folder.{nearest_beside(folder, folders=True)}")
 
 
 def _run_folders(folder: Path, unreadable: list[LeftOut]) -> Iterator[Path]:
