@@ -55,3 +55,9 @@ def test_what_does_not_fit_is_refused_with_the_bytes() -> None:
         UserError, match=r"2,000,000,000,000,000 bytes of memory \(weights 1,000,000,000,000,000, evalu"
     ):
         large.check(torch.device("cpu"))
+
+
+def test_a_network_that_does_not_fit_is_planned_without_being_built() -> None:
+    config = convert_command(TrainCommand, Composer("config").one(["model=dcn", "emb.dim=100000000"]).values)
+    with pytest.raises(UserError, match="bytes of memory"):
+        plan(config.model, config.emb, config.train, CARDINALITIES, NUMERIC).check(torch.device("cpu"))

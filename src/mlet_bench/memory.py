@@ -24,6 +24,8 @@ HELD_PER_KEPT = 2.5
 """What a step's network holds at most, in units of what its forward pass keeps for the backward pass: that, gradients,
 and what the allocator cannot use again. Found by measuring six models (docs/performance.md)."""
 ROWS = 16
+COPIES = 3
+"""Of a network's weights that a run holds at least: weights, gradients and the collapsed model's, or more."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def plan(
 ) -> MemoryPlan:
     """For a model over tables of these rows; `rows` are the bytes of the training rows that are held."""
     fields, categories = len(cardinalities), sum(cardinalities)
-    tiny = _tiny(model, emb.dim, fields, numeric)
+    tiny = _tiny(model, emb.dim, fields, numeric, "meta")  # takes no memory, and no time
     own, inside = tiny.embedding.tables(), {id(table) for table in tiny.embedding.tables()}
     tables = [part for part in tiny.modules() if isinstance(part, RowTable)]
     first_order = [table.weight.shape[1] for table in tables if id(table) not in inside]
@@ -87,7 +89,10 @@ def plan(
     }[train.optimizer]
     taken = min(train.batch_size * fields, categories) * sum(widths)
     copies = 2 + (2 if train.optimizer == "adam" else 0)  # rows and their gradients; what Adam keeps for them
-    step = HELD_PER_KEPT * train.batch_size * _kept_for_backward(tiny, fields, numeric)
+    step = 0.0
+    if FLOAT * network <= psutil.virtual_memory().available // COPIES:  # else it is refused whatever a step takes
+        built = _tiny(model, emb.dim, fields, numeric, "cpu")
+        step = HELD_PER_KEPT * train.batch_size * _kept_for_backward(built, fields, numeric)
     single = network + categories * ((emb.dim if own else 0) + sum(first_order))
     return MemoryPlan(
         weights=FLOAT * (dense + in_tables),
@@ -100,10 +105,11 @@ def plan(
     )
 
 
-def _tiny(model: ModelSection, dim: int, fields: int, numeric: int) -> CTRModel:
+def _tiny(model: ModelSection, dim: int, fields: int, numeric: int, device: str) -> CTRModel:
     """The model over tables of two rows; nothing is drawn from the generator that runs draw from."""
     state = torch.get_rng_state()
-    tiny = models.build(model, SingleEmbedding([2] * fields, torch.zeros(2 * fields, dim)), numeric)
+    with torch.device(device):
+        tiny = models.build(model, SingleEmbedding([2] * fields, torch.zeros(2 * fields, dim)), numeric)
     torch.set_rng_state(state)
     return tiny
 
