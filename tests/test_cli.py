@@ -37,6 +37,8 @@ MISTAKES = [
     ("seed=-1", ["seed=-1", ">= 0"]),
     ("seed=true", ["seed=true", "whole number"]),
     ("logger=tensorbord", ["logger", "tensorbord", "mlflow", "Did you mean tensorboard?"]),
+    ("logger=true", ["logger=true", "tensorboard, mlflow"]),
+    ("logger={a:1}", ["logger={a:1}: takes a list"]),
     ("logger=[mlflow,wandb]", ["logger", "wandb", "tensorboard, mlflow"]),
     ("train.batch_size=0", ["train.batch_size=0", ">= 1"]),
     ("train.optimizer=adma", ["train.optimizer=adma", "Did you mean adam?"]),

@@ -199,5 +199,5 @@ def test_names_of_columns_do_not_steer_the_terminal(command: Command, workplace:
 def test_an_error_is_one_printable_line(command: Command, workplace: Path) -> None:
     ended = command("evaluate", "run='\x1b[2J\n[red]x'")
     assert ended.code == cli.MISTAKE
-    assert ended.err == "mlet-bench: run=\\x1b[2J\\n[red]x: not the folder of a finished run, it has no DONE\n"
+    assert ended.err == "mlet-bench: run=\\x1b[2J\\n[red]x: no such folder.\n"
     assert len(one_line("x" * 10**6)) < 3_100

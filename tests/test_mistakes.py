@@ -21,7 +21,7 @@ from mlet_bench.config import (
     TuneCommand,
     convert_command,
 )
-from mlet_bench.errors import UserError
+from mlet_bench.errors import UserError, one_line
 from mlet_bench.help_text import choices
 from mlet_bench.run_folder import RunFolder
 from mlet_bench.search import Search
@@ -217,7 +217,7 @@ def refusal(schema: type[Section], values: dict[str, Any]) -> str | None:
         elif isinstance(config, BenchCommand):
             models.settings_of(config.model)
     except UserError as error:
-        return str(error)
+        return one_line(str(error))  # as the command line says it
     return None
 
 
@@ -237,6 +237,18 @@ def test_any_value_is_accepted_or_refused_in_one_line(ready: Path, command: str)
 
     check()
     assert everything_in(ready) == set()
+
+
+@pytest.mark.parametrize("command", CONFIGS)
+def test_any_kind_of_value_at_every_key_is_accepted_or_refused(ready: Path, command: str) -> None:
+    composed = Composer(CONFIGS[command]).one(["run=../run"] if command == "evaluate" else BASE.get(command, []))
+    for key in KEYS[command]:
+        for value in (None, True, 1.5, "x", [[]], {"a": 1}):
+            values = copy.deepcopy(composed.values)
+            changed(values, key, "set", value)
+            with count("values of a config"), alarmed():
+                said = refusal(SCHEMAS[command], values)
+                assert said is None or 5 < len(said) < 5_000, (key, value)
 
 
 PATHS = [

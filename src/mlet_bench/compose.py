@@ -260,6 +260,9 @@ def _values(override: Override) -> int:
 def _first_line(error: Exception) -> str:
     """What Hydra says of an override, without the lines that tell where in its own objects that was."""
     lines = [line.strip() for line in str(error).splitlines()]
+    if len(lines) == 1 and isinstance(error.__cause__, OmegaConfBaseException):
+        reason = str(error.__cause__).splitlines()[0]
+        lines.append("takes a list" if reason == "Cannot merge DictConfig with ListConfig" else reason)
     said = ": ".join(line for line in lines if line and not line.startswith(WHERE))
     said = re.sub(r"^Error merging override |^\w+ raised while resolving interpolation: ", "", said)
     key = str(getattr(error, "full_key", None) or "")

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -118,11 +119,19 @@ class ModelSection(BaseModel):
         return dict(self.model_extra or {})
 
 
-def _names(value: Any) -> Any:
-    return tuple(dict.fromkeys([value] if isinstance(value, str) else value or ()))
+def _none_or_more(value: Any) -> Any:
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str) else as_tuple(value)
 
 
-Loggers = Annotated[tuple[Literal["tensorboard", "mlflow"], ...], BeforeValidator(_names)]
+def _each_once(value: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(value))
+
+
+Loggers = Annotated[
+    tuple[Literal["tensorboard", "mlflow"], ...], BeforeValidator(_none_or_more), AfterValidator(_each_once)
+]
 """One or several, each once; null: none."""
 
 
