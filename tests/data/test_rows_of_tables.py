@@ -172,6 +172,8 @@ def test_columns_are_guessed_and_shown(workplace: Path) -> None:
     assert named.folder == prepared.folder
     assert named.notes == ()  # though the folder was made by a guess
     assert prepare("table", workplace / "a.csv").notes == (said,)
+    partly = prepare("table", workplace / "a.csv", label="Clicked", categorical=["id", "old"], drop=["note"])
+    assert partly.notes == ("columns were guessed from their names and types: numeric=[price], drop=[day]",)
 
 
 @pytest.mark.parametrize(

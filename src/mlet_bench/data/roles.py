@@ -23,7 +23,8 @@ class Roles:
     dropped: tuple[str, ...]
     key: str | None
     """The column that the split goes by."""
-    guessed: bool
+    guessed: dict[str, tuple[str, ...]]
+    """The columns that the config does not name, by what they were taken for."""
 
 
 def roles_of(config: TableConfig, schema: dict[str, pa.DataType], path: Path) -> Roles:
@@ -61,6 +62,8 @@ def roles_of(config: TableConfig, schema: dict[str, pa.DataType], path: Path) ->
     guessed_categorical = [] if config.categorical is not None else [n for n in rest if n not in taken]
     numeric = (*named["numeric"], *guessed_numeric)
     categorical = (*named["categorical"], *guessed_categorical)
+    guessed = {"label": () if config.label else (label,), "numeric": tuple(guessed_numeric)}
+    guessed["categorical"] = tuple(guessed_categorical)
     used = {label, *numeric, *categorical, *named["split_column"], *named["time_column"]}
     if not categorical:
         raise UserError("dataset.categorical: at least one column is needed")
@@ -73,7 +76,7 @@ def roles_of(config: TableConfig, schema: dict[str, pa.DataType], path: Path) ->
         categorical=categorical,
         dropped=tuple(name for name in schema if name not in used),
         key=next(iter((*named["split_column"], *named["time_column"])), None),
-        guessed=config.label is None or bool(guessed_numeric or guessed_categorical),
+        guessed={key: columns for key, columns in guessed.items() if columns},
     )
 
 

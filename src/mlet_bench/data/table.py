@@ -57,12 +57,11 @@ class TableSource(RawSource):
         return {"columns": columns, "missing": list(self.config.missing), "files": len(self.files)}
 
     def notes(self) -> list[str]:
-        roles = self.roles
-        if not roles.guessed:
+        if not self.roles.guessed:
             return []
-        parts = {"label": (roles.label,), "numeric": roles.numeric, "categorical": roles.categorical}
-        parts["drop"] = roles.dropped
-        said = ", ".join(f"{name}=[{','.join(columns)}]" for name, columns in parts.items() if columns)
+        left = tuple(name for name in self.roles.dropped if name not in self.config.drop)
+        parts = {**self.roles.guessed, **({"drop": left} if left else {})}
+        said = ", ".join(f"{name}=[{','.join(columns)}]" for name, columns in parts.items())
         return [f"columns were guessed from their names and types: {said}"]
 
     def tables(self, reading: Reading) -> Iterator[pa.Table]:
