@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mlet_bench import experiment, files, hardware, limits
-from mlet_bench.config import TrainCommand, TuneCommand, convert, monitored
+from mlet_bench.config import TrainCommand, TuneCommand, convert, monitored, monitored_name
 from mlet_bench.data import Prepared
 from mlet_bench.errors import RunFailedError, UserError
 from mlet_bench.evaluation.paired import paired, spread
@@ -244,7 +244,7 @@ class Comparison:
         ended = (
             f"failed: {run['error']}"
             if value is None
-            else f"valid {'-' * (self.monitor == 'logloss')}{self.monitor} {value:.5f}  {run['seconds']:.0f} s{note}"
+            else f"valid {monitored_name(self.monitor)} {value:.5f}  {run['seconds']:.0f} s{note}"
         )
         self.live.say(f"{what}  {arm.label}  {words}  {ended}")
 

@@ -18,6 +18,7 @@ from mlet_bench.config.command import (
     TrainConfig,
     convert_command,
     monitored,
+    monitored_name,
 )
 from mlet_bench.config.dataset import (
     DATASETS,
@@ -59,4 +60,5 @@ __all__ = [
     "convert_command",
     "flat",
     "monitored",
+    "monitored_name",
 ]

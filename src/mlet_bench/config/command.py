@@ -30,6 +30,15 @@ def monitored(monitor: str, auc: float, logloss: float) -> float:
     return {"auc": auc, "logloss": -logloss}.get(monitor, auc - logloss)
 
 
+def monitored_name(monitor: str) -> str:
+    """What `monitored` gives, in words.
+
+    >>> monitored_name("logloss")
+    '-logloss'
+    """
+    return "-logloss" if monitor == "logloss" else monitor
+
+
 class EmbConfig(Section):
     mode: Literal["single", "mlet", "mlet_frozen"]
     dim: int = Field(ge=1)

@@ -62,8 +62,7 @@ def roles_of(config: TableConfig, schema: dict[str, pa.DataType], path: Path) ->
     guessed_categorical = [] if config.categorical is not None else [n for n in rest if n not in taken]
     numeric = (*named["numeric"], *guessed_numeric)
     categorical = (*named["categorical"], *guessed_categorical)
-    guessed = {"label": () if config.label else (label,), "numeric": tuple(guessed_numeric)}
-    guessed["categorical"] = tuple(guessed_categorical)
+    guessed = {"label": [] if config.label else [label], "numeric": guessed_numeric, "categorical": guessed_categorical}
     used = {label, *numeric, *categorical, *named["split_column"], *named["time_column"]}
     if not categorical:
         raise UserError("dataset.categorical: at least one column is needed")
@@ -76,7 +75,7 @@ def roles_of(config: TableConfig, schema: dict[str, pa.DataType], path: Path) ->
         categorical=categorical,
         dropped=tuple(name for name in schema if name not in used),
         key=next(iter((*named["split_column"], *named["time_column"])), None),
-        guessed={key: columns for key, columns in guessed.items() if columns},
+        guessed={key: tuple(columns) for key, columns in guessed.items() if columns},
     )
 
 

@@ -6,7 +6,7 @@ comparison; any other difference (the data's content, the model's settings, trai
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -119,12 +119,7 @@ class Comparison:
         arms = self.tried(cell)
         shared = set.intersection(*(set(arm.values(on_valid)) for arm in arms))
 
-        def quality(arm: Arm) -> float:
-            values = arm.values(on_valid)
-            mean = Spread.of([value for seed, value in values.items() if not shared or seed in shared]).mean
-            return -math.inf if mean is None else mean
-
-        return max(arms, key=quality)
+        return max(arms, key=lambda arm: quality(arm, shared))
 
     def single(self, dim: int) -> Arm | None:
         """The chosen single-table arm of width `dim`, if any ran."""
@@ -138,6 +133,12 @@ def on_valid(run: Run) -> float | None:
     if valid.auc is None or valid.logloss is None:
         return None
     return monitored(str(run.config.get("train.monitor", "auc")), valid.auc, valid.logloss)
+
+
+def quality(arm: Arm, seeds: Set[int] = frozenset()) -> float:
+    """The mean of what `train.monitor` names, on validation; over these of its seeds if any are given."""
+    mean = Spread.of([value for seed, value in arm.values(on_valid).items() if not seeds or seed in seeds]).mean
+    return -math.inf if mean is None else mean
 
 
 def auc_on_valid(run: Run) -> float | None:

@@ -3,7 +3,6 @@
 A difference counts as higher or lower only with five or more paired seeds whose 95 % interval leaves out 0.
 """
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -11,7 +10,7 @@ from statistics import fmean
 from mlet_bench.evaluation.buckets import RAREST
 from mlet_bench.evaluation.comparisons import SeedDifference, paired_by_seed
 from mlet_bench.report import numbers
-from mlet_bench.report.arms import FROZEN, MLET, SINGLE, SVD, Arm, Cell, Comparison, auc_on_test, on_valid
+from mlet_bench.report.arms import FROZEN, MLET, SINGLE, SVD, Arm, Cell, Comparison, auc_on_test, quality
 from mlet_bench.report.collect import Run
 from mlet_bench.report.size_ratio import Summary
 from mlet_bench.report.study import Study
@@ -112,11 +111,6 @@ def _pairs(comparison: Comparison) -> Iterator[tuple[Arm, Arm]]:
 def _best(comparison: Comparison, dim: int) -> Arm | None:
     cells = [one for one in comparison.cells if one.mode == MLET and one.dim == dim and (one.inner or 0) > dim]
     arms = [comparison.chosen(cell) for cell in cells]
-
-    def quality(arm: Arm) -> float:
-        mean = arm.spread(on_valid).mean
-        return -math.inf if mean is None else mean
-
     return max(arms, key=quality, default=None)
 
 

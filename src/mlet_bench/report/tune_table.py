@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mlet_bench.config import monitored_name
 from mlet_bench.errors import printable
 from mlet_bench.report.run_table import number
 
@@ -31,13 +32,16 @@ def _table(*names: str) -> Table:
     return table
 
 
-def _monitored(found: dict[str, Any]) -> str:
-    """The name of what chooses; of logloss its negative, so that more is better."""
-    return f"valid {'-' * (found['monitor'] == 'logloss')}{found['monitor']}"
-
-
 def _chosen(found: dict[str, Any]) -> Table:
-    names = ("lr", "emb.lr", "l2", f"{_monitored(found)}\nof that trial", "trials", "failed", "training\nminutes")
+    names = (
+        "lr",
+        "emb.lr",
+        "l2",
+        f"valid {monitored_name(found['monitor'])}\nof that trial",
+        "trials",
+        "failed",
+        "training\nminutes",
+    )
     table = _table("chosen on validation", *names)
     for arm in found["arms"]:
         settings = arm["chosen"]["settings"] if arm["chosen"] else {}
@@ -55,7 +59,7 @@ def _seeds(found: dict[str, Any]) -> Table:
     bases = {"single_same_dim": "AUC - single\nof the same d"} if singles else {}
     if len(singles) > 1:
         bases["single_largest_dim"] = f"AUC - single\nof d={singles[-1]}"
-    names = (_monitored(found), "test AUC", "test logloss", *bases.values())
+    names = (f"valid {monitored_name(found['monitor'])}", "test AUC", "test logloss", *bases.values())
     table = _table("on the seeds", "seeds", *names, "parameters\nat inference")
     for arm in found["arms"]:
         summary, against = arm["summary"], arm["against"]
