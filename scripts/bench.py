@@ -22,7 +22,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from mlet_bench.data.criteo_like import CARDINALITIES, rows_like_criteo
+from mlet_bench.data.sources.criteo_like import CARDINALITIES, rows_like_criteo
 
 SIZES = {"dcn": (64, 128), "dlrm": (64, 128), "autoint_plus": (64,)}
 NEARLY_FREE = {64: 1.06, 128: 1.12}

@@ -74,7 +74,7 @@ def read_alone(raw: Path, categories: str) -> None:
     import pyarrow as pa
     import pyarrow.csv
 
-    from mlet_bench.data.criteo import CATEGORICAL, LAYOUT, NUMERIC
+    from mlet_bench.data.sources.criteo import CATEGORICAL, LAYOUT, NUMERIC
 
     kinds = {"dictionaries": pa.dictionary(pa.int32(), pa.string()), "text": pa.string(), "bytes": pa.binary()}
     types = {"label": pa.int8(), **dict.fromkeys(NUMERIC, pa.int64()), **dict.fromkeys(CATEGORICAL, kinds[categories])}
@@ -90,7 +90,7 @@ def dataset(raw: Path) -> Any:
     import yaml
 
     from mlet_bench.config import CriteoConfig, convert
-    from mlet_bench.help_text import shipped
+    from mlet_bench.system.shipped import shipped
 
     values = yaml.safe_load((shipped() / "dataset" / "criteo.yaml").read_text())
     return convert(CriteoConfig, {**values, "raw": str(raw)}, "dataset")
@@ -101,7 +101,7 @@ def measure(kind: str, raw: Path) -> dict[str, float]:
     import torch
 
     from mlet_bench import data
-    from mlet_bench.training.rows import MemoryRows, WindowRows
+    from mlet_bench.data.batches import MemoryRows, WindowRows
 
     if kind.startswith("read as "):
         began = time.perf_counter()

@@ -20,9 +20,9 @@ from typing import NoReturn
 
 import yaml
 
-from mlet_bench import files
 from mlet_bench.errors import RunFailedError, UserError, listing, nearest
-from mlet_bench.help_text import shipped
+from mlet_bench.system import files
+from mlet_bench.system.shipped import shipped
 
 NAMES = ("Avazu_x1", "Avazu_x4", "Criteo_x1", "Criteo_x4", "Frappe_x1", "MovielensLatest_x1")
 REPOSITORIES = {name.lower(): f"reczoo/{name}" for name in NAMES}
@@ -80,7 +80,7 @@ def parser() -> Parser:
 
 
 def target(name: str, to: str | None) -> Path:
-    from mlet_bench.data.raw import data_root
+    from mlet_bench.data.sources.raw import data_root
 
     if to == "":
         raise UserError("--to: needs a folder")
@@ -132,7 +132,7 @@ def csv_names(splits: Iterable[str]) -> list[str]:
 
 def missing(folder: Path, published: dict[str, str]) -> list[str]:
     """The splits that are not there; a file of another content is not ours to replace, RunFailedError names it."""
-    from mlet_bench.data.raw import raw_file
+    from mlet_bench.data.sources.raw import raw_file
 
     wanted = []
     for split, md5 in published.items():

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mlet_bench import cli
-from mlet_bench.help_text import choices
+from mlet_bench.commands.help_text import choices
 from tests.conftest import Ended, criteo_cells, write_criteo
 
 ROOT = Path(__file__).parents[1]

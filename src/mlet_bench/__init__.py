@@ -1,4 +1,4 @@
-"""Train, collapse and judge multi-layer embeddings (MLET, arXiv 2309.15881) for click-through-rate models."""
+"""Train, collapse and evaluate_split multi-layer embeddings (MLET, arXiv 2309.15881) for click-through-rate models."""
 
 import os
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlet_bench import __version__, help_text
+from mlet_bench import __version__
+from mlet_bench.commands import help_text
 from mlet_bench.errors import Interrupted, RunFailedError, UserError, listing, nearest, one_line
-from mlet_bench.training import stopping
+from mlet_bench.system import signals
 
 if TYPE_CHECKING:
-    from mlet_bench.compose import Composed, Composer
+    from mlet_bench.config.compose import Composed, Composer
 
 DONE, FAILED, MISTAKE = 0, 1, 2
 NO_PATH = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
@@ -72,7 +73,7 @@ def _dispatch(words: list[str]) -> int:
     if "--help" in rest or "-h" in rest:
         print(help_text.of(command))
         return DONE
-    stopping.install()
+    signals.install()
     return COMMANDS[command](_parse(rest))
 
 
@@ -101,7 +102,7 @@ def _parse(words: list[str]) -> Arguments:
 
 
 def _train(arguments: Arguments) -> int:
-    from mlet_bench.compose import Composer
+    from mlet_bench.config.compose import Composer
 
     composer = Composer("config", arguments.config_dir)
     if arguments.multirun and arguments.show_config:
@@ -115,25 +116,25 @@ def _train(arguments: Arguments) -> int:
     from mlet_bench.config import TrainCommand, convert_command
 
     config = convert_command(TrainCommand, composed.values)
-    with stopping.at_once():
-        from mlet_bench import experiment
-    from mlet_bench.report.live import Live, make_console
-    from mlet_bench.report.run_table import show_result
+    with signals.exit_immediately():
+        from mlet_bench.commands import train as recipe
+    from mlet_bench.report.console.progress import ProgressConsole, make_console
+    from mlet_bench.report.console.run_table import show_result
 
     console = make_console()
-    folder, result = experiment.run(config, composed.run_dir, Live(console))
+    folder, result = recipe.run(config, composed.run_dir, ProgressConsole(console))
     show_result(console, result, folder, config.dataset.item_field)
     return DONE
 
 
 def _sweep(composer: "Composer", arguments: Arguments) -> int:
     jobs = composer.jobs(arguments.overrides)
-    with stopping.at_once():
-        from mlet_bench import sweeping
-    from mlet_bench.report.live import make_console
-    from mlet_bench.report.sweep_table import show_sweep
+    with signals.exit_immediately():
+        from mlet_bench.commands import sweep as sweep_command
+    from mlet_bench.report.console.progress import make_console
+    from mlet_bench.report.console.sweep_table import show_sweep
 
-    outcomes = sweeping.sweep(composer, arguments.overrides, jobs)
+    outcomes = sweep_command.sweep(composer, arguments.overrides, jobs)
     show_sweep(make_console(), outcomes)
     return DONE if all(outcome["error"] is None for outcome in outcomes) else FAILED
 
@@ -145,16 +146,18 @@ def _prepare(arguments: Arguments) -> int:
     from mlet_bench.config import PrepareCommand, convert_command
 
     config = convert_command(PrepareCommand, composed.values)
-    with stopping.at_once():
-        from mlet_bench import data, experiment, files
-    from mlet_bench.report.live import Live, make_console
-    from mlet_bench.report.run_table import show_prepared
+    with signals.exit_immediately():
+        from mlet_bench import data
+        from mlet_bench.commands import train as recipe
+        from mlet_bench.system import files
+    from mlet_bench.report.console.progress import ProgressConsole, make_console
+    from mlet_bench.report.console.run_table import show_prepared
 
     data.check(config.dataset)
     if composed.run_dir_given and Path(composed.run_dir).is_file():
         raise UserError(f"hydra.run.dir={composed.run_dir}: is a file, not a folder")
     console = make_console()
-    prepared = experiment.prepare(config, Live(console))
+    prepared = recipe.prepare(config, ProgressConsole(console))
     if config.verify:
         prepared.verify()
     if composed.run_dir_given:
@@ -173,10 +176,10 @@ def _evaluate(arguments: Arguments) -> int:
     from mlet_bench.config import EvaluateCommand, convert_command
 
     config = convert_command(EvaluateCommand, composed.values)
-    with stopping.at_once():
-        from mlet_bench.evaluating import evaluate_run
-    from mlet_bench.report.live import make_console
-    from mlet_bench.report.run_table import show_evaluation
+    with signals.exit_immediately():
+        from mlet_bench.commands.evaluate import evaluate_run
+    from mlet_bench.report.console.progress import make_console
+    from mlet_bench.report.console.run_table import show_evaluation
 
     folder, found = evaluate_run(config, composed.run_dir)
     show_evaluation(make_console(), found, folder)
@@ -190,15 +193,15 @@ def _tune(arguments: Arguments) -> int:
     from mlet_bench.config import TuneCommand, convert_command
 
     config = convert_command(TuneCommand, composed.values)
-    with stopping.at_once():
-        from mlet_bench import tuning
-    from mlet_bench.report.live import Live, make_console
-    from mlet_bench.report.tune_table import show_tuning
+    with signals.exit_immediately():
+        from mlet_bench.commands import tune as tune_command
+    from mlet_bench.report.console.progress import ProgressConsole, make_console
+    from mlet_bench.report.console.tune_table import show_tuning
 
     console = make_console()
-    folder, found = tuning.tune(config, composed.run_dir, Live(console))
+    folder, found = tune_command.tune(config, composed.run_dir, ProgressConsole(console))
     show_tuning(console, found, folder)
-    return DONE if tuning.sound(found) else FAILED
+    return DONE if tune_command.sound(found) else FAILED
 
 
 def _bench(arguments: Arguments) -> int:
@@ -208,13 +211,13 @@ def _bench(arguments: Arguments) -> int:
     from mlet_bench.config import BenchCommand, convert_command
 
     config = convert_command(BenchCommand, composed.values)
-    with stopping.at_once():
-        from mlet_bench import benchmark
-    from mlet_bench.report.bench_table import show_bench
-    from mlet_bench.report.live import Live, make_console
+    with signals.exit_immediately():
+        from mlet_bench.commands import bench
+    from mlet_bench.report.console.bench_table import show_bench
+    from mlet_bench.report.console.progress import ProgressConsole, make_console
 
     console = make_console()
-    folder, found = benchmark.bench(config, composed.run_dir, Live(console).say)
+    folder, found = bench.bench(config, composed.run_dir, ProgressConsole(console).say)
     show_bench(console, found, folder)
     return DONE
 
@@ -226,8 +229,8 @@ def _report(arguments: Arguments) -> int:
     from mlet_bench.config import ReportCommand, convert_command
 
     config = convert_command(ReportCommand, composed.values)
-    from mlet_bench.report.live import make_console
-    from mlet_bench.report.make import make_report
+    from mlet_bench.commands.report import make_report
+    from mlet_bench.report.console.progress import make_console
 
     console = make_console()
     page = make_report(config, Path(composed.run_dir), console)
@@ -237,7 +240,7 @@ def _report(arguments: Arguments) -> int:
 
 def _composed(command: str, arguments: Arguments) -> "Composed | None":
     """The one config of a command that does not sweep; None when it was only to be shown."""
-    from mlet_bench.compose import Composer
+    from mlet_bench.config.compose import Composer
 
     if arguments.multirun:
         raise UserError(f"-m: {command} takes one config a call; sweeps are for train")

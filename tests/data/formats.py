@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlet_bench.data.avazu import COLUMNS
+from mlet_bench.data.sources.avazu import COLUMNS
 from tests.conftest import criteo_cells, dataset_config
 from tests.data import reference
 

@@ -16,8 +16,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from mlet_bench.data import parts, spool, text, vocabulary
+from mlet_bench.data.prepare import parts, spool, vocabulary
 from mlet_bench.data.prepared import Prepared
+from mlet_bench.data.sources import text
 from mlet_bench.errors import UserError
 from tests.conftest import prepare
 

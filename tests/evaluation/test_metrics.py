@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
-from mlet_bench.evaluation.buckets import Judged, buckets_of, evaluate
+from mlet_bench.evaluation.buckets import EvalRows, buckets_of, evaluate
 from mlet_bench.evaluation.metrics import Scored, auc_with_interval, metrics, probability
 
 
@@ -62,8 +62,8 @@ def test_one_class_has_no_auc(labels: list[int], reason: str) -> None:
 
 def judged(
     label_R: np.ndarray, counts_RF: np.ndarray, edges: list[int], true_logit_R: np.ndarray | None = None
-) -> Judged:
-    return Judged(label_R, buckets_of(counts_RF, edges), true_logit_R)
+) -> EvalRows:
+    return EvalRows(label_R, buckets_of(counts_RF, edges), true_logit_R)
 
 
 def test_buckets_split_every_field_and_the_rarest() -> None:

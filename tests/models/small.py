@@ -6,10 +6,11 @@ import torch
 import yaml
 
 from mlet_bench import models
+from mlet_bench.commands.help_text import choices
 from mlet_bench.config import ModelSection
 from mlet_bench.embedding import Embedding, MLETEmbedding, SingleEmbedding
-from mlet_bench.help_text import choices, shipped
 from mlet_bench.models import CTRModel
+from mlet_bench.system.shipped import shipped
 
 DIM, INNER = 4, 6
 SMALL: dict[str, Any] = {

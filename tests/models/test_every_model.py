@@ -11,12 +11,13 @@ import torch
 import torch.nn.functional as F
 import yaml
 
-from mlet_bench import cli, experiment, models
+from mlet_bench import cli, models
+from mlet_bench.commands import train as recipe
 from mlet_bench.config import EmbConfig, TrainConfig
 from mlet_bench.embedding import RowTable, SingleEmbedding
-from mlet_bench.help_text import shipped
 from mlet_bench.models import CTRModel
-from mlet_bench.training.optimisers import Optimisers
+from mlet_bench.system.shipped import shipped
+from mlet_bench.training.optimizers import Optimizers
 from tests.conftest import Ended
 from tests.models.small import ALL, DIM, INNER, rows, section, small_model
 
@@ -35,13 +36,13 @@ PINNED = {
 }
 """The loss after one step of SGD. If a number moves, a model, its start or the optimiser computes something else than
 it did: find out what, and whether results of before still hold; only then copy the new number here, with a line in
-CHANGELOG.md and a new `experiment.RECIPE`."""
+CHANGELOG.md and a new `recipe.RECIPE`."""
 
 
-def optimisers(model: CTRModel, **changes: Any) -> Optimisers:
+def optimizers(model: CTRModel, **changes: Any) -> Optimizers:
     train = yaml.safe_load((shipped() / "train" / "default.yaml").read_text())
     emb = yaml.safe_load((shipped() / "emb" / "mlet.yaml").read_text())
-    return Optimisers(
+    return Optimizers(
         model, TrainConfig.model_validate({**train, **changes}), EmbConfig.model_validate({**emb, "l2": 0.01})
     )
 
@@ -49,7 +50,7 @@ def optimisers(model: CTRModel, **changes: Any) -> Optimisers:
 def train(model: CTRModel, fields: int, numeric: int, *, steps: int, batch: int = 9, **changes: Any) -> float:
     """The loss after `steps` steps, in evaluation mode."""
     model.train()
-    moving = optimisers(model, **changes)
+    moving = optimizers(model, **changes)
     ids_BF, numeric_BN = rows(batch, fields, numeric)
     numeric_BN = numeric_BN.to(next(model.parameters()).dtype)
     label_B = (ids_BF[:, 0] > 1).to(numeric_BN)
@@ -96,7 +97,7 @@ def test_collapsed_model_gives_the_same_logits_and_loads_into_the_plain_one(name
     train(model, 3, numeric, steps=5, lr=0.1)
     config: Any = SimpleNamespace(model=section(name, **changes))
     prepared: Any = SimpleNamespace(numeric=["I"] * numeric)
-    collapsed = experiment.collapse(model, config, prepared).eval()
+    collapsed = recipe.collapse(model, config, prepared).eval()
     plain = models.build(config.model, SingleEmbedding.empty([5] * 3, DIM), numeric).eval()
     plain.load_state_dict(collapsed.state_dict(), strict=True)
     with torch.no_grad():

@@ -10,7 +10,7 @@ import yaml
 from mlet_bench import models
 from mlet_bench.config import ModelSection
 from mlet_bench.embedding import SingleEmbedding
-from mlet_bench.help_text import shipped
+from mlet_bench.system.shipped import shipped
 
 DIM = 10
 

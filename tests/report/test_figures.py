@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 from matplotlib.container import ErrorbarContainer
 
-from mlet_bench.report.arms import Cell, compare
-from mlet_bench.report.collect import collect
+from mlet_bench.analysis.arms import Cell, compare
+from mlet_bench.analysis.collect import collect
+from mlet_bench.analysis.study import Study, study
 from mlet_bench.report.figures import Drawn, of_study
 from mlet_bench.report.ratio_figure import size_ratios
-from mlet_bench.report.study import Study, study
 from mlet_bench.report.style import BLACK, COLOURS, looks, styled
-from tests.report.runs import write_grid, write_run
+from tests.analysis.runs import write_grid, write_run
 
 OKABE_ITO = {"#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"}
 

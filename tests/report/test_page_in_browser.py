@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from mlet_bench import cli
+from tests.analysis.runs import write_grid
 from tests.conftest import Ended
-from tests.report.runs import write_grid
 
 BROWSER = os.environ.get("MLET_BENCH_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 OWN = ("google.com", "googleapis.com", "gvt1.com", "chromium.org")

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from mlet_bench import cli
+from tests.analysis.runs import bucket, write_grid, write_run
 from tests.conftest import Ended
-from tests.report.runs import bucket, write_grid, write_run
 
 Command = Callable[..., Ended]
 
@@ -200,10 +200,10 @@ def test_figures_of_an_earlier_report_are_removed_and_nothing_else(command: Comm
 def test_a_narrow_terminal_shows_less_and_says_so(grid: Path) -> None:
     from rich.console import Console
 
-    from mlet_bench.report.arms import compare
-    from mlet_bench.report.collect import collect
-    from mlet_bench.report.study import study
-    from mlet_bench.report.terminal import show_report
+    from mlet_bench.analysis.arms import compare
+    from mlet_bench.analysis.collect import collect
+    from mlet_bench.analysis.study import study
+    from mlet_bench.report.console.comparison_table import show_report
 
     comparisons, _ = compare(collect([grid]).runs)
     studies = [study(one, 0.0, None) for one in comparisons]

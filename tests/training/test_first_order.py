@@ -1,4 +1,4 @@
-"""First-order tables and numeric vectors beside the embedding, and clipping, against PyTorch's dense optimisers."""
+"""First-order tables and numeric vectors beside the embedding, and clipping, against PyTorch's dense optimizers."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ from torch import nn
 
 from mlet_bench.embedding import MLETEmbedding, SingleEmbedding
 from mlet_bench.models.fm import FM, FMSettings
-from mlet_bench.training.optimisers import Optimisers
-from tests.training.test_optimisers import CARDINALITIES, batches, emb_config, train_config
+from mlet_bench.training.optimizers import Optimizers
+from tests.training.test_optimizers import CARDINALITIES, batches, emb_config, train_config
 
 NUMERIC = 2
 
@@ -67,12 +67,12 @@ def losses(model: nn.Module) -> Any:
         yield F.binary_cross_entropy_with_logits(model(ids_BF, numeric_BN), label_B.double())
 
 
-def run_fast(model: FM, optimisers: Optimisers) -> None:
+def run_fast(model: FM, optimizers: Optimizers) -> None:
     for loss in losses(model):
-        penalty = optimisers.batch_penalty()
+        penalty = optimizers.batch_penalty()
         (loss if penalty is None else loss + penalty).backward()
-        optimisers.step()
-        optimisers.clear()
+        optimizers.step()
+        optimizers.clear()
 
 
 @pytest.mark.parametrize("mode", ["single", "mlet"])
@@ -95,7 +95,7 @@ def test_exact_updates_follow_the_dense_optimiser(
         dense.step()
     assert clip_norm is None or clipped > 0
     config = train_config(optimizer=optimizer, clip_norm=clip_norm)
-    run_fast(model, Optimisers(model, config, emb_config(mode, l2=l2, l2_on="factors", l2_rows="table")))
+    run_fast(model, Optimizers(model, config, emb_config(mode, l2=l2, l2_on="factors", l2_rows="table")))
     slow.compare(model)
 
 
@@ -119,7 +119,7 @@ def test_lazy_adam_is_sparse_adam(clip_norm: float | None) -> None:
         sparse.step()
         dense.step()
     config = train_config(update="lazy", clip_norm=clip_norm)
-    run_fast(model, Optimisers(model, config, emb_config("single")))
+    run_fast(model, Optimizers(model, config, emb_config("single")))
     slow.compare(model, atol=3e-4)  # SparseAdam adds its epsilon before the bias correction, Adam after
 
 
@@ -127,7 +127,7 @@ def test_lazy_adam_is_sparse_adam(clip_norm: float | None) -> None:
 def test_batch_l2_holds_for_all_that_was_looked_up(mode: str) -> None:
     model = fm(mode)
     model.linear.fields.table.weight.normal_()
-    optimisers = Optimisers(model, train_config(), emb_config(mode, l2=0.5, l2_on="product"))
+    optimizers = Optimizers(model, train_config(), emb_config(mode, l2=0.5, l2_on="product"))
     model(torch.tensor([[1, 2], [1, 3]]), torch.ones(2, NUMERIC, dtype=torch.float64))
     with torch.no_grad():
         vectors_D = [model.embedding(torch.tensor([[1, i]]))[0, f] for f, i in ((0, 2), (1, 2), (1, 3))]
@@ -135,16 +135,16 @@ def test_batch_l2_holds_for_all_that_was_looked_up(mode: str) -> None:
     numeric = [model.numeric.weight_ND, model.linear.numeric.weight_ND]
     expected = sum(part.square().sum() for part in [*vectors_D, first_V, *numeric])
     model(torch.tensor([[1, 2], [1, 3]]), torch.ones(2, NUMERIC, dtype=torch.float64))
-    torch.testing.assert_close(optimisers.batch_penalty(), 0.25 * expected)
+    torch.testing.assert_close(optimizers.batch_penalty(), 0.25 * expected)
 
 
 def test_embedding_learning_rate_moves_all_tables_alone() -> None:
     models = [fm("single"), fm("single")]
     for model, lr in zip(models, (0.5, 1.0), strict=True):
-        optimisers = Optimisers(model, train_config(optimizer="sgd", lr=0.1), emb_config("single", lr=lr))
+        optimizers = Optimizers(model, train_config(optimizer="sgd", lr=0.1), emb_config("single", lr=lr))
         model(torch.tensor([[1, 2]]), torch.ones(1, NUMERIC, dtype=torch.float64)).sum().backward()
-        optimisers.step()
-        optimisers.clear()
+        optimizers.step()
+        optimizers.clear()
     slow, fast = models
     assert slow.linear.fields.table.weight[1].item() == pytest.approx(-0.5)
     assert fast.linear.fields.table.weight[1].item() == pytest.approx(-1.0)
@@ -154,12 +154,12 @@ def test_embedding_learning_rate_moves_all_tables_alone() -> None:
 
 def test_state_round_trip_holds_every_table() -> None:
     first, second = fm("mlet"), fm("mlet")
-    trained = Optimisers(first, train_config(), emb_config("mlet"))
+    trained = Optimizers(first, train_config(), emb_config("mlet"))
     run_fast(first, trained)
-    other = Optimisers(second, train_config(), emb_config("mlet"))
+    other = Optimizers(second, train_config(), emb_config("mlet"))
     second.load_state_dict(first.state_dict())
     other.load_state({name: value.clone() for name, value in trained.state().items()})
-    for model, optimisers in ((first, trained), (second, other)):
-        run_fast(model, optimisers)
+    for model, optimizers in ((first, trained), (second, other)):
+        run_fast(model, optimizers)
     for name, value in first.state_dict().items():
         assert torch.equal(value, second.state_dict()[name])

@@ -12,10 +12,10 @@ import torch
 from mlet_bench import cli
 from mlet_bench.embedding import SingleEmbedding
 from mlet_bench.models.fm import FM, FMSettings
-from mlet_bench.training import loop
-from mlet_bench.training.loop import Trainer, TrainingRows
+from mlet_bench.training import trainer as trainer_module
+from mlet_bench.training.trainer import Trainer, TrainingRows
 from tests.conftest import Ended
-from tests.training.test_optimisers import emb_config, train_config
+from tests.training.test_optimizers import emb_config, train_config
 
 Command = Callable[..., Ended]
 
@@ -55,15 +55,15 @@ def test_every_stall_lowers_the_rate_and_a_gain_only_resets_the_patience() -> No
     summary = ours.run()
     assert rates() == pytest.approx([0.1, 0.1, 0.1, 0.01, 0.01, 0.01, 0.001, 0.001, 0.0001])
     assert (summary.steps, summary.best_step) == (9, 7)
-    assert ours.optimisers.lr == pytest.approx(1e-5)
-    assert [rows.lr for rows in ours.optimisers.rows] == pytest.approx([2e-6, 2e-6])
+    assert ours.optimizers.lr == pytest.approx(1e-5)
+    assert [rows.lr for rows in ours.optimizers.rows] == pytest.approx([2e-6, 2e-6])
 
 
 def test_the_rate_has_a_floor_that_lifts_nothing() -> None:
     ours = trainer(iter([0.9] * 6), plateau_factor=0.1, patience=5, min_lr=0.03)
     ours.run()
     assert rates() == pytest.approx([0.1, 0.1, 0.03, 0.03, 0.03, 0.03])
-    assert ours.optimisers.rows[0].lr == 0.02  # below the floor from the start
+    assert ours.optimizers.rows[0].lr == 0.02  # below the floor from the start
 
 
 def test_a_rate_below_the_floor_from_the_start_stays() -> None:
@@ -87,8 +87,8 @@ def test_a_resumed_training_has_the_lowered_rate() -> None:
     first.run()
     second = trainer(iter([]), plateau_factor=0.3, patience=9)
     assert second.position.lr_drops == 3
-    assert second.optimisers.lr == first.optimisers.lr
-    assert [rows.lr for rows in second.optimisers.rows] == [rows.lr for rows in first.optimisers.rows]
+    assert second.optimizers.lr == first.optimizers.lr
+    assert [rows.lr for rows in second.optimizers.rows] == [rows.lr for rows in first.optimizers.rows]
 
 
 @pytest.mark.usefixtures("criteo_file")
@@ -99,7 +99,7 @@ def test_stopped_run_goes_on_to_the_same_result(command: Command, monkeypatch: p
              "train.eval_every=2", "train.min_gain=1", "train.plateau_factor=0.5", "train.patience=null",
              "train.clip_norm=0.5", "train.update=exact", "emb.l2=0.01", "emb.l2_rows=table"]  # fmt: skip
     command(*words, "hydra.run.dir=whole")
-    step = loop.step
+    step = trainer_module.step
     taken: list[int] = []
 
     def interrupted(*given: Any) -> torch.Tensor:
@@ -108,9 +108,9 @@ def test_stopped_run_goes_on_to_the_same_result(command: Command, monkeypatch: p
             signal.raise_signal(signal.SIGINT)
         return step(*given)
 
-    monkeypatch.setattr(loop, "step", interrupted)
+    monkeypatch.setattr(trainer_module, "step", interrupted)
     assert command(*words, "hydra.run.dir=parts").code == 130
-    monkeypatch.setattr(loop, "step", step)
+    monkeypatch.setattr(trainer_module, "step", step)
     assert command(*words, "hydra.run.dir=parts").code == cli.DONE
     assert rates(Path("whole/metrics.jsonl")) == pytest.approx([0.001, *(0.001 * 0.5**i for i in range(8))])
     for name in ("model.safetensors", "metrics.jsonl", "predictions.parquet"):

@@ -11,20 +11,21 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mlet_bench import experiment
-from mlet_bench.compose import Composer
+from mlet_bench.commands import train as recipe
 from mlet_bench.config import TrainCommand, convert_command
+from mlet_bench.config.compose import Composer
 from mlet_bench.errors import Interrupted, RunFailedError
-from mlet_bench.memory import plan
 from mlet_bench.models import CTRModel
-from mlet_bench.report.live import Live, make_console
-from mlet_bench.training import loop, stopping
-from mlet_bench.training.optimisers import Optimisers
+from mlet_bench.report.console.progress import ProgressConsole, make_console
+from mlet_bench.system import signals
+from mlet_bench.training import trainer
+from mlet_bench.training.memory import plan
+from mlet_bench.training.optimizers import Optimizers
 from mlet_bench.training.spectra import Spectra
 from mlet_bench.training.step import step
+from tests.commands.test_train import config_of, result_of, words
 from tests.models.small import ALL, rows, small_model
-from tests.test_experiment import config_of, result_of, words
-from tests.training.test_optimisers import emb_config, train_config
+from tests.training.test_optimizers import emb_config, train_config
 
 TRACED = ("single", "mlet")
 
@@ -37,7 +38,7 @@ def run(folder: str, mode: str, spectra: bool = True, dropout: float = 0.0, **tr
     config = composed(f"emb={mode}", "emb.inner=8", f"model.dropout={dropout}", "hardware.threads=1")
     given = {"epochs": 2, "patience": None, "spectra": spectra, **train}
     config = config.model_copy(update={"train": config.train.model_copy(update=given)})
-    experiment.run(config, folder, Live(make_console()))
+    recipe.run(config, folder, ProgressConsole(make_console()))
 
 
 def lines(folder: str) -> list[dict[str, Any]]:
@@ -117,8 +118,8 @@ def test_a_stopped_run_loses_and_doubles_no_line(monkeypatch: pytest.MonkeyPatch
         return step(*given)
 
     with monkeypatch.context() as patched:
-        patched.setattr(loop, "step", counted)
-        patched.setattr(stopping, "requested", lambda: signal.SIGINT if len(taken) == stop else None)
+        patched.setattr(trainer, "step", counted)
+        patched.setattr(signals, "requested", lambda: signal.SIGINT if len(taken) == stop else None)
         with pytest.raises(Interrupted):
             run("parts", "mlet")
     run("parts", "mlet")
@@ -145,10 +146,10 @@ def test_a_torn_line_is_written_again() -> None:
 def looked_at(name: str) -> tuple[Spectra, CTRModel]:
     """A first line with the first step of a small model."""
     model = small_model(name, 3, 2, factorised=True).train()
-    optimisers = Optimisers(model, train_config(optimizer="sgd", lr=0.1), emb_config("mlet"))
+    optimizers = Optimizers(model, train_config(optimizer="sgd", lr=0.1), emb_config("mlet"))
     spectra = Spectra(model, ["a", "b", "c"], "sgd", Path("spectra.jsonl"))
-    spectra.begin(0, 0.0, optimisers.emb_lr)
-    step(model, optimisers, (*rows(8, 3, 2), torch.arange(8) % 2.0), lambda name, value: None)
+    spectra.begin(0, 0.0, optimizers.emb_lr)
+    step(model, optimizers, (*rows(8, 3, 2), torch.arange(8) % 2.0), lambda name, value: None)
     spectra.finish()
     spectra.finish()  # nothing was begun: nothing is written
     return spectra, model

@@ -1,4 +1,4 @@
-"""The algebra of a step on factors, against steps that our optimisers take on real models in float64."""
+"""The algebra of a step on factors, against steps that our optimizers take on real models in float64."""
 
 import copy
 
@@ -10,10 +10,10 @@ from mlet_bench import models
 from mlet_bench.embedding import MLETEmbedding, SingleEmbedding
 from mlet_bench.models import CTRModel
 from mlet_bench.training import update_rule
-from mlet_bench.training.optimisers import Optimisers
+from mlet_bench.training.optimizers import Optimizers
 from mlet_bench.training.update_rule import SGDRule, compare_step, product
 from tests.models.small import section
-from tests.training.test_optimisers import emb_config, train_config
+from tests.training.test_optimizers import emb_config, train_config
 
 CARDINALITIES, DIM, NUMERIC = [30, 4, 11], 4, 2
 BOUNDS = [0, 30, 34, 45]
@@ -66,9 +66,9 @@ def test_a_step_of_sgd_follows_the_identity(name: str, inner: int, update: str) 
     factorised, single = model_pair(name, inner)
     grad_VD, lr = gradient(single), 0.7
     before = factors(factorised)
-    optimisers = Optimisers(factorised, train_config(optimizer="sgd", lr=lr, update=update), emb_config("mlet"))
+    optimizers = Optimizers(factorised, train_config(optimizer="sgd", lr=lr, update=update), emb_config("mlet"))
     backward(factorised)
-    optimisers.step()
+    optimizers.step()
     for field, ((w1_NK, w2_KD), after) in enumerate(zip(before, factors(factorised), strict=True)):
         grad_ND = grad_VD[BOUNDS[field] : BOUNDS[field + 1]]
         emb_ND = w1_NK @ w2_KD
@@ -89,7 +89,7 @@ def test_what_first_order_misses_grows_with_the_learning_rate(lr: float, error: 
     factorised, single = model_pair("dlrm", 9)
     grad_VD, before = gradient(single), factors(factorised)
     backward(factorised)
-    Optimisers(factorised, train_config(optimizer="sgd", lr=lr), emb_config("mlet")).step()
+    Optimizers(factorised, train_config(optimizer="sgd", lr=lr), emb_config("mlet")).step()
     rows_U = batch()[0][:, 0].unique()
     found = compare_step(before[0], factors(factorised)[0], rows_U, grad_VD[rows_U], lr)
     assert found["error"] < 1e-8
@@ -103,9 +103,9 @@ def test_moves_of_held_and_absent_rows_are_those_of_the_tables(mode: str) -> Non
     grad_VD = gradient(single).clone()
     model = factorised if mode == "mlet" else single
     before = factors(model)
-    optimisers = Optimisers(model, train_config(optimizer="sgd", lr=0.5), emb_config(mode))
+    optimizers = Optimizers(model, train_config(optimizer="sgd", lr=0.5), emb_config(mode))
     backward(model)
-    optimisers.step()
+    optimizers.step()
     after = factors(model)
     for field, rows in enumerate(CARDINALITIES):
         rows_U = batch()[0][:, field].unique()

@@ -6,8 +6,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from mlet_bench.config.validation import describe_error
 from mlet_bench.errors import UserError
-from mlet_bench.mistakes import first_mistake
 
 
 class Section(BaseModel):
@@ -78,4 +78,4 @@ def convert(schema: type[SectionT], values: Mapping[str, Any], where: str = "") 
     try:
         return schema.model_validate(dict(values))
     except ValidationError as error:
-        raise UserError(first_mistake(error, schema, where)) from None
+        raise UserError(describe_error(error, schema, where)) from None

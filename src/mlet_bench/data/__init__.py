@@ -13,16 +13,16 @@ from mlet_bench.config import (
     SyntheticConfig,
     TableConfig,
 )
-from mlet_bench.data.avazu import AvazuSource
-from mlet_bench.data.bars import BarsSource
-from mlet_bench.data.criteo import CriteoSource
-from mlet_bench.data.movielens1m import MovieLens1MSource
-from mlet_bench.data.prepare import Progress, Summary, found_before, prepare
+from mlet_bench.data.prepare.pipeline import Progress, Summary, found_before, prepare
 from mlet_bench.data.prepared import Prepared, Split
-from mlet_bench.data.raw import RawSource
+from mlet_bench.data.sources.avazu import AvazuSource
+from mlet_bench.data.sources.bars import BarsSource
+from mlet_bench.data.sources.criteo import CriteoSource
+from mlet_bench.data.sources.movielens1m import MovieLens1MSource
+from mlet_bench.data.sources.raw import RawSource
+from mlet_bench.data.sources.synthetic import SyntheticSource
+from mlet_bench.data.sources.table import TableSource
 from mlet_bench.data.splits import SPLITS
-from mlet_bench.data.synthetic import SyntheticSource
-from mlet_bench.data.table import TableSource
 from mlet_bench.errors import UserError, listing, nearest, nearest_beside
 
 __all__ = [

@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from mlet_bench import files
+from mlet_bench.config.validation import describe_error
 from mlet_bench.data.manifest import MANIFEST_VERSION, Manifest
-from mlet_bench.data.raw import LABEL, TRUTH
+from mlet_bench.data.sources.raw import LABEL, TRUTH
 from mlet_bench.errors import UserError, listing
-from mlet_bench.mistakes import first_mistake
+from mlet_bench.system import files
 
 MOST_ROWS_A_BYTE = 64
 """Of a part: Parquet's packed deltas take 5 bytes for 128 ids at least."""
@@ -99,7 +99,7 @@ class Prepared:
                 raise UserError(f"{path}: its content is not what was prepared (checksum differs); {again}")
             Manifest.model_validate(manifest)
         except ValidationError as error:
-            raise UserError(f"{path}: damaged, {first_mistake(error, Manifest, '')}; {again}") from None
+            raise UserError(f"{path}: damaged, {describe_error(error, Manifest, '')}; {again}") from None
         except (ValueError, RecursionError):  # no JSON that we would write
             raise UserError(f"{path}: damaged; {again}") from None
         for name, known in manifest["files"].items():

@@ -1,4 +1,4 @@
-"""What a model, the optimisers and the recipe may ask of an embedding, whatever its mode."""
+"""What a model, the optimizers and the recipe may ask of an embedding, whatever its mode."""
 
 from abc import ABC, abstractmethod
 
@@ -22,7 +22,7 @@ class Embedding(nn.Module, ABC):
 
     @abstractmethod
     def tables(self) -> list[RowTable]:
-        """The tables that the row optimisers move; all other parameters have ordinary gradients."""
+        """The tables that the row optimizers move; all other parameters have ordinary gradients."""
 
     @abstractmethod
     def batch_l2(self, on: str) -> Tensor:

@@ -18,7 +18,7 @@ class RowTable(nn.Module):
     """V × W weights without a dense gradient.
 
     `take` hands out rows as a leaf of the graph; after the backward pass `gradient` tells the optimiser which
-    rows to move and by what. `densify` makes that the whole table, as PyTorch's dense optimisers see it.
+    rows to move and by what. `densify` makes that the whole table, as PyTorch's dense optimizers see it.
     """
 
     def __init__(self, weight_VW: Tensor) -> None:
@@ -72,7 +72,7 @@ class FieldRows(nn.Module):
         self.register_buffer("offsets", torch.tensor(self.bounds))
         self.register_buffer("offsets_int32", self.offsets.clamp(max=2**31 - 1).int(), persistent=False)
 
-    def different(self, ids_BF: Tensor) -> "Different":
+    def different(self, ids_BF: Tensor) -> "UniqueRows":
         """The different rows of a batch."""
         small = self.bounds[-1] < 2**31
         places_P = (ids_BF + (self.offsets_int32 if small else self.offsets)[:-1]).flatten()
@@ -82,7 +82,7 @@ class FieldRows(nn.Module):
         start_U = first_P.nonzero().squeeze(1)
         which_P = torch.empty_like(order_P)
         which_P[order_P] = first_P.cumsum(0) - 1
-        return Different(sorted_P[start_U].long(), which_P.view(ids_BF.shape), order_P, start_U)
+        return UniqueRows(sorted_P[start_U].long(), which_P.view(ids_BF.shape), order_P, start_U)
 
     def segments(self, rows_U: Tensor) -> list[int]:
         """F + 1 positions in `rows_U` (rising) between which each field's rows lie."""
@@ -91,7 +91,7 @@ class FieldRows(nn.Module):
 
 
 @dataclass(frozen=True)
-class Different:
+class UniqueRows:
     """The different rows of a batch, and where in the batch each of them stands."""
 
     rows_U: Tensor
@@ -116,14 +116,14 @@ class _Spread(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, vectors_UD: Tensor, different: Different) -> Tensor:
+    def forward(ctx: Any, vectors_UD: Tensor, different: UniqueRows) -> Tensor:
         ctx.different = different
         return F.embedding(different.which_BF, vectors_UD)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         grad_PD = gradients[0].flatten(0, 1).contiguous()
-        different: Different = ctx.different
+        different: UniqueRows = ctx.different
         return F.embedding_bag(different.order_P, grad_PD, different.start_U, mode="sum"), None
 
 

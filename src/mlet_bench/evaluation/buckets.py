@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mlet_bench.data import Split
-from mlet_bench.evaluation.grouped import group_auc
+from mlet_bench.evaluation.gauc import group_auc
 from mlet_bench.evaluation.metrics import Scored, metrics
 
 RAREST = "rarest"
@@ -18,7 +18,7 @@ RAREST = "rarest"
 
 
 @dataclass(frozen=True)
-class Judged:
+class EvalRows:
     """What a split's rows are judged by, beside their logits."""
 
     label_R: np.ndarray
@@ -29,7 +29,7 @@ class Judged:
     """int32; the id of the field that groups the rows, where one does."""
 
     @classmethod
-    def of(cls, pieces: Iterable[Split], edges: Sequence[int], group: int | None = None) -> "Judged":
+    def of(cls, pieces: Iterable[Split], edges: Sequence[int], group: int | None = None) -> "EvalRows":
         """From a split's pieces, which come with their counts; `group` is the place of the field that groups rows."""
         labels, buckets, truths, groups = [], [], [], []
         for piece in pieces:
@@ -55,7 +55,7 @@ def buckets_of(counts_BF: np.ndarray, edges: Sequence[int]) -> np.ndarray:
 
 
 def evaluate(
-    judged: Judged,
+    judged: EvalRows,
     logit_R: np.ndarray,
     fields: Sequence[str],
     edges: Sequence[int],

@@ -7,14 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mlet_bench import files
-from mlet_bench.evaluation.comparisons import SeedDifference, Spread
-from mlet_bench.report.arms import Arm, Cell, Comparison
-from mlet_bench.report.claims import claims
-from mlet_bench.report.collect import LeftOut, Run
+from mlet_bench.analysis.arms import Arm, Cell, Comparison
+from mlet_bench.analysis.claims import claims
+from mlet_bench.analysis.collect import LeftOut, Run
+from mlet_bench.analysis.study import Study
+from mlet_bench.evaluation.statistics import SeedDifference, Spread
 from mlet_bench.report.ratio_views import summaries
-from mlet_bench.report.study import Study
-from mlet_bench.result import Movement
+from mlet_bench.runs.result import Movement
+from mlet_bench.system import files
 
 Row = dict[str, Any]
 

@@ -7,23 +7,12 @@ from statistics import fmean
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mlet_bench.analysis.arms import SINGLE, Cell
+from mlet_bench.analysis.study import BucketResult, Study
 from mlet_bench.evaluation.buckets import RAREST
-from mlet_bench.evaluation.comparisons import Spread
-from mlet_bench.report.arms import SINGLE, Cell
-from mlet_bench.report.study import InBucket, Study
-from mlet_bench.report.style import (
-    BLACK,
-    Look,
-    axes,
-    compact,
-    compact_bucket,
-    legend,
-    log_ticks,
-    look,
-    looks,
-    short,
-)
-from mlet_bench.result import Evaluation
+from mlet_bench.evaluation.statistics import Spread
+from mlet_bench.report.style import BLACK, Look, axes, compact, compact_bucket, legend, log_ticks, look, looks, short
+from mlet_bench.runs.result import Evaluation
 
 
 @dataclass(frozen=True)
@@ -94,7 +83,7 @@ def gains(study: Study) -> Iterator[Drawn]:
             yield _gain_figure(study, field, entries)
 
 
-def _gain_figure(study: Study, field: str, entries: Sequence[InBucket]) -> Drawn:
+def _gain_figure(study: Study, field: str, entries: Sequence[BucketResult]) -> Drawn:
     what = "a row's rarest category" if field == RAREST else short(field, 20)
     figure, plot = axes(
         f"Gain in AUC by count of {what}, d = {entries[0].cell.dim}",

@@ -12,12 +12,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from mlet_bench import __version__
+from mlet_bench.analysis.claims import claims
+from mlet_bench.analysis.collect import LeftOut
+from mlet_bench.analysis.study import Study
 from mlet_bench.errors import printable
 from mlet_bench.evaluation.buckets import RAREST
 from mlet_bench.report import ratio_views, spectra_views, views
-from mlet_bench.report.claims import claims
-from mlet_bench.report.collect import LeftOut
-from mlet_bench.report.study import Study
 from mlet_bench.report.views import View
 
 TEMPLATE = "page.html.j2"

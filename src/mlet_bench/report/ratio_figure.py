@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from matplotlib.axes import Axes
 
+from mlet_bench.analysis.size_ratio import SizeRatio
+from mlet_bench.analysis.study import Study
 from mlet_bench.report.figures import Drawn
-from mlet_bench.report.size_ratio import SizeRatio
-from mlet_bench.report.study import Study
 from mlet_bench.report.style import BLACK, axes, log_ticks, look, powers_of_two, short
 
 PAPER = (5.8, 16.0)

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from mlet_bench.report import numbers
-from mlet_bench.report.numbers import NONE
-from mlet_bench.report.size_ratio import Summary
-from mlet_bench.report.study import Study
+from mlet_bench.analysis import formatting
+from mlet_bench.analysis.formatting import NONE
+from mlet_bench.analysis.size_ratio import Summary
+from mlet_bench.analysis.study import Study
 from mlet_bench.report.views import View
 
 
@@ -19,14 +19,15 @@ def size(studies: Sequence[Study]) -> View | None:
         ratio = one.headline
         assert ratio is not None
         if ratio.reached is None or ratio.cell is None:
-            reached, value, between = "not reached", f"< {numbers.times(ratio.ref_dim / ratio.widest)}", NONE
+            reached, value, between = "not reached", f"< {formatting.times(ratio.ref_dim / ratio.widest)}", NONE
         else:
             reached = ratio.cell.label
-            value = ("≥ " if ratio.reached.is_smallest_tried else "") + numbers.times(ratio.ratio)
-            between = numbers.times(ratio.interpolated_ratio)
+            value = ("≥ " if ratio.reached.is_smallest_tried else "") + formatting.times(ratio.ratio)
+            between = formatting.times(ratio.interpolated_ratio)
         rows.append(
-            (one.comparison.title, str(ratio.ref_dim), reached, value, numbers.interval_of_ratio(ratio.ci95), between,
-             numbers.gain(ratio.test), numbers.times(ratio.parameters), str(ratio.seeds))
+            (one.comparison.title, str(ratio.ref_dim), reached, value,
+             formatting.interval_of_ratio(ratio.ci95), between,
+             formatting.gain(ratio.test), formatting.times(ratio.parameters), str(ratio.seeds))
         )  # fmt: skip
     for name, found in summaries(studies).items():
         rows += _summary_rows(name, found)
@@ -64,8 +65,8 @@ def _summary_rows(name: str, one: Summary) -> Iterator[tuple[str, ...]]:
         f"{name}: maximum": (one.maximum, one.interpolated_maximum),
     }
     for title, (ratio, between) in rows.items():
-        value = NONE if ratio is None else bound + numbers.times(ratio)
-        yield title, "", "", value, "", numbers.times(between), "", "", ""
+        value = NONE if ratio is None else bound + formatting.times(ratio)
+        yield title, "", "", value, "", formatting.times(between), "", "", ""
 
 
 def every_ratio(study: Study) -> View | None:
@@ -80,11 +81,11 @@ def every_ratio(study: Study) -> View | None:
         tuple(
             (str(one.ref_dim), f"{one.valid_auc:.4f}",
              NONE if one.reached is None else str(one.reached.dim),
-             "not reached" if one.reached is None else numbers.times(one.ratio),
-             numbers.interval_of_ratio(one.ci95),
+             "not reached" if one.reached is None else formatting.times(one.ratio),
+             formatting.interval_of_ratio(one.ci95),
              NONE if one.reached is None else f"{one.reached.interpolated:.1f}",
-             numbers.times(one.interpolated_ratio), numbers.interval_of_ratio(one.interpolated_ci95),
-             numbers.gain(one.test))
+             formatting.times(one.interpolated_ratio), formatting.interval_of_ratio(one.interpolated_ci95),
+             formatting.gain(one.test))
             for one in study.ratios
         ),
     )  # fmt: skip

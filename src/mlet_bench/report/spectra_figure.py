@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from matplotlib.figure import Figure
 
+from mlet_bench.analysis.spectra import SpectrumTrace, traced
+from mlet_bench.analysis.study import Study
 from mlet_bench.report.figures import Drawn
-from mlet_bench.report.spectra import Traced, traced
-from mlet_bench.report.study import Study
 from mlet_bench.report.style import HEIGHT, WIDTH, axes, legend, log_values, looks, short, titled
 
 TIMES = {"start": 0.0, "middle": 0.5, "end": 1.0}
@@ -27,7 +27,7 @@ def of_study(study: Study) -> Iterator[Drawn]:
         yield effective_rank(study, shown)
 
 
-def singular_values(study: Study, shown: list[Traced]) -> Drawn:
+def singular_values(study: Study, shown: list[SpectrumTrace]) -> Drawn:
     dim = shown[0].cell.dim
     figure = Figure(figsize=(WIDTH, HEIGHT + 0.3), layout="constrained")
     plots = figure.subplots(1, len(TIMES), sharey=True)
@@ -57,7 +57,7 @@ def singular_values(study: Study, shown: list[Traced]) -> Drawn:
     return Drawn("singular-values", caption, figure)
 
 
-def effective_rank(study: Study, shown: list[Traced]) -> Drawn:
+def effective_rank(study: Study, shown: list[SpectrumTrace]) -> Drawn:
     dim, field = shown[0].cell.dim, short(shown[0].field, 20)
     title = f"Effective rank of E, field {field}, d = {dim}"
     figure, plot = axes(title, study.comparison.title, "epochs", "effective rank")

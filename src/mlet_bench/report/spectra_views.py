@@ -1,8 +1,8 @@
 """The table of what spectra.jsonl says of each arm."""
 
-from mlet_bench.report.numbers import NONE
-from mlet_bench.report.spectra import Traced, traced
-from mlet_bench.report.study import Study
+from mlet_bench.analysis.formatting import NONE
+from mlet_bench.analysis.spectra import SpectrumTrace, traced
+from mlet_bench.analysis.study import Study
 from mlet_bench.report.views import View
 
 
@@ -25,7 +25,7 @@ def updates(study: Study) -> View | None:
     )  # fmt: skip
 
 
-def _row(one: Traced) -> tuple[str, ...]:
+def _row(one: SpectrumTrace) -> tuple[str, ...]:
     share = one.moved(lambda moved: moved.absent_share)
     return (
         one.cell.mode,

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mlet_bench.analysis import formatting
+from mlet_bench.analysis.arms import Cell
+from mlet_bench.analysis.claims import Claim
+from mlet_bench.analysis.collect import LeftOut
+from mlet_bench.analysis.formatting import NONE
+from mlet_bench.analysis.study import BucketResult, Quality, Study
 from mlet_bench.evaluation.buckets import RAREST
-from mlet_bench.report import numbers
-from mlet_bench.report.arms import Cell
-from mlet_bench.report.claims import Claim
-from mlet_bench.report.collect import LeftOut
-from mlet_bench.report.numbers import NONE
-from mlet_bench.report.study import InBucket, Quality, Study
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ def pairs(study: Study) -> View | None:
         (
             one.arm.cell.label,
             str(seed),
-            numbers.signed(found.difference),
-            numbers.span(found.ci95),
-            numbers.p_value(found.p),
+            formatting.signed(found.difference),
+            formatting.span(found.ci95),
+            formatting.p_value(found.p),
         )
         for one in study.qualities
         for seed, found in one.by_rows
@@ -77,7 +77,7 @@ def every_setting(study: Study) -> View | None:
         ("embedding", "setting", "chosen", "seeds", "validation AUC", "AUC", "logloss"),
         tuple(
             (one.arm.cell.label, one.arm.setting.label, "chosen" if one.chosen else "", str(len(one.arm.runs)),
-             numbers.level(one.valid), numbers.level(one.auc), numbers.level(one.logloss))
+             formatting.level(one.valid), formatting.level(one.auc), formatting.level(one.logloss))
             for one in study.qualities
         ),
         words=3,
@@ -92,8 +92,8 @@ def runs(study: Study) -> View:
             valid, test = run.result.metrics.valid, run.result.metrics.test
             interval = "–" if test.auc_ci95 is None else "{:.4f} to {:.4f}".format(*test.auc_ci95)
             rows.append(
-                (one.arm.cell.label, one.arm.setting.label, str(run.path), str(seed), numbers.plain(valid.auc),
-                 numbers.plain(test.auc), interval, numbers.plain(test.logloss))
+                (one.arm.cell.label, one.arm.setting.label, str(run.path), str(seed), formatting.plain(valid.auc),
+                 formatting.plain(test.auc), interval, formatting.plain(test.logloss))
             )  # fmt: skip
     return View(
         "Every run",
@@ -146,11 +146,11 @@ def _gains_title(field: str) -> str:
     return f"Gain in AUC by training count: {what}"
 
 
-def _with_gain(study: Study, field: str) -> list[InBucket]:
+def _with_gain(study: Study, field: str) -> list[BucketResult]:
     return [one for one in study.buckets if one.bucket.field == field and one.auc_gain is not None]
 
 
-def _buckets(entries: Sequence[InBucket]) -> dict[str, int]:
+def _buckets(entries: Sequence[BucketResult]) -> dict[str, int]:
     """Test rows of each bucket, rarest first."""
     ordered = sorted(entries, key=lambda one: one.bucket.min_count)
     return {one.bucket.bucket: one.bucket.rows for one in ordered}
@@ -165,11 +165,11 @@ def cost(study: Study) -> View:
         ("embedding", "d", "k", "seconds", "samples/s", "time ratio", "embedding MiB", "embedding ratio", "peak MiB",
          "peak ratio"),
         tuple(
-            (one.cell.mode, str(one.cell.dim), _inner(one.cell), numbers.seconds(one.seconds),
-             numbers.count(one.samples_per_s), numbers.spread_of_ratio(one.time_ratio),
-             " → ".join(numbers.mebibytes(value) for value in one.embedding_bytes),
+            (one.cell.mode, str(one.cell.dim), _inner(one.cell), formatting.seconds(one.seconds),
+             formatting.count(one.samples_per_s), formatting.spread_of_ratio(one.time_ratio),
+             " → ".join(formatting.mebibytes(value) for value in one.embedding_bytes),
              NONE if one.embedding_ratio is None else f"{one.embedding_ratio:.1f}×",
-             numbers.mebibytes(one.peak_bytes.mean), numbers.spread_of_ratio(one.peak_ratio))
+             formatting.mebibytes(one.peak_bytes.mean), formatting.spread_of_ratio(one.peak_ratio))
             for one in study.costs
         ),
         optional=("peak ratio", "seconds", "embedding ratio", "peak MiB", "samples/s"),
@@ -206,24 +206,24 @@ def _quality_row(one: Quality, grouped: bool) -> tuple[str, ...]:
         str(cell.dim),
         _inner(cell),
         str(len(one.arm.runs)),
-        numbers.level(one.auc),
-        *([numbers.level(one.gauc)] if grouped else []),
-        numbers.level(one.logloss),
-        numbers.gain(one.auc_gain),
-        numbers.verdict(one.auc_gain),
-        numbers.p_value(one.auc_gain.p if one.auc_gain else None),
-        numbers.gain(one.logloss_gain),
+        formatting.level(one.auc),
+        *([formatting.level(one.gauc)] if grouped else []),
+        formatting.level(one.logloss),
+        formatting.gain(one.auc_gain),
+        formatting.verdict(one.auc_gain),
+        formatting.p_value(one.auc_gain.p if one.auc_gain else None),
+        formatting.gain(one.logloss_gain),
         f"{deciding} of {len(one.by_rows)}" if one.by_rows else NONE,
         str(one.tried),
         one.arm.setting.label,
     )
 
 
-def _gain_mark(one: InBucket | None) -> str:
+def _gain_mark(one: BucketResult | None) -> str:
     if one is None or one.auc_gain is None:
         return NONE
     mark = {"higher": " ▲", "lower": " ▼", "undecided": ""}[one.auc_gain.verdict]
-    return numbers.gain(one.auc_gain) + mark
+    return formatting.gain(one.auc_gain) + mark
 
 
 def _bucket_name(name: str) -> str:

@@ -8,14 +8,14 @@ from pathlib import Path
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from mlet_bench import files
+from mlet_bench.analysis.collect import LeftOut
+from mlet_bench.analysis.study import Study
 from mlet_bench.report import figures, ratio_figure, spectra_figure
-from mlet_bench.report.collect import LeftOut
 from mlet_bench.report.csv_tables import write_tables
 from mlet_bench.report.figures import Drawn
 from mlet_bench.report.page import Picture, render
-from mlet_bench.report.study import Study
 from mlet_bench.report.style import own_ids, styled
+from mlet_bench.system import files
 
 PAGE, FIGURES, TABLES = "report.html", "figures", "tables"
 OURS = re.compile(r"\d\d-[a-z-]+\.(svg|png)")

@@ -11,8 +11,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from mlet_bench import files
 from mlet_bench.errors import UserError
+from mlet_bench.system import files
 
 
 @dataclass
@@ -89,10 +89,10 @@ class Checkpoints:
         """The weights that were kept after a step."""
         return load_weights(self.folder / _best(step))
 
-    def save(self, model: torch.nn.Module, optimisers: dict[str, Tensor], position: Position) -> None:
+    def save(self, model: torch.nn.Module, optimizers: dict[str, Tensor], position: Position) -> None:
         """Add a state, and remove all but the last two."""
         tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-        tensors |= {f"optimiser.{name}": value for name, value in optimisers.items()}
+        tensors |= {f"optimiser.{name}": value for name, value in optimizers.items()}
         tensors["random.cpu"] = torch.get_rng_state()
         if next(model.parameters()).is_cuda:
             tensors["random.cuda"] = torch.cuda.get_rng_state()
@@ -111,7 +111,7 @@ class Checkpoints:
     def load(self, model: torch.nn.Module) -> tuple[dict[str, Tensor], Position] | None:
         """Put model and random state back as in the last sound state; what is of no more use is removed.
 
-        Returns the optimisers' state and the position, or None if there is no sound state.
+        Returns the optimizers' state and the position, or None if there is no sound state.
         """
         found = self._last_sound()
         self._remove_all_but()

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mlet_bench import files
 from mlet_bench.models import CTRModel
+from mlet_bench.system import files
 from mlet_bench.training.singular_values import spectrum
 from mlet_bench.training.update_rule import compare_step
 

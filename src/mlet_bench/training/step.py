@@ -6,14 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mlet_bench.data.batches import Batch
 from mlet_bench.models import CTRModel
-from mlet_bench.training.optimisers import Optimisers
-from mlet_bench.training.rows import Batch
+from mlet_bench.training.optimizers import Optimizers
 
 
 def step(
     model: CTRModel,
-    optimisers: Optimisers,
+    optimizers: Optimizers,
     batch: Batch,
     check: Callable[[str, Tensor], None],
     precision: str = "float32",
@@ -30,11 +30,11 @@ def step(
     loss = F.binary_cross_entropy_with_logits(logit_B.float(), label_B)
     found = loss.detach()
     check("the loss", found)
-    penalty = optimisers.batch_penalty()
+    penalty = optimizers.batch_penalty()
     if penalty is not None:
         check("the L2 penalty", penalty.detach())
         loss = loss + penalty
-    optimisers.clear()
+    optimizers.clear()
     loss.backward()  # type: ignore[no-untyped-call]
-    optimisers.step()
+    optimizers.step()
     return found

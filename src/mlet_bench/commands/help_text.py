@@ -1,0 +1,195 @@
+"""What --help prints: plain words and examples; the choices are read off the config folder."""
+
+from mlet_bench.system.shipped import shipped
+
+WHAT = {
+    "train": "train a model, collapse its embedding and evaluate_split it",
+    "prepare": "turn raw files into a prepared Parquet folder",
+    "evaluate": "evaluate_split a finished run on a split of its data, or on other data",
+    "tune": "the same number of trials for every arm of a comparison, then the seeds",
+    "report": "tables, figures and a page from finished runs",
+    "bench": "samples/s, step time and share of the machine's peak",
+}
+
+TRAIN = """mlet-bench train [group=choice] [key=value] …
+
+Trains a click-through-rate model, multiplies the factors of its embedding out, and evaluates AUC and logloss
+overall and by how often an item occurred in training. The data set is prepared first if need be.
+
+Choices:
+{choices}
+
+Keys people set:
+  emb.dim=16           d, width of an embedding
+  emb.inner=64         k, inner dimension of emb=mlet
+  emb.lr=0.001         learning rate of the embeddings; null: train.lr
+  emb.l2=0.0           strength of L2 on the embeddings
+  train.epochs=1       train.batch_size=1024  train.lr=0.001
+  train.optimizer=adam adam, sgd or rowwise_adagrad
+  train.update=lazy    lazy: a step moves only the batch's rows; exact: as PyTorch's dense optimiser
+  train.patience=4     evaluations without gain before training stops; train.plateau_factor=0.1 lowers the rate at each
+  train.spectra=true   spectra.jsonl: singular values of the tables, and steps beside what SGD's algebra predicts
+  dataset.raw=PATH     raw file or folder         dataset.prepared=DIR  a prepared folder
+  dataset.min_count=1  dataset.train_share=1.0    hardware.threads=2
+  dataset.group=null   a field, for example user: AUC within its categories too (GAUC)
+  seed=1               rerun=true starts a finished run anew
+  logger=tensorboard   the numbers of metrics.jsonl go there too; mlflow, or [tensorboard,mlflow]
+  hydra.run.dir=DIR    where the run folder lies; default outputs/DATASET/MODEL/EMB/seedS-FINGERPRINT
+
+Options:
+  -m, --multirun       run every combination of the values given: emb.inner=16,32,64; the first line tells how to see
+                       how far it is
+  --cfg job            print the config and stop
+  --config-dir DIR     a folder of your own configs, searched before the shipped ones
+
+Examples:
+  mlet-bench train model=dlrm emb=mlet emb.inner=64
+  mlet-bench train dataset=criteo dataset.raw=train.txt emb=single
+  mlet-bench train -m emb=mlet emb.inner=16,32,64 seed=1,2,3
+  mlet-bench train experiment=quick
+
+The same command finds its run again: finished, it is shown; stopped, it goes on. A value with = or spaces
+needs quotes inside the shell's: 'dataset.raw="a=b.txt"'."""
+
+PREPARE = """mlet-bench prepare dataset=NAME [dataset.raw=PATH] [key=value] …
+
+Reads raw rows once and writes data/prepared/NAME-FINGERPRINT: Parquet parts of three splits, the vocabulary
+with training counts, and a manifest. The same input and options find the same folder. MLET_BENCH_DATA
+names another place than data/.
+
+Data sets: {datasets}
+
+Keys:
+  dataset.raw=PATH       raw file, folder, or for several files a quoted glob
+  dataset.min_count=1    categories rarer than this in the training split share one id
+  dataset.train_share=1  share of the training rows to keep
+  dataset.split=time     how rows are split, where the set leaves a choice; see --cfg job
+  dataset.numeric_as=    log1p, bucket, standard or as_is
+  dataset.bad_rows=stop  skip: set bad rows aside in bad_rows.jsonl, up to dataset.max_bad_share=0.01
+  dataset.vocab=DIR      encode with the vocabulary of another prepared folder
+  verify=true            check the md5 of every file of a folder that is there already
+  hydra.run.dir=DIR      also write prepare.json, the folder and its manifest, there
+
+Examples:
+  mlet-bench prepare dataset=synthetic
+  mlet-bench prepare dataset=criteo dataset.raw=train.txt dataset.min_count=10
+  mlet-bench prepare dataset=criteo 'dataset.raw=day_*.gz' dataset.bad_rows=skip
+  mlet-bench prepare dataset=table dataset.raw=rows.parquet dataset.label=bought dataset.numeric=[price]"""
+
+EVALUATE = """mlet-bench evaluate run=DIR [split=test] [dataset.prepared=DIR]
+
+Loads the collapsed model of a finished run and judges it on a whole split: AUC and logloss, overall and by how
+often an item occurred in training. Writes evaluation.json and predictions.parquet.
+
+Keys:
+  run=DIR               folder of a finished run
+  split=test            train, valid or test
+  rank=4                each table cut to this rank by SVD first: what is left of a wide table in a narrow one
+  dataset.prepared=DIR  other data than the run's own, prepared with dataset.vocab=the run's prepared folder
+  dataset.group=FIELD   AUC within the categories of this field too (GAUC); default: as the run was trained
+  hydra.run.dir=DIR     where to write; default outputs/evaluations/RUN-SPLIT-DATA, by fingerprints
+
+Examples:
+  mlet-bench evaluate run=outputs/criteo/dlrm/mlet/seed1-0123456789ab split=valid
+  mlet-bench prepare dataset=criteo dataset.raw=later.txt dataset.vocab=data/prepared/criteo-0123456789ab \\
+    dataset.split=test
+  mlet-bench evaluate run=outputs/criteo/dlrm/mlet/seed1-0123456789ab \\
+    dataset.prepared=data/prepared/criteo-ba9876543210"""
+
+TUNE = """mlet-bench tune [group=choice] [key=value] …
+
+Gives every arm of a comparison (a single table and MLET, for each d and k) the same number of trials over learning
+rates and L2, chooses on validation alone, and runs the chosen settings on several seeds. Each trial is an ordinary
+run. Writes tune.json after each of them, and ends with a table: what was chosen, test AUC and logloss, paired
+differences to the single table.
+
+Keys of its own:
+  arms.dims=[4,16]            every d; default emb.dim
+  arms.inner_per_dim=[1,4]    MLET with k = this times d; 1 is the control k = d
+  arms.inner=[64]             MLET with this k; default emb.inner where arms.inner_per_dim is not given
+  arms.frozen_per_dim=[4]     control: MLET whose W2 stays random, with k = this times d
+  arms.single=true            a single table of each d
+  search.lr=[0.0003,0.01]     between these on a logarithmic scale; a number: that one; null: as the config has it
+  search.emb_lr=[0.3,30]      in units of the trial's train.lr; search.emb_lr_as=absolute: as it stands
+  search.emb_l2=[1e-5,0.1]    emb.l2; search.emb_l2_zero=0.2: a fifth of the trials without any
+  search.own_first=true       the first trial has the config's own train.lr, emb.lr and emb.l2
+  search.startup=10           trials that are the same for every arm; the others are proposed by TPE
+  trials=20                   of each arm, with seed=1
+  seeds=[1,2,3]               of the final runs
+  hydra.run.dir=DIR           where tune.json lies; default outputs/tune/DATASET/MODEL/FINGERPRINT
+
+All of train's keys hold for every arm: model=, dataset=, experiment=, train.epochs=1, emb.l2_on=product, …
+
+Examples:
+  mlet-bench tune experiment=quick trials=3 seeds=[1,2]
+  mlet-bench tune model=dcn arms.dims=[4,16] arms.inner_per_dim=[1,4] trials=20 seeds=[1,2,3,4,5]
+  mlet-bench tune experiment=frappe_x1/dcn dataset.raw=frappe_x1 arms.dims=[4,10] search.emb_l2=[0.001,0.5]
+
+The same command goes on where it stopped and repeats no finished run; with a larger trials= it goes on from there."""
+REPORT = """mlet-bench report runs=DIR [key=value] …
+
+Reads every run below a folder and sets single tables and MLET side by side: AUC and logloss over seeds with paired
+differences, AUC against d and k, the gain by training count, the size ratio at equal quality, time and memory. Shows
+tables here, and writes csv files, figures and one HTML page. Runs are only read; those that are unfinished, failed
+or damaged are listed with the reason. The last line printed is the page's path.
+
+Keys:
+  runs=DIR              a folder of runs, at any depth; several: runs=[A,B]; a sweep's own folder: its runs, and how
+                        far it is
+  margin=0.0            AUC by which MLET may stay below the single table's on validation and count as equal
+  dim=null              d_ref of the size ratio; null: the largest d of the single tables
+  hydra.run.dir=DIR     where to write; default outputs/report
+
+Examples:
+  mlet-bench report runs=outputs
+  mlet-bench report runs=[outputs/criteo,outputs/avazu] margin=0.0002
+  mlet-bench report 'runs="my runs"' dim=16"""
+
+BENCH = """mlet-bench bench [group=choice] [key=value] …
+
+Times training steps on generated rows of Criteo's shape (26 fields, 13 numeric columns): the requested embedding and
+a single table of the same d, in turn, and what the parts of a step take. Writes bench.json.
+
+Keys:
+  model=dlrm             dcn, dlrm and autoint_plus in the sizes of conf/bench/, others in their defaults
+  emb=mlet emb.inner=64  emb.dim=16
+  train.batch_size=4096  train.optimizer=adam   train.update=lazy
+  categories=filtered    909,698; unfiltered: 33,762,577
+  steps=50               timed of each mode
+  hardware.threads=2
+  hydra.run.dir=DIR      where to write; default outputs/bench/MODEL-EMB
+
+Examples:
+  mlet-bench bench model=dcn emb=mlet emb.inner=64
+  mlet-bench bench model=dlrm emb=mlet categories=unfiltered train.optimizer=rowwise_adagrad"""
+
+
+def overview() -> str:
+    """The help of mlet-bench itself."""
+    commands = "\n".join(f"  {name:<9} {what}" for name, what in WHAT.items())
+    return (
+        "mlet-bench COMMAND [group=choice] [key=value] …\n\n"
+        "Train, collapse and evaluate_split multi-layer embeddings (MLET) for click-through-rate models.\n\n"
+        f"Commands:\n{commands}\n\n"
+        "mlet-bench COMMAND --help tells more.\n\n"
+        "Examples:\n"
+        "  mlet-bench train model=dlrm emb=mlet emb.inner=64\n"
+        "  mlet-bench train -m emb=mlet emb.inner=16,32,64"
+    )
+
+
+def of(command: str) -> str:
+    """The help of one command."""
+    if command == "train":
+        groups = ("dataset", "model", "emb", "hardware", "train", "experiment")
+        lines = [f"  {group:<11} {', '.join(choices(group))}" for group in groups]
+        return TRAIN.format(choices="\n".join(lines))
+    if command == "prepare":
+        return PREPARE.format(datasets=", ".join(choices("dataset")))
+    return {"evaluate": EVALUATE, "tune": TUNE, "report": REPORT, "bench": BENCH}[command]
+
+
+def choices(group: str) -> list[str]:
+    """The shipped choices of a config group."""
+    folder = shipped() / group
+    return sorted(str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.yaml"))

@@ -1,0 +1,269 @@
+"""Hydra: overrides → one resolved config, or the jobs of a sweep.
+
+Composition is Hydra's own; what is added is that a mistake is named before anything is created, that a
+user's `--config-dir` comes before the shipped folder (Hydra alone searches it last), and that a single run
+leaves the making of its folder to us.
+"""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
+from hydra._internal.hydra import Hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Override, Quote, QuotedString, RangeSweep
+from hydra.core.plugins import Plugins
+from hydra.core.utils import setup_globals
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from hydra.version import setbase
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from mlet_bench.config import hydra_section
+from mlet_bench.errors import UserError, listing, nearest, nearest_beside
+from mlet_bench.system.shipped import shipped
+
+EXTRAS = {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray"}
+"""The extra of ours that brings a published launcher."""
+
+MOST_JOBS = 10_000
+"""Of a sweep."""
+LONGEST_KEY = 200
+WHERE = ("full_key:", "object_type=", "reference_type=")
+
+
+@dataclass(frozen=True)
+class Composed:
+    """One command's config as plain Python values, all interpolations resolved."""
+
+    values: dict[str, Any]
+    run_dir: str
+    run_dir_given: bool
+    """Whether `hydra.run.dir` stood among the overrides."""
+    overrides: tuple[str, ...]
+    """As they were given, without Hydra's own keys."""
+
+
+class Composer:
+    """Composes the config of one command; `config_dir` is a folder of the user's own configs."""
+
+    def __init__(self, config_name: str, config_dir: Path | None = None) -> None:
+        if config_dir is not None and not config_dir.is_dir():
+            raise UserError(f"--config-dir {config_dir}: no such folder.{nearest_beside(config_dir, folders=True)}")
+        self.config_name = config_name
+        search_path = ConfigSearchPathImpl()
+        search_path.append("hydra", "pkg://hydra.conf")
+        for provider, folder in (("user", config_dir), ("mlet-bench", shipped())):
+            if folder is not None:
+                search_path.append(provider, f"file://{folder.absolute()}")
+        search_path.append("schema", "structured://")
+        Plugins.instance()  # registers the kinds of config source
+        GlobalHydra.instance().clear()
+        setbase("1.3")
+        self._hydra = Hydra.create_main_hydra2("mlet-bench", search_path)
+        assert isinstance(self._hydra.config_loader, ConfigLoaderImpl)
+        self._loader: ConfigLoaderImpl = self._hydra.config_loader
+        self._check_primary()
+
+    def one(self, overrides: Sequence[str]) -> Composed:
+        """The config of a single run; UserError for anything that Hydra cannot compose."""
+        parsed = self._parse(overrides)
+        swept = [override for override in parsed if override.is_sweep_override()]
+        if swept:
+            raise UserError(
+                f"{swept[0].input_line}: several values are a sweep; add -m to run them all, "
+                "or quote the value if it is one"
+            )
+        self._check_keys(parsed)
+        return _plain(self._load(overrides, RunMode.RUN), parsed)
+
+    def jobs(self, overrides: Sequence[str]) -> list[Composed]:
+        """The config of every job that Hydra's basic sweeper would make, in its order."""
+        from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+        parsed = self._parse(overrides)
+        expected = math.prod(_values(override) for override in parsed)
+        if not 0 < expected <= MOST_JOBS:
+            raise UserError(f"-m: this sweep has {expected:,} jobs; allowed: 1 to {MOST_JOBS:,}")
+        (batch,) = self._try(lambda: BasicSweeper.split_arguments(parsed, None))
+        return [self.one(job) for job in batch]
+
+    def sweep(
+        self,
+        overrides: Sequence[str],
+        job: Callable[[DictConfig], Any],
+        hold: Callable[[Path], AbstractContextManager[Any]] = nullcontext,
+    ) -> list[Any]:
+        """Run `job` on each config of a sweep with the sweeper and launcher that are configured.
+
+        `hold` gets the folder of the sweep's own files before anything is created, and is in force until its end.
+        """
+        config = self._load(overrides, RunMode.MULTIRUN)
+        folder = str(self._try(lambda: config.hydra.sweep.dir) or "")
+        if not folder.strip():
+            raise UserError("hydra.sweep.dir=: the path is empty; give a folder")
+        # Named once: composed again, the default would hold another time.
+        given = [*overrides, f"hydra.sweep.dir={QuotedString(folder, Quote.double).with_quotes()}"]
+        with hold(Path(folder)):
+            batches = self._try(
+                lambda: self._hydra.multirun(self.config_name, job, given, with_log_configuration=False)
+            )
+        return [returned.return_value for batch in batches for returned in batch]
+
+    def _check_primary(self) -> None:
+        """Hydra imports what `hydra.searchpath` of the primary config names, before anything else: we look first."""
+        primary = self._try(lambda: self._loader.repository.load_config(self.config_name))
+        config = OmegaConf.create() if primary is None else primary.config
+        if OmegaConf.is_dict(config) and self._try(lambda: OmegaConf.select(config, "hydra.searchpath")) is not None:
+            raise UserError("hydra.searchpath: not to be set; --config-dir names a folder of your own configs")
+
+    def _parse(self, overrides: Sequence[str]) -> list[Override]:
+        parser = OverridesParser.create(config_loader=self._loader)
+        parsed = []
+        for text in overrides:
+            key, sign, value = text.partition("=")
+            if len(key) > LONGEST_KEY:
+                raise UserError(f"{key[:40]}…: no such key, it has {len(key):,} letters")
+            if not sign and not text.startswith("~"):
+                raise UserError(f"{text}: not an override; write key=value or group=choice")
+            try:
+                override = parser.parse_override(text)
+            except (HydraException, ValueError, RecursionError):  # a number of 5,000 digits, a thousand brackets
+                raise UserError(
+                    f"{text}: cannot be parsed; quote a value with special characters inside the shell's quotes: "
+                    f"'{key}=\"{value}\"'"
+                ) from None
+            hydra_section.check_key(override.key_or_group)
+            parsed.append(override)
+        return parsed
+
+    def _check_keys(self, parsed: Sequence[Override]) -> None:
+        """Name an unknown group choice or key, with the nearest right one."""
+        groups = [override for override in parsed if self._choices(override.key_or_group) is not None]
+        for override in groups:
+            choices = self._choices(override.key_or_group) or []
+            given = override.value()
+            optional = override.is_delete() or override.key_or_group == "experiment"
+            if str(given) not in choices and not (given is None and optional):
+                extra = EXTRAS.get(str(given)) if override.key_or_group == "hydra/launcher" else None
+                hint = f" pip install 'mlet-bench[{extra}]' brings it." if extra else nearest(str(given), choices)
+                raise UserError(f"{override.key_or_group}={given}: no such choice; allowed: {listing(choices)}.{hint}")
+        config = self._load([str(override.input_line) for override in groups], RunMode.RUN)
+        known = list(_dotted(config))
+        ours = [key for key in known if not key.startswith("hydra.")]
+        for override in parsed:
+            key = override.key_or_group
+            if override in groups or override.is_add() or override.is_force_add() or key in known:
+                continue
+            if key.startswith(hydra_section.OPEN):
+                continue
+            section = key.rpartition(".")[0]
+            siblings = [name for name in known if name.rpartition(".")[0] == section] if section in known else []
+            top = [name for name in ours if "." not in name] + self._loader.list_groups("")
+            allowed = siblings or sorted(set(top) - {"hydra"})
+            raise UserError(f"{key}: no such key; allowed: {listing(allowed)}.{nearest(key, ours + allowed)}")
+
+    def _choices(self, group: str) -> list[str] | None:
+        """What can be chosen of a config group, or None where the key is no group."""
+        folder = group.partition("@")[0].lstrip("/")
+        if not folder or ".." in folder:
+            return None
+        choices = list(self._loader.get_group_options(folder, ObjectType.CONFIG))
+        for nested in self._loader.get_group_options(folder, ObjectType.GROUP):
+            choices += [f"{nested}/{name}" for name in self._choices(f"{folder}/{nested}") or []]
+        return choices or None
+
+    def _load(self, overrides: Sequence[str], mode: RunMode) -> DictConfig:
+        def composed() -> DictConfig:
+            config = self._hydra.compose_config(
+                self.config_name, list(overrides), run_mode=mode, with_log_configuration=False
+            )
+            hydra_section.check(config)
+            return config
+
+        try:
+            config: DictConfig = self._try(composed)
+        except ValueError as error:  # Hydra's own of an override that it has no use for
+            raise UserError(f"{' '.join(overrides)}: {_first_line(error)}") from None
+        return config
+
+    @staticmethod
+    def _try(function: Callable[[], Any]) -> Any:
+        try:
+            return function()
+        except (HydraException, OmegaConfBaseException) as error:
+            raise UserError(_first_line(error)) from None
+        except yaml.YAMLError as error:
+            raise UserError(f"a config file is no YAML: {' '.join(str(error).split())}") from None
+        except RecursionError:
+            raise UserError("a config file is nested too deep") from None
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """A composed config without Hydra's own section, as plain Python values."""
+    values = {}
+    for key in config:
+        if key not in ("hydra", "experiment"):
+            value = config[key]
+            values[str(key)] = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+    return values
+
+
+def _plain(config: DictConfig, parsed: Sequence[Override]) -> Composed:
+    setup_globals()
+    given = any(override.key_or_group == "hydra.run.dir" for override in parsed)
+    try:
+        ours = [one.input_line or "" for one in parsed if not one.key_or_group.startswith(("hydra.", "hydra/"))]
+        composed = Composed(plain(config), str(config.hydra.run.dir or ""), given, tuple(ours))
+    except OmegaConfBaseException as error:
+        raise UserError(_first_line(error)) from None
+    if not composed.run_dir.strip():
+        raise UserError("hydra.run.dir=: the path is empty; give a folder")
+    if "\0" in composed.run_dir:
+        raise UserError(f"hydra.run.dir={composed.run_dir}: no path holds a null character")
+    return composed
+
+
+def _dotted(config: Any, prefix: str = "") -> list[str]:
+    """Every key path of a config, sections included."""
+    paths = []
+    for key in config:
+        path = f"{prefix}{key}"
+        paths.append(path)
+        node = config._get_node(key)
+        if isinstance(node, DictConfig) and not (node._is_none() or node._is_missing() or node._is_interpolation()):
+            paths += _dotted(node, f"{path}.")
+    return paths
+
+
+def _values(override: Override) -> int:
+    """How many values of a sweep an override stands for."""
+    swept = override.value()
+    if isinstance(swept, RangeSweep):
+        start, stop, step = (float(end) for end in (swept.start or 0, swept.stop or 0, swept.step))
+        if not (math.isfinite(start) and math.isfinite(stop) and math.isfinite(step) and step):
+            raise UserError(f"{override.input_line}: this range has no end")
+        return max(0, math.ceil((stop - start) / step))
+    return len(swept.list) if isinstance(swept, ChoiceSweep) else 1
+
+
+def _first_line(error: Exception) -> str:
+    """What Hydra says of an override, without the lines that tell where in its own objects that was."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    if len(lines) == 1 and isinstance(error.__cause__, OmegaConfBaseException):
+        reason = str(error.__cause__).splitlines()[0]
+        lines.append("takes a list" if reason == "Cannot merge DictConfig with ListConfig" else reason)
+    said = ": ".join(line for line in lines if line and not line.startswith(WHERE))
+    said = re.sub(r"^Error merging override |^\w+ raised while resolving interpolation: ", "", said)
+    key = str(getattr(error, "full_key", None) or "")
+    return said if key in said else f"{key}: {said}"

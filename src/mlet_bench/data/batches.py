@@ -1,0 +1,151 @@
+"""The training rows as the batches of an epoch, in an order that seed and epoch alone decide.
+
+A split that fits the memory set for it is held there and shuffled as a whole. A larger one is read while it is
+trained on: its row groups are shuffled, and all rows of a window of them are shuffled among themselves.
+B batch, F sparse fields, N numeric columns.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import groupby
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from mlet_bench.config import TrainConfig
+from mlet_bench.data import Prepared, Split
+from mlet_bench.data.prefetch import ahead
+from mlet_bench.data.prepare.parts import PART_ROWS
+from mlet_bench.system.seeds import order
+
+Batch = tuple[Tensor, Tensor, Tensor]
+"""ids_BF (int32), numeric_BN and label_B (float32), on the device."""
+WINDOWS_HELD = 3
+"""One is trained on, one is ready, one is being read."""
+
+
+class TrainingRows(Protocol):
+    steps: int
+    """Of an epoch."""
+
+    def batches(self, epoch: int, start: int) -> Iterator[Batch]:
+        """The batches of an epoch from step `start` on."""
+
+
+def training_rows(prepared: Prepared, config: TrainConfig, seed: int, device: torch.device) -> TrainingRows:
+    """The training split, in memory if it fits."""
+    if shuffle_of(prepared, config) == "full":
+        return MemoryRows(prepared.split("train", counts=False), config.batch_size, seed, device)
+    return WindowRows(prepared, config.batch_size, seed, device, window_groups(prepared, config))
+
+
+def shuffle_of(prepared: Prepared, config: TrainConfig) -> Any:
+    """How an epoch is shuffled: "full", or {"window_groups": W}; it follows from sizes and settings alone."""
+    if row_bytes(prepared) * prepared.rows["train"] <= config.shuffle_gb * 1e9:
+        return "full"
+    return {"window_groups": window_groups(prepared, config)}
+
+
+def row_bytes(prepared: Prepared) -> int:
+    """Bytes of a row in memory: ids, numeric columns and label, four each."""
+    return 4 * (len(prepared.fields) + len(prepared.numeric) + 1)
+
+
+def bytes_held(prepared: Prepared, config: TrainConfig) -> int:
+    """Memory for rows while training: those of the training split, and a part that is evaluated."""
+    train = min(row_bytes(prepared) * prepared.rows["train"], int(config.shuffle_gb * 1e9))
+    return train + PART_ROWS * (row_bytes(prepared) + 8 * len(prepared.fields))
+
+
+def window_groups(prepared: Prepared, config: TrainConfig) -> int:
+    """Row groups in a window; all windows that are held at a time fit the memory, but one group is the least."""
+    group_rows = max(rows for _, _, rows in _groups(prepared))
+    return max(1, int(config.shuffle_gb * 1e9 / WINDOWS_HELD / (row_bytes(prepared) * group_rows)))
+
+
+def _groups(prepared: Prepared) -> list[tuple[str, int, int]]:
+    """Part, index and rows of every row group of the training split."""
+    found = []
+    for part in prepared.parts("train"):
+        metadata = pq.read_metadata(prepared.folder / part)
+        found += [(part, index, metadata.row_group(index).num_rows) for index in range(metadata.num_row_groups)]
+    return found
+
+
+class MemoryRows:
+    """A split on the device; every epoch a shuffle of all its rows."""
+
+    def __init__(self, split: Split, batch_size: int, seed: int, device: torch.device) -> None:
+        self._rows = _tensors(split, device)
+        self._batch_size, self._seed = batch_size, seed
+        self.steps = math.ceil(len(split) / batch_size)
+
+    def batches(self, epoch: int, start: int) -> Iterator[Batch]:
+        label_R = self._rows[2]
+        order_R = order(len(label_R), self._seed, epoch).to(label_R.device)
+        for step in range(start, self.steps):
+            yield _take(self._rows, order_R[step * self._batch_size : (step + 1) * self._batch_size])
+
+
+class WindowRows:
+    """A split on disk; every epoch its row groups in another order, and in it each window of them shuffled."""
+
+    def __init__(self, prepared: Prepared, batch_size: int, seed: int, device: torch.device, groups: int) -> None:
+        self._prepared, self._batch_size, self._seed, self._device = prepared, batch_size, seed, device
+        self._groups, self._window = _groups(prepared), groups
+        self.steps = math.ceil(prepared.rows["train"] / batch_size)
+
+    def batches(self, epoch: int, start: int) -> Iterator[Batch]:
+        group_order = order(len(self._groups), self._seed, epoch, "groups").tolist()
+        windows = [group_order[at : at + self._window] for at in range(0, len(group_order), self._window)]
+        ends = np.cumsum([sum(self._groups[group][2] for group in window) for window in windows])
+        position = start * self._batch_size
+        first = int(np.searchsorted(ends, position, "right"))
+        skipped = position - (int(ends[first - 1]) if first else 0)
+        rest: Batch | None = None
+        with closing(ahead(map(self._read, windows[first:]))) as splits:
+            for index, split in enumerate(splits, first):
+                rows = _tensors(split, self._device)
+                order_R = order(len(split), self._seed, epoch, "window", index)[skipped:].to(self._device)
+                skipped, taken = 0, 0
+                if rest is not None:
+                    taken = self._batch_size - len(rest[2])
+                    rest = _join(rest, _take(rows, order_R[:taken]))
+                    if len(rest[2]) < self._batch_size:  # a window smaller than a batch
+                        continue
+                    yield rest
+                whole = taken + (len(order_R) - taken) // self._batch_size * self._batch_size
+                for at in range(taken, whole, self._batch_size):
+                    yield _take(rows, order_R[at : at + self._batch_size])
+                rest = _take(rows, order_R[whole:]) if whole < len(order_R) else None
+        if rest is not None:
+            yield rest
+
+    def _read(self, window: list[int]) -> Split:
+        """The rows of some groups, in the order of the groups on disk."""
+        wanted = sorted(self._groups[group] for group in window)
+        rows, done = self._prepared.empty(sum(group[2] for group in wanted)), 0
+        for part, groups in groupby(wanted, key=lambda group: group[0]):
+            for _, index, _ in groups:
+                piece = self._prepared.read(part, [index])
+                rows.fill(done, piece)
+                done += len(piece)
+        return rows
+
+
+def _tensors(split: Split, device: torch.device) -> Batch:
+    ids_RF, numeric_RN, label_R = map(torch.from_numpy, (split.ids_BF, split.numeric_BN, split.label_B))
+    return ids_RF.to(device), numeric_RN.to(device), label_R.to(device)
+
+
+def _take(rows: Batch, chosen_B: Tensor) -> Batch:
+    ids_RF, numeric_RN, label_R = rows
+    return ids_RF[chosen_B], numeric_RN[chosen_B], label_R[chosen_B]
+
+
+def _join(one: Batch, other: Batch) -> Batch:
+    return torch.cat([one[0], other[0]]), torch.cat([one[1], other[1]]), torch.cat([one[2], other[2]])

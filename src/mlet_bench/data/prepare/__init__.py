@@ -1,0 +1,1 @@
+"""Raw rows → a prepared Parquet folder."""

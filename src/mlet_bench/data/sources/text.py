@@ -1,0 +1,203 @@
+"""Delimited text → Arrow tables, plain or gzipped, with every bad row named."""
+
+import gzip
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import IO
+
+import pyarrow as pa
+import pyarrow.csv
+
+from mlet_bench.data.prefetch import ahead
+from mlet_bench.data.sources.bad_rows import BadRow, Reading
+from mlet_bench.data.sources.lines import Layout, cells_of, count, lines_of, mistake_in, shown
+from mlet_bench.data.sources.parse import BadCellError, Chunk, chunk_of, parse
+from mlet_bench.errors import UserError, listing
+
+CHUNK_BYTES = 1 << 24
+CHUNKS_HELD = 3
+"""One is parsed, one is ready, one is being read."""
+SPARE_BYTES = 1 << 16
+FEW_LINES = 256
+
+
+def header_of(path: Path, delimiter: str = ",", *, quoted: bool = False) -> tuple[str, ...]:
+    """The column names in a file's first line."""
+    with open_binary(path) as opened:
+        line = _first_line(path, opened)
+    try:
+        text = line.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: line 1 is no UTF-8 text") from None
+    return tuple(cells_of(text.rstrip("\r\n"), delimiter, quoted) or ())
+
+
+def check_header(path: Path, found: Sequence[str], needed: Sequence[str]) -> None:
+    """UserError when a file's columns are not the needed ones, in any order."""
+    for what, names in (("no column", set(needed) - set(found)), ("an unknown column", set(found) - set(needed))):
+        if names:
+            raise UserError(f"{path}: line 1 has {what} {listing(sorted(names))}; needed: {listing(needed)}")
+    if len(set(found)) < len(found):
+        raise UserError(f"{path}: line 1 names a column twice")
+
+
+def first_rows(path: Path, delimiter: str, size: int) -> list[list[str]]:
+    """The cells of the rows in the first `size` bytes below the header, as far as they are text."""
+    lines = lines_of(head_of(path, size))
+    rows = [cells_of(line.removesuffix(b"\r").decode("utf-8", "replace"), delimiter, quoted=True) for line in lines]
+    return [row for row in rows if row is not None]
+
+
+def head_of(path: Path, size: int, *, header: bool = True) -> bytes:
+    """The first whole lines of about `size` bytes, below the header if there is one."""
+    with open_binary(path) as opened:
+        if header:
+            _first_line(path, opened)
+        try:
+            head = opened.read(size)
+            complete = not opened.read(1)
+        except (OSError, EOFError, zlib.error) as error:
+            raise _broken(path, error) from None
+    return head if complete else head[: head.rfind(b"\n") + 1] or head
+
+
+def check_head(path: Path, layout: Layout, *, skip: bool) -> None:
+    """A look at the first rows; UserError when there are none, and for the first bad one.
+
+    skip: bad rows will be set aside, so that one good row is enough.
+    """
+    head = head_of(path, 1 << 18, header=layout.header)
+    if not head:
+        raise UserError(f"{path}: " + ("holds no row below its header" if layout.header else "the file is empty"))
+    describe_error: BadRow | None = None
+    for number, line in enumerate(lines_of(head), 1 + layout.header):
+        mistake = mistake_in(path, number, line, layout)
+        if mistake is None and skip:
+            return
+        describe_error = describe_error or mistake
+        if describe_error is not None and not skip:
+            break
+    if describe_error is not None:
+        raise UserError(str(describe_error))
+
+
+def read_text(path: Path, layout: Layout, reading: Reading, offset: int = 0) -> Iterator[pa.Table]:
+    """The wanted columns of all good rows, chunk by chunk; `offset` bytes of other files came before this one.
+
+    Cells of a category that stand for missing are "", numbers null. UserError for a bad row unless `reading` sets
+    it aside, and for a damaged gzip file.
+    """
+    first = line = 1 + layout.header
+    with ThreadPoolExecutor(os.cpu_count()) as pool, closing(ahead(_chunks(path, layout))) as chunks:
+        for chunk, to_byte in chunks:
+            try:
+                table = parse(chunk, layout, pool.map)
+                line += table.num_rows
+                reading.passed(table.num_rows, offset + to_byte)
+                yield table
+            except (pa.ArrowInvalid, BadCellError):
+                lines, good = bytes(chunk.data), 0
+                for table in _good_rows(path, lines, line, layout, reading):
+                    good += table.num_rows
+                    yield table
+                reading.passed(good, offset + to_byte)  # the share of bad rows is that of the whole chunk
+                line += count(lines)
+    if line == first:
+        raise UserError(f"{path}: " + ("holds no row below its header" if layout.header else "the file is empty"))
+
+
+def open_binary(path: Path) -> IO[bytes] | gzip.GzipFile:
+    """The file's bytes, unpacked if its name ends with .gz."""
+    if path.suffix == ".gz":
+        return gzip.open(path)
+    return path.open("rb")
+
+
+def _first_line(path: Path, opened: IO[bytes] | gzip.GzipFile) -> bytes:
+    try:
+        line = opened.readline(1 << 20)
+    except (OSError, EOFError, zlib.error) as error:
+        raise _broken(path, error) from None
+    if not line:
+        raise UserError(f"{path}: the file is empty")
+    return line
+
+
+def _broken(path: Path, error: Exception) -> Exception:
+    if isinstance(error, OSError) and not isinstance(error, gzip.BadGzipFile):
+        return error
+    how = "ends early: it was cut off" if isinstance(error, EOFError) else f"is damaged ({error})"
+    return UserError(f"{path}: the gzip file {how}; fetch it again")
+
+
+def _chunks(path: Path, layout: Layout) -> Iterator[tuple[Chunk, int]]:
+    """The rows in pieces that end with a line's end, and how far into the file each reaches.
+
+    Memory is used again: fresh pages cost as much time as parsing them. A chunk's is overwritten when the one that
+    comes CHUNKS_HELD later is read.
+    """
+    rest, blocks, turn = b"", [bytearray()] * CHUNKS_HELD, 0
+    with path.open("rb") as raw, gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw as opened:
+        if layout.header:
+            _first_line(path, opened)
+        while True:
+            if len(blocks[turn]) < len(rest) + CHUNK_BYTES:  # at the start, and for a line as long as a chunk
+                blocks[turn] = bytearray(len(rest) + CHUNK_BYTES + SPARE_BYTES)
+            block = blocks[turn]
+            block[: len(rest)] = rest
+            try:
+                read = opened.readinto(memoryview(block)[len(rest) : len(rest) + CHUNK_BYTES])
+            except (OSError, EOFError, zlib.error) as error:
+                raise _broken(path, error) from None
+            end = len(rest) + read
+            cut = block.rfind(b"\n", 0, end) + 1 if read else end
+            rest = bytes(memoryview(block)[cut:end])
+            if cut:
+                returns = block.find(b"\r", 0, cut) >= 0
+                has_x = bool(layout.integers) and any(block.find(sign, 0, cut) >= 0 for sign in b"xX")
+                yield Chunk(memoryview(block)[:cut], returns, has_x), raw.tell()
+                turn = (turn + 1) % CHUNKS_HELD
+            if not read:
+                return
+
+
+def _good_rows(path: Path, chunk: bytes, first_line: int, layout: Layout, reading: Reading) -> Iterator[pa.Table]:
+    """The good rows of a chunk that has bad ones: it is halved until those are among a few lines."""
+    if count(chunk) <= FEW_LINES:
+        yield from _good_lines(path, list(enumerate(lines_of(chunk), first_line)), layout, reading)
+        return
+    middle = chunk.rfind(b"\n", 0, len(chunk) // 2) + 1 or chunk.find(b"\n", len(chunk) // 2) + 1
+    line = first_line
+    for half in (chunk[:middle], chunk[middle:]):
+        if not half:
+            continue
+        try:
+            yield parse(chunk_of(half), layout)
+        except (pa.ArrowInvalid, BadCellError):
+            yield from _good_rows(path, half, line, layout, reading)
+        line += count(half)
+
+
+def _good_lines(path: Path, lines: list[tuple[int, bytes]], layout: Layout, reading: Reading) -> Iterator[pa.Table]:
+    good = []
+    for number, line in lines:
+        mistake = mistake_in(path, number, line, layout)
+        if mistake is None:
+            good.append((number, line))
+        else:
+            reading.set_aside(mistake)
+    if not good:
+        return
+    try:
+        yield parse(chunk_of(b"".join(line + b"\n" for _, line in good)), layout)
+    except (pa.ArrowInvalid, BadCellError) as error:  # the parser refuses a line that we see nothing wrong with
+        if len(good) == 1:
+            reason = f"cannot be read ({str(error).splitlines()[0]})"
+            reading.set_aside(BadRow(path, good[0][0], None, None, reason, shown(good[0][1])))
+            return
+        for half in (good[: len(good) // 2], good[len(good) // 2 :]):
+            yield from _good_lines(path, half, layout, reading)

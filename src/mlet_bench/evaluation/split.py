@@ -1,0 +1,60 @@
+"""A model on a whole split: logits → metrics, buckets and predictions.parquet."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mlet_bench.config import EvalConfig
+from mlet_bench.data import Prepared
+from mlet_bench.errors import RunFailedError
+from mlet_bench.evaluation.buckets import EvalRows, evaluate
+from mlet_bench.evaluation.metrics import probability
+from mlet_bench.evaluation.predictions import predict
+from mlet_bench.models import CTRModel
+from mlet_bench.system import files
+
+
+def evaluate_split(
+    model: CTRModel,
+    prepared: Prepared,
+    split: str,
+    config: EvalConfig,
+    path: Path | None = None,
+    *,
+    group: str | None = None,
+) -> tuple[np.ndarray, dict[str, Any], list[dict[str, Any]]]:
+    """logit_R of a split's R rows, its metrics, and those by bucket; predictions go to `path` if it is given.
+
+    `group` names the field within whose categories AUC is taken too.
+
+    RunFailedError if a logit is not finite.
+    """
+    column = None if group is None else prepared.fields.index(group)
+    rows = EvalRows.of(prepared.pieces(split, counts=True), config.buckets, column)
+    logit_R = predict(model, prepared.pieces(split), config.batch_size)
+    if not np.isfinite(logit_R).all():
+        row = int(np.flatnonzero(~np.isfinite(logit_R))[0])
+        raise RunFailedError(f"the logit of row {row} of the {split} split is {logit_R[row]}")
+    metrics, buckets = evaluate(rows, logit_R, prepared.fields, config.buckets, prepared.reserved)
+    if group is not None:
+        metrics["gauc_field"] = group
+    if path is not None:
+        _save(path, rows.label_R, logit_R)
+    return logit_R, metrics, buckets
+
+
+def _save(path: Path, label_R: np.ndarray, logit_R: np.ndarray) -> None:
+    table = pa.table(
+        {
+            "row": np.arange(len(label_R), dtype=np.int64),
+            "label": label_R.astype(np.int8),
+            "logit": logit_R,
+            "probability": probability(logit_R),
+        }
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with files.whole(path) as temporary:
+        pq.write_table(table, temporary)

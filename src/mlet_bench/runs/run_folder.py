@@ -1,0 +1,176 @@
+"""A run is a folder: whose it is, how far it got, that one process alone works in it, and that it is as it was left."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from mlet_bench.config.validation import describe_error
+from mlet_bench.errors import UserError
+from mlet_bench.runs.result import Result
+from mlet_bench.system import files
+
+CONFIG, RESULT, PREDICTIONS, MODEL = "config.yaml", "result.json", "predictions.parquet", "model.safetensors"
+METRICS, SPECTRA, LOG = "metrics.jsonl", "spectra.jsonl", "train.log"
+CHECKPOINT, DONE, LOCK = "checkpoint", "DONE", ".lock"
+TENSORBOARD, MLFLOW = "tensorboard", "mlflow.json"
+SEALED = (CONFIG, RESULT, PREDICTIONS, MODEL, METRICS, SPECTRA)
+"""What DONE knows the content of, as far as it is there."""
+OURS = {CONFIG, RESULT, PREDICTIONS, MODEL, METRICS, SPECTRA, LOG, CHECKPOINT, DONE, LOCK, TENSORBOARD, MLFLOW}
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    path: Path
+
+    @property
+    def finished(self) -> bool:
+        return (self.path / DONE).is_file()
+
+    def check_usable(self) -> None:
+        """UserError if the path holds anything that no run of ours wrote, or is no folder."""
+        self._check_foreign()
+        for name in OURS:
+            path = self.path / name
+            if path.exists() and path.is_dir() != (name in (CHECKPOINT, TENSORBOARD)):
+                kind, wanted = ("a folder", "a file") if path.is_dir() else ("a file", "a folder")
+                raise UserError(f"{path}: is {kind} and should be {wanted}; remove it")
+
+    def _check_foreign(self) -> None:
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"hydra.run.dir={self.path}: is a file, not a folder")
+        if self.path.is_dir():
+            foreign = sorted(entry.name for entry in self.path.iterdir() if not _ours(entry.name))
+            if foreign:
+                raise UserError(f"hydra.run.dir={self.path}: holds files of others ({foreign[0]}); choose another")
+
+    @contextmanager
+    def opened(self, fingerprint: str, config: dict[str, Any], *, rerun: bool) -> Iterator[None]:
+        """Hold the folder for the run with this fingerprint, made if missing, emptied of our files on `rerun`.
+
+        UserError if it holds another run or foreign files, or if another process works in it.
+        """
+        self.check_usable()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"hydra.run.dir={self.path}: cannot be made ({error.strerror})") from None
+        with files.locked(self.path / LOCK, f"{self.path}: another process works in this run folder"):
+            held = self._fingerprint()
+            if held not in (None, fingerprint):
+                raise UserError(
+                    f"hydra.run.dir={self.path}: holds another run (fingerprint {held}, this one is {fingerprint}); "
+                    "choose another folder"
+                )
+            if rerun:
+                self._empty()
+            self._sweep_up()
+            if not (self.path / CONFIG).is_file():
+                text = yaml.safe_dump({"fingerprint": fingerprint, **config}, sort_keys=False, allow_unicode=True)
+                files.write_text(self.path / CONFIG, text)
+            yield
+
+    def finish(self) -> None:
+        """Write the last file, which says what the others are; then the checkpoint is of no more use."""
+        paths = {name: self.path / name for name in SEALED if (self.path / name).is_file()}
+        known = {name: {"bytes": path.stat().st_size, "md5": files.md5(path)} for name, path in paths.items()}
+        files.write_json(self.path / DONE, {"files": known})
+        shutil.rmtree(self.path / CHECKPOINT, ignore_errors=True)
+
+    def check(self, *names: str) -> None:
+        """UserError if one of these files of a finished run is missing or not as the run left it."""
+        for name, (size, md5) in self._known().items():
+            path = self.path / name
+            if name not in names:
+                continue
+            if not path.is_file():
+                raise UserError(f"{path}: missing; rerun=true makes the run anew")
+            try:
+                same = path.stat().st_size == size and files.md5(path) == md5
+            except OSError as error:
+                raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+            if not same:
+                raise UserError(f"{path}: damaged, it is not what the run wrote; rerun=true makes the run anew")
+
+    def result(self) -> dict[str, Any]:
+        """result.json of a run that has one; UserError if it is missing or damaged, or if another file is cut."""
+        path = self.path / RESULT
+        self.check(RESULT)
+        for name, (size, _) in self._known().items():
+            other = self.path / name
+            if other.exists() and other.stat().st_size != size:  # removed to save room is nothing wrong
+                raise UserError(f"{other}: damaged, it is not what the run wrote; rerun=true makes the run anew")
+        result = files.read_json(path)
+        if not isinstance(result, dict):
+            raise UserError(f"{path}: not a result")
+        try:
+            Result.model_validate(result)
+        except ValidationError as error:
+            raise UserError(f"{path}: {describe_error(error, Result, '')}") from None
+        return result
+
+    def config(self) -> dict[str, Any]:
+        """config.yaml, its fingerprint among it; UserError if it is missing or damaged."""
+        path = self.path / CONFIG
+        self.check(CONFIG)
+        config = files.read_yaml(path)
+        if not isinstance(config, dict):
+            raise UserError(f"{path}: damaged, it holds no keys")
+        return config
+
+    def _fingerprint(self) -> str | None:
+        if not (self.path / CONFIG).is_file():
+            return None
+        try:
+            return str(self.config()["fingerprint"])
+        except (UserError, KeyError):
+            path = self.path / CONFIG
+            raise UserError(
+                f"{path}: damaged, this folder's run cannot be told; remove the folder or choose another"
+            ) from None
+
+    def _known(self) -> dict[str, tuple[int, str]]:
+        """Bytes and md5 of the files of a finished run; empty for one that is not finished, and for runs of earlier
+        versions, whose DONE is empty."""
+        path = self.path / DONE
+        try:
+            if not path.is_file() or not path.stat().st_size:
+                return {}
+            known = files.read_json(path)["files"]
+            return {name: (int(known[name]["bytes"]), str(known[name]["md5"])) for name in SEALED if name in known}
+        except (UserError, AttributeError, KeyError, TypeError, ValueError):
+            raise UserError(f"{path}: damaged; rerun=true makes the run anew") from None
+
+    def _sweep_up(self) -> None:
+        """Remove what a killed process left half-written; we hold the folder."""
+        for path in self.path.glob(".*.tmp"):
+            files.remove(path)
+        if self.finished:
+            shutil.rmtree(self.path / CHECKPOINT, ignore_errors=True)
+
+    def _empty(self) -> None:
+        (self.path / DONE).unlink(missing_ok=True)  # first, so that a half-emptied folder is not taken for finished
+        shutil.rmtree(self.path / CHECKPOINT, ignore_errors=True)
+        remove_events(self.path)
+        for name in OURS - {CHECKPOINT, LOCK, TENSORBOARD}:
+            (self.path / name).unlink(missing_ok=True)
+
+
+def remove_events(folder: Path) -> None:
+    """Remove TensorBoard's event files of a run, and their folder unless it holds anything else."""
+    for path in (folder / TENSORBOARD).glob("events.out.tfevents.*"):
+        path.unlink()
+    with suppress(OSError):
+        (folder / TENSORBOARD).rmdir()
+
+
+def _ours(name: str) -> bool:
+    temporary = name.startswith(".") and name.endswith(".tmp") and name.split(".")[1] in {
+        known.split(".")[0] for known in OURS
+    }  # fmt: skip
+    return name in OURS or temporary

@@ -1,0 +1,38 @@
+"""train.log of a run."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from mlet_bench.errors import Interrupted
+
+log = logging.getLogger("mlet_bench")
+
+
+@contextmanager
+def logged(path: Path) -> Iterator[None]:
+    """What is logged goes to the file too, and how the block ended."""
+    handler = _LogFile(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    except Interrupted as stop:
+        log.info("%s", str(stop) or "stopped")
+        raise
+    except BaseException as error:
+        log.error("%s: %s", type(error).__name__, error)
+        raise
+    finally:
+        log.removeHandler(handler)
+        with suppress(OSError):
+            handler.close()
+
+
+class _LogFile(logging.FileHandler):
+    """A log that a full disk cannot stop a run with; what cannot be written is left out."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        pass

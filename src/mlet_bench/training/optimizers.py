@@ -1,0 +1,216 @@
+"""Optimizers of a model: PyTorch's own for the dense part, row-wise ones for the tables.
+
+update=lazy   a step moves the rows of its batch only. Adam then leaves momentum and moments of absent rows alone, as
+              torch.optim.SparseAdam does.
+update=exact  the whole table moves as under PyTorch's dense optimiser. For SGD and row-wise Adagrad without L2 over
+              the table both are the same, as a zero gradient moves nothing: the rows of the batch are enough.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim.adam import adam
+
+from mlet_bench.config import EmbConfig, TrainConfig
+from mlet_bench.embedding import Embedding, RowTable
+from mlet_bench.models import CTRModel
+from mlet_bench.models.layers import NumericVectors
+
+
+class RowOptimizer(ABC):
+    """Moves the rows of one table by their gradients."""
+
+    def __init__(self, table: RowTable, lr: float) -> None:
+        self.table = table
+        self.lr = lr
+        self.steps = torch.zeros(())
+        self.slots: dict[str, Tensor] = {}
+        """What is kept for each row, by name."""
+
+    @torch.no_grad()
+    def step(self) -> None:
+        self.steps += 1
+        rows_U, grad_UW = self.table.gradient()
+        if rows_U is None:
+            self._move(self.table.weight, grad_UW, **self.slots)
+            return
+        assert self.table.taken_UW is not None
+        weight_UW = self.table.taken_UW.detach()
+        taken = {name: slot.index_select(0, rows_U) for name, slot in self.slots.items()}
+        self._move(weight_UW, grad_UW, **taken)
+        self.table.weight.index_copy_(0, rows_U, weight_UW)  # index_add_ takes ten times as long on CPU
+        for name, slot in self.slots.items():
+            slot.index_copy_(0, rows_U, taken[name])
+
+    @abstractmethod
+    def _move(self, weight_UW: Tensor, grad_UW: Tensor, **slots: Tensor) -> None:
+        """Change the rows and what is kept for them in place."""
+
+    def state(self) -> dict[str, Tensor]:
+        return {"steps": self.steps, **self.slots}
+
+
+class RowSGD(RowOptimizer):
+    """w ← w - lr·g."""
+
+    def _move(self, weight_UW: Tensor, grad_UW: Tensor, **slots: Tensor) -> None:
+        weight_UW.add_(grad_UW, alpha=-self.lr)
+
+
+class RowAdam(RowOptimizer):
+    """Adam (Kingma and Ba 2015) with the bias correction of the number of steps taken, not of visits to a row."""
+
+    def __init__(self, table: RowTable, lr: float) -> None:
+        super().__init__(table, lr)
+        self.slots = {"mean": torch.zeros_like(table.weight), "square": torch.zeros_like(table.weight)}
+
+    def _move(self, weight_UW: Tensor, grad_UW: Tensor, **slots: Tensor) -> None:
+        steps = self.steps - 1  # the function counts
+        adam([weight_UW], [grad_UW], [slots["mean"]], [slots["square"]], [], [steps.to(weight_UW.device)], fused=True,
+             amsgrad=False, beta1=0.9, beta2=0.999, lr=self.lr, weight_decay=0.0, eps=1e-8, maximize=False)  # fmt: skip
+
+
+class RowAdagrad(RowOptimizer):
+    """Row-wise Adagrad: one accumulator a row, of the mean square of its gradient (as in FBGEMM and TorchRec)."""
+
+    EPS = 1e-8
+
+    def __init__(self, table: RowTable, lr: float) -> None:
+        super().__init__(table, lr)
+        self.slots = {"sum": torch.zeros(len(table.weight), device=table.weight.device)}
+
+    def _move(self, weight_UW: Tensor, grad_UW: Tensor, **slots: Tensor) -> None:
+        sum_U = slots["sum"].add_(grad_UW.square().mean(1))
+        weight_UW.addcdiv_(grad_UW, sum_U.sqrt().add_(self.EPS)[:, None], value=-self.lr)
+
+
+ROWS: dict[str, type[RowOptimizer]] = {"adam": RowAdam, "sgd": RowSGD, "rowwise_adagrad": RowAdagrad}
+
+
+def dense_rows(config: TrainConfig, emb: EmbConfig) -> bool:
+    """Whether every step moves whole tables, and so needs gradients of their size."""
+    return config.update == "exact" and (config.optimizer == "adam" or (emb.l2 > 0 and emb.l2_rows == "table"))
+
+
+def _dense(name: str, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
+    if name == "adam":
+        return torch.optim.Adam(groups, lr=lr, fused=True)
+    if name == "sgd":
+        return torch.optim.SGD(groups, lr=lr)
+    return torch.optim.Adagrad(groups, lr=lr)
+
+
+class Optimizers:
+    """All that moves a model: one dense optimiser and a row optimiser for each table.
+
+    Tables are those of every `Embedding` in the model: the one that it was handed, and its first-order weights.
+    `emb.lr` and `emb.l2` hold for both; `emb.l2` also for the vectors and weights of numeric columns, whose learning
+    rate is that of the dense part.
+    """
+
+    def __init__(self, model: CTRModel, config: TrainConfig, emb: EmbConfig) -> None:
+        self._embeddings = [part for part in model.modules() if isinstance(part, Embedding)]
+        numeric = [part.weight_ND for part in model.modules() if isinstance(part, NumericVectors)]
+        self._numeric = [weight_ND for weight_ND in numeric if weight_ND is not None]
+        self._dense_rows = dense_rows(config, emb)
+        self._clip_norm = config.clip_norm
+        self._emb = emb
+        emb_lr = config.lr if emb.lr is None else emb.lr
+        factors = [p for part in self._embeddings for p in part.parameters() if p.requires_grad]
+        inside = {id(p) for p in factors}
+        dense = [p for p in model.parameters() if p.requires_grad and id(p) not in inside]
+        groups = [{"params": dense, "lr": config.lr}]
+        if factors:
+            groups.append({"params": factors, "lr": emb_lr})
+        self.dense = _dense(config.optimizer, groups, config.lr)
+        self.rows = [ROWS[config.optimizer](table, emb_lr) for part in self._embeddings for table in part.tables()]
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the dense part now."""
+        lr: float = self.dense.param_groups[0]["lr"]
+        return lr
+
+    @property
+    def emb_lr(self) -> float:
+        """The learning rate of the embeddings now, or of the dense part where there are none."""
+        return self.rows[0].lr if self.rows else self.lr
+
+    def lower_lr(self, factor: float, least: float) -> None:
+        """Multiply every learning rate by `factor`; none falls below `least`, none rises to it."""
+        for group in self.dense.param_groups:
+            group["lr"] = max(group["lr"] * factor, min(group["lr"], least))
+        for rows in self.rows:
+            rows.lr = max(rows.lr * factor, min(rows.lr, least))
+
+    def batch_penalty(self) -> Tensor | None:
+        """λ/2·‖·‖² of the rows of the batch, to be added to the loss that is differentiated."""
+        if self._emb.l2 == 0 or self._emb.l2_rows == "table":
+            return None
+        squares = [part.batch_l2(self._emb.l2_on) for part in self._embeddings]
+        squares += [weight_ND.square().sum() for weight_ND in self._numeric]
+        return torch.stack(squares).sum() * (self._emb.l2 / 2)
+
+    def step(self) -> None:
+        """Move everything by the gradients of the last backward pass; `clear` before the next one."""
+        if self._emb.l2 > 0 and self._emb.l2_rows == "table":
+            self._add_table_l2()
+        elif self._dense_rows:
+            for rows in self.rows:
+                rows.table.densify()
+        if self._clip_norm is not None:
+            self._clip(self._clip_norm)
+        self.dense.step()
+        for rows in self.rows:
+            rows.step()
+
+    def clear(self) -> None:
+        """Let the gradients go. Until then they can tell why a loss is no longer finite."""
+        self.dense.zero_grad(set_to_none=True)
+
+    def finish(self) -> None:
+        """No more steps: let all gradients go, those of the tables too."""
+        self.clear()
+        for rows in self.rows:
+            rows.table.forget()
+
+    def _add_table_l2(self) -> None:
+        for part in self._embeddings:
+            part.add_table_l2(self._emb.l2, self._emb.l2_on)
+        for weight_ND in self._numeric:
+            assert weight_ND.grad is not None
+            weight_ND.grad.add_(weight_ND.detach(), alpha=self._emb.l2)
+
+    def _clip(self, longest: float) -> None:
+        """Scale all gradients together to at most this norm, as torch.nn.utils.clip_grad_norm_ does."""
+        gradients = [p.grad for group in self.dense.param_groups for p in group["params"] if p.grad is not None]
+        gradients += [rows.table.gradient()[1] for rows in self.rows]
+        norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
+        scale = (longest / (norm + 1e-6)).clamp(max=1)
+        for gradient in gradients:
+            gradient.mul_(scale)
+
+    def state(self) -> dict[str, Tensor]:
+        """All state as named tensors."""
+        state = {
+            f"dense.{index}.{name}": torch.as_tensor(value)
+            for index, slots in self.dense.state_dict()["state"].items()
+            for name, value in slots.items()
+        }
+        for index, rows in enumerate(self.rows):
+            state |= {f"rows.{index}.{name}": value for name, value in rows.state().items()}
+        return state
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """The inverse of state()."""
+        whole = self.dense.state_dict()
+        whole["state"] = {}
+        for key, value in state.items():
+            part, index, name = key.split(".", 2)
+            if part == "dense":
+                whole["state"].setdefault(int(index), {})[name] = value
+            else:
+                self.rows[int(index)].state()[name].copy_(value)
+        self.dense.load_state_dict(whole)

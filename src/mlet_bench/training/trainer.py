@@ -1,0 +1,246 @@
+"""The training loop: batches → steps → evaluations on validation → the best state.
+
+B batch, F sparse fields, N numeric columns.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from mlet_bench.config import EmbConfig, TrainConfig, monitored
+from mlet_bench.data.batches import Batch, TrainingRows
+from mlet_bench.errors import Interrupted, RunFailedError
+from mlet_bench.models import CTRModel
+from mlet_bench.system import files, signals
+from mlet_bench.system.seeds import stream_seed
+from mlet_bench.training import checkpoint, nonfinite
+from mlet_bench.training.optimizers import Optimizers
+from mlet_bench.training.spectra import Spectra
+from mlet_bench.training.step import step
+
+
+class Watcher(Protocol):
+    """Who hears how a training goes."""
+
+    def stepped(self, step: int, steps: int, loss: float, samples_per_s: float) -> None: ...
+    def evaluated(self, line: dict[str, Any]) -> None: ...
+    def say(self, text: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class TrainSummary:
+    steps: int
+    epochs: float
+    """Epochs begun, the last one by the share of it that was trained on."""
+    best_step: int
+    samples_per_s: float | None
+    """Of the steps alone; null when all were taken before a resume that timed nothing."""
+    seconds: float
+    """Spent in steps."""
+
+
+def evaluation_steps(steps: int, every: int | float | None) -> set[int]:
+    """The steps of an epoch after which a share of it, `every`, is passed; none for other kinds of `every`.
+
+    >>> sorted(evaluation_steps(10, 0.25))
+    [3, 5, 8, 10]
+    """
+    if not isinstance(every, float):
+        return set()
+    wanted = math.floor(1 / every + 1e-9)
+    return {math.ceil(part * every * steps - 1e-6) for part in range(1, wanted + 1)}
+
+
+class Trainer:
+    """One training, from its start or from the checkpoint that is found in the run's folder.
+
+    `evaluate` gives auc and logloss on validation; metrics.jsonl and checkpoint/ are written under `folder`. `record`
+    hears every line of metrics.jsonl, at a resume those from before first; `columns` are the names of the
+    numeric columns.
+    """
+
+    def __init__(
+        self,
+        model: CTRModel,
+        rows: TrainingRows,
+        config: TrainConfig,
+        emb: EmbConfig,
+        *,
+        seed: int,
+        evaluate: Callable[[], dict[str, float]],
+        folder: Path,
+        watcher: Watcher,
+        columns: Sequence[str],
+        record: Callable[[dict[str, Any]], None] = lambda line: None,
+        precision: str = "float32",
+        spectra: Spectra | None = None,
+    ) -> None:
+        self.model, self.rows, self.config, self.spectra = model, rows, config, spectra
+        self.evaluate, self.watcher, self.record = evaluate, watcher, record
+        self.columns, self.precision = columns, precision
+        self.metrics_path = folder / "metrics.jsonl"
+        self.checkpoints = checkpoint.Checkpoints(folder / "checkpoint", watcher.say)
+        self.optimizers = Optimizers(model, config, emb)
+        self.evaluation_steps = evaluation_steps(rows.steps, config.eval_every)
+        torch.manual_seed(stream_seed(seed, "dropout"))
+        self.position = checkpoint.Position()
+        found = self.checkpoints.load(model)
+        if found is not None:
+            state, self.position = found
+            self.optimizers.load_state(state)
+            for _ in range(self.position.lr_drops):
+                self._lower_lr()
+        self._write_history()
+        for line in self.position.history:
+            record(line)
+        if spectra is not None:
+            spectra.keep_before(self.position.step)
+            if self.position.step == (self.position.history[-1]["step"] if self.position.history else 0):
+                self._look()
+        self._saved_at = time.monotonic()
+
+    def run(self) -> TrainSummary:
+        """Train until the epochs are done or validation stops gaining; the model ends in its best state.
+
+        Raises Interrupted after saving a checkpoint when a signal asks to stop, and RunFailedError when the loss or a
+        weight is no longer finite; the checkpoints stay as they were then.
+        """
+        position = self.position
+        with signals.defer_signals():
+            while position.epoch < self.config.epochs and not self._patience_spent():
+                self._epoch()
+            self._save()
+            if self.spectra is not None:
+                self.spectra.finish()
+        signals.raise_if_requested()
+        assert position.best_step is not None
+        self.optimizers.finish()
+        self.model.load_state_dict(self.checkpoints.best(position.best_step), strict=True)
+        return TrainSummary(
+            steps=position.step,
+            epochs=position.step / self.rows.steps,
+            best_step=position.best_step,
+            samples_per_s=position.rows / position.seconds if position.seconds > 0 else None,
+            seconds=position.seconds,
+        )
+
+    def _epoch(self) -> None:
+        position = self.position
+        self.model.train()
+        began = time.perf_counter()
+        for batch in self.rows.batches(position.epoch, position.step_in_epoch):
+            check = partial(self._check_loss, batch)
+            loss = float(step(self.model, self.optimizers, batch, check, self.precision))
+            position.seconds += time.perf_counter() - began
+            position.step += 1
+            position.step_in_epoch += 1
+            position.rows += len(batch[2])
+            steps = self.rows.steps * self.config.epochs
+            self.watcher.stepped(position.step, steps, loss, position.rows / position.seconds)
+            if self.spectra is not None:
+                self.spectra.finish()
+            last = position.step_in_epoch == self.rows.steps
+            if last:
+                position.epoch, position.step_in_epoch = position.epoch + 1, 0
+            if last or self._evaluation_due():
+                self._evaluate(loss)
+            self._save_if_due()
+            if last or self._patience_spent():
+                return
+            began = time.perf_counter()
+
+    def _evaluation_due(self) -> bool:
+        if isinstance(self.config.eval_every, int):
+            return self.position.step % self.config.eval_every == 0
+        return self.position.step_in_epoch in self.evaluation_steps
+
+    def _check_loss(self, batch: Batch, name: str, value: Tensor) -> None:
+        if not math.isfinite(value):
+            ids_BF, numeric_BN, _ = batch
+            self._fail(name, float(value), f"at step {self.position.step + 1}", lambda: self.model(ids_BF, numeric_BN))
+
+    def _fail(self, name: str, value: float, when: str, again: Callable[[], object]) -> None:
+        first = nonfinite.explain_nonfinite(self.model, self.optimizers, self.columns, again)
+        advice = "" if first.startswith(nonfinite.COLUMN) else "; a smaller train.lr or emb.lr may help"
+        raise RunFailedError(f"{name} is {value} {when}: first not finite is {first}{advice}")
+
+    def _check_weights(self) -> None:
+        """Before weights are kept: rows of tables may be sick that neither the batch nor validation holds."""
+        name = nonfinite.nonfinite_among(self.model.state_dict().items())
+        if name is not None:
+            raise RunFailedError(
+                f"{name} is not finite after step {self.position.step}; a smaller train.lr or emb.lr may help"
+            )
+
+    def _evaluate(self, loss: float) -> None:
+        position = self.position
+        self.model.eval()
+        found = self.evaluate()
+        if not math.isfinite(found["logloss"]):
+            self._fail("the logloss on validation", found["logloss"], f"after step {position.step}", self.evaluate)
+        self.model.train()
+        value = monitored(self.config.monitor, found["auc"], found["logloss"])
+        lr = self.optimizers.lr
+        if position.best_value is None or value > position.best_value + self.config.min_gain:
+            position.best_value, position.best_step = value, position.step
+            position.evaluations_without_gain = 0
+            self._check_weights()
+            self.checkpoints.save_best(position.step, self.model.state_dict())
+        else:
+            position.evaluations_without_gain += 1
+            if self.config.plateau_factor is not None:
+                position.lr_drops += 1
+                self._lower_lr()
+        line = {
+            "step": position.step,
+            "epoch": position.step / self.rows.steps,
+            "lr": lr,
+            "train_loss": loss,
+            **{f"valid_{name}": value for name, value in found.items()},
+            "best_step": position.best_step,
+        }
+        position.history.append(line)
+        with self.metrics_path.open("a", encoding="utf-8") as opened:  # closed at once: readers see whole lines
+            opened.write(json.dumps(line, allow_nan=False) + "\n")
+        self.watcher.evaluated(line)
+        self.record(line)
+        self._look()
+
+    def _look(self) -> None:
+        """Take the spectra, and look at the step that comes next."""
+        if self.spectra is not None:
+            self.spectra.begin(self.position.step, self.position.step / self.rows.steps, self.optimizers.emb_lr)
+
+    def _lower_lr(self) -> None:
+        assert self.config.plateau_factor is not None
+        self.optimizers.lower_lr(self.config.plateau_factor, self.config.min_lr)
+
+    def _patience_spent(self) -> bool:
+        patience = self.config.patience
+        return patience is not None and self.position.evaluations_without_gain >= patience
+
+    def _save_if_due(self) -> None:
+        signal_number = signals.requested()
+        if signal_number is None and time.monotonic() - self._saved_at < 60 * self.config.checkpoint_minutes:
+            return
+        self._save()
+        if signal_number is not None:
+            raise Interrupted(signal_number, f"stopped after step {self.position.step}, checkpoint saved")
+
+    def _save(self) -> None:
+        self._check_weights()
+        self.checkpoints.save(self.model, self.optimizers.state(), self.position)
+        self._saved_at = time.monotonic()
+
+    def _write_history(self) -> None:
+        files.write_text(
+            self.metrics_path, "".join(json.dumps(line, allow_nan=False) + "\n" for line in self.position.history)
+        )

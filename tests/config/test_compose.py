@@ -1,0 +1,73 @@
+"""Composition: a user's own configs, sweeps, and what may not be instantiated."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mlet_bench.commands.help_text import choices
+from mlet_bench.config import DATASETS, TrainCommand, convert_command
+from mlet_bench.config.compose import Composer
+from mlet_bench.errors import UserError
+from mlet_bench.system.shipped import shipped
+
+
+def test_config_dir_of_the_user_wins(workplace: Path) -> None:
+    folder = workplace / "mine" / "emb"
+    folder.mkdir(parents=True)
+    text = (shipped() / "emb" / "mlet.yaml").read_text()
+    (folder / "mlet.yaml").write_text(text.replace("inner: 64", "inner: 7"))
+    (folder / "wide.yaml").write_text(text.replace("dim: 16", "dim: 99"))
+    composer = Composer("config", workplace / "mine")
+    assert composer.one(["emb=mlet"]).values["emb"]["inner"] == 7
+    assert composer.one(["emb=wide"]).values["emb"]["dim"] == 99
+    assert Composer("config").one(["emb=mlet"]).values["emb"]["inner"] == 64
+
+
+@pytest.mark.parametrize("group", ["dataset", "model", "emb", "hardware", "train"])
+def test_every_shipped_choice_composes(group: str) -> None:  # every experiment runs a step in test_experiment.py
+    for choice in choices(group):
+        values = Composer("config").one([f"{group}={choice}"]).values
+        assert isinstance(convert_command(TrainCommand, values), TrainCommand)
+
+
+def test_shipped_defaults_are_those_of_the_contract() -> None:
+    config = convert_command(TrainCommand, Composer("config").one([]).values)
+    assert (config.dataset.name, config.model.name, config.emb.mode) == ("synthetic", "dlrm", "single")
+    assert (config.emb.dim, config.emb.inner, config.hardware.device, config.seed) == (16, None, "cpu", 1)
+    mlet = convert_command(TrainCommand, Composer("config").one(["emb=mlet"]).values)
+    assert mlet.emb.inner == 64
+
+
+@pytest.mark.parametrize("reader", DATASETS)
+def test_data_set_files_hold_exactly_the_keys_of_their_schema(reader: str) -> None:
+    named = [yaml.safe_load((shipped() / "dataset" / f"{name}.yaml").read_text()) for name in choices("dataset")]
+    for values in named:
+        if values["reader"] == reader:
+            assert set(values) == set(DATASETS[reader].model_fields)
+
+
+def test_sweep_expands_in_hydras_order() -> None:
+    jobs = Composer("config").jobs(["emb=single,mlet", "emb.inner=3,5"])
+    assert [(job.values["emb"]["mode"], job.values["emb"]["inner"]) for job in jobs] == [
+        ("single", 3), ("single", 5), ("mlet", 3), ("mlet", 5)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("override", ["hydra.launcher._target_=os.system", "hydra.sweeper._target_=builtins.eval"])
+def test_sweep_instantiates_nothing_but_the_known_launchers(override: str, workplace: Path) -> None:
+    with pytest.raises(UserError, match=r"hydra\.(launcher|sweeper)"):
+        Composer("config").sweep([override, "seed=1,2"], lambda config: None)
+    assert list(workplace.iterdir()) == []
+
+
+def test_sweep_refuses_callbacks() -> None:
+    with pytest.raises(UserError, match="callbacks"):
+        Composer("config").sweep(["+hydra.callbacks.x._target_=os.system", "seed=1"], lambda config: None)
+
+
+def test_run_folder_is_no_part_of_the_values() -> None:
+    composed = Composer("config").one(["hydra.run.dir=/tmp/x"])
+    assert (composed.run_dir, composed.run_dir_given) == ("/tmp/x", True)
+    assert "hydra" not in composed.values
+    assert Composer("config").one([]).run_dir == "outputs/{dataset}/dlrm/single/seed1-{fingerprint}"
