@@ -55,7 +55,7 @@ def test_tables_cut_to_a_rank_are_those_of_the_singular_value_decomposition(comm
     assert command("evaluate", f"run={run}", "rank=2").code == cli.DONE
     whole = load_weights(run / "model.safetensors")
     own = next(Path("data/prepared").iterdir())
-    embedding = SingleEmbedding(Prepared.open(own).cardinalities, whole["embedding.table.weight"].clone())
+    embedding = SingleEmbedding.from_weights(Prepared.open(own).cardinalities, whole["embedding.table.weight"].clone())
     embedding.cut(2)
     start = 0
     for rows in embedding.cardinalities:

@@ -58,7 +58,7 @@ def bench(config: BenchCommand, run_dir: str, say: Callable[[str], None]) -> tup
     models.settings_of(config.model)
     device = hardware.device_for(**config.hardware.model_dump())
     cardinalities = CARDINALITIES[config.categories]
-    single = config.emb.model_copy(update={"mode": "single", "inner": None})
+    single = config.emb.single()
     plans = [plan(config.model, emb, config.train, cardinalities, NUMERIC) for emb in {single, config.emb}]
     needed = replace(plans[0], **{name: sum(asdict(one)[name] for one in plans) for name in asdict(plans[0])})
     needed = replace(needed, batch=max(one.batch for one in plans), evaluation=0)  # their steps are taken in turn
@@ -137,7 +137,7 @@ def _spread(run: Trained) -> list[float]:
 def _trained(config: BenchCommand, emb: EmbConfig, device: torch.device) -> Trained:
     cardinalities = CARDINALITIES[config.categories]
     with seeded(config.seed, "embedding"):
-        embedding = build_embedding(emb, cardinalities, torch.ones(sum(cardinalities), dtype=torch.bool))
+        embedding = build_embedding(emb, cardinalities)
     with seeded(config.seed, "dense"):
         model = models.build(config.model, embedding, NUMERIC).to(device)
     return Trained(model, Optimizers(model, config.train, emb), [])
@@ -236,7 +236,7 @@ def _seconds(multiply: Callable[[], Tensor], device: torch.device) -> float:
 def flops_per_sample(config: BenchCommand) -> float:
     """Of the network's matrix products, forward and backward, counted in a step on a few rows."""
     cardinalities = [10] * len(CARDINALITIES[config.categories])
-    embedding = SingleEmbedding(cardinalities, torch.rand(sum(cardinalities), config.emb.dim))
+    embedding = SingleEmbedding(cardinalities, config.emb.dim)
     model = models.build(config.model, embedding, NUMERIC)
     ids_BF = torch.randint(10, (FLOP_ROWS, len(cardinalities)))
     with FlopCounterMode(display=False, custom_mapping=ONEDNN) as counter:
