@@ -56,7 +56,7 @@ def test_tables_cut_to_a_rank_are_those_of_the_singular_value_decomposition(comm
     whole = load_weights(run / "model.safetensors")
     own = next(Path("data/prepared").iterdir())
     embedding = SingleEmbedding.from_weights(Prepared.open(own).cardinalities, whole["embedding.table.weight"].clone())
-    embedding.cut(2)
+    embedding.truncate_rank(2)
     start = 0
     for rows in embedding.cardinalities:
         left, values, right = np.linalg.svd(whole["embedding.table.weight"][start : start + rows].numpy())
