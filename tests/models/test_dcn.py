@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from tests.models.reference import Weights, compare, perceptron, shapes, vectors
-from tests.models.small import small_model
+from tests.models.small import rows, small_model
 
 
 def slow(weights: Weights, ids_F: Tensor, numeric_N: Tensor) -> Tensor:
@@ -28,3 +28,12 @@ def test_forward_and_gradients_equal_the_slow_reference(batch: int, fields: int,
         for how in ("values", "vectors"):
             model = small_model("dcn", fields, numeric, batch_norm=False, mlp=mlp, numeric_input=how)
             compare(model, slow, batch, fields, numeric)
+
+
+def test_cross_layers_do_not_round_to_bfloat16_under_autocast() -> None:
+    """Without an MLP nothing of the network is left that autocast could make bfloat16."""
+    model = small_model("dcn", 3, 2, batch_norm=False, mlp=[], cross_layers=6).float()
+    batch = rows(50, 3, 2)
+    expected_B = model(*batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(model(*batch), expected_B)

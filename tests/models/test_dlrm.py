@@ -19,11 +19,10 @@ def model(fields: int, numeric: int, interaction: str) -> DLRM:
     return DLRM(embedding, numeric, settings((6, 5), (7,), interaction))
 
 
-@pytest.mark.parametrize("rows", [1, 9])
-@pytest.mark.parametrize("numeric", [0, 3])
-@pytest.mark.parametrize("fields", [1, 2, 6])
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")  # one field alone makes no pair
+@pytest.mark.parametrize(("rows", "fields", "numeric"), [(1, 1, 0), (1, 2, 3), (9, 1, 3), (9, 6, 0), (9, 6, 3)])
 @pytest.mark.parametrize("interaction", ["dot", "cat"])
-def test_forward_and_gradients_equal_the_slow_reference(interaction: str, fields: int, numeric: int, rows: int) -> None:
+def test_forward_and_gradients_equal_the_slow_reference(interaction: str, rows: int, fields: int, numeric: int) -> None:
     dlrm = model(fields, numeric, interaction)
     ids_BF, numeric_BN = torch.randint(5, (rows, fields)), torch.randn(rows, numeric)
     found_B = dlrm(ids_BF, numeric_BN)

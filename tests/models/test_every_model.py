@@ -78,20 +78,20 @@ def test_one_step_is_pinned(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize(("fields", "numeric"), [(3, 2), (3, 0), (1, 0), (1, 1)])
-@pytest.mark.parametrize("batch", [1, 9])
-def test_learns_with_any_shape(name: str, fields: int, numeric: int, batch: int) -> None:
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")  # DLRM: one field alone makes no pair
+@pytest.mark.parametrize(("batch", "fields", "numeric"), [(9, 3, 2), (1, 1, 0), (1, 3, 0), (9, 1, 1)])
+def test_learns_with_any_shape(name: str, batch: int, fields: int, numeric: int) -> None:
     changes = {"batch_norm": True} if "mlp" in section(name).settings or name == "dlrm" else {}
     model = small_model(name, fields, numeric, **changes)
     before = train(model, fields, numeric, steps=0, batch=batch)
-    after = train(model, fields, numeric, steps=30, batch=batch, lr=0.01)
+    after = train(model, fields, numeric, steps=10, batch=batch, lr=0.01)
     assert after < before
     assert model(*rows(batch, fields, numeric)).shape == (batch,)
 
 
 @pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("numeric", [0, 2])
-def test_collapsed_model_gives_the_same_logits_and_loads_into_the_plain_one(name: str, numeric: int) -> None:
+def test_collapsed_model_gives_the_same_logits_and_loads_into_the_plain_one(name: str) -> None:
+    numeric = 2
     changes = {"batch_norm": True} if "mlp" in section(name).settings or name == "dlrm" else {}
     model = small_model(name, 3, numeric, factorised=True, **changes)
     train(model, 3, numeric, steps=5, lr=0.1)
@@ -128,10 +128,8 @@ def test_first_order_weights_of_unseen_categories_stay_zero(name: str, update: s
         assert torch.equal(table.weight[:, 0] != 0, seen_V)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", [name for name in ALL if "dropout" in section(name).settings])
 def test_dropout_acts_in_training_only(name: str) -> None:
-    if "dropout" not in section(name).settings:
-        pytest.skip("it has none")
     model = small_model(name, 3, 2, dropout=0.5)
     batch = rows(9, 3, 2)
     assert torch.equal(model(*batch), model(*batch))
@@ -140,7 +138,9 @@ def test_dropout_acts_in_training_only(name: str) -> None:
 
 
 @pytest.mark.usefixtures("criteo_file")
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in ("autoint_plus", "lr") else pytest.mark.more) for name in ALL]
+)
 def test_runs_end_to_end(command: Callable[..., Ended], name: str) -> None:
     tiny = ("emb.dim=4", "emb.inner=6", "train.batch_size=359", "hydra.run.dir=run")  # the second batch is one row
     ended = command("train", "dataset=criteo", "dataset.raw=train.txt", f"model={name}", "emb=mlet", *tiny)

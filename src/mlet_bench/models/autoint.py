@@ -58,12 +58,12 @@ class Interacting(nn.Module):
         """B × S × A."""
         dropping = self.training and isinstance(self.dropout, nn.Dropout)
         piecewise = vectors_BSD.device.type == "cpu" and not torch.is_autocast_enabled("cpu") and not dropping
-        out_BSA = self._by_pieces(vectors_BSD) if piecewise else self._at_once(vectors_BSD)
+        out_BSA = self._attend_in_pieces(vectors_BSD) if piecewise else self._attend_whole_batch(vectors_BSD)
         normed_BSA: Tensor = self.norm(out_BSA)
         return normed_BSA.relu()
 
-    def _by_pieces(self, vectors_BSD: Tensor) -> Tensor:
-        """The projections in one product, attention without its weights being kept."""
+    def _attend_in_pieces(self, vectors_BSD: Tensor) -> Tensor:
+        """On a CPU: the projections in one product, attention without its weights being kept."""
         layers = [self.query, self.key, self.value]
         if isinstance(self.residual, Linear):
             layers.append(self.residual)
@@ -71,7 +71,8 @@ class Interacting(nn.Module):
         out_BSA = attend(projected_BSP, self.query.out_features, self.heads, self.scale)
         return out_BSA + vectors_BSD if isinstance(self.residual, nn.Identity) else out_BSA
 
-    def _at_once(self, vectors_BSD: Tensor) -> Tensor:
+    def _attend_whole_batch(self, vectors_BSD: Tensor) -> Tensor:
+        """By PyTorch's own operators: on a GPU, in bfloat16, and with dropout of attention weights."""
         query_BHSA, key_BHSA, value_BHSA = (
             part(vectors_BSD).unflatten(2, (self.heads, -1)).transpose(1, 2)
             for part in (self.query, self.key, self.value)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mlet_bench.embedding import Embedding
 from mlet_bench.models.base import CTRModel
 from mlet_bench.models.layers import DeepSettings, NumericVectors, deep, initialise
-from mlet_bench.models.linear import Linear, linear
+from mlet_bench.models.linear import Linear, linear, without_autocast
 
 
 class DCNSettings(DeepSettings):
@@ -36,13 +36,16 @@ def crossed(x0_BI: Tensor, layers: Sequence[Cross], last_I: Tensor) -> Tensor:
 
     By induction x_l = a_l x_0 + c_l, with a_(l+1) = a_l + x_lᵀ w_l, which differs from row to row, and
     c_(l+1) = c_l + b_l, which does not. So x_0 times all the w_l and v is all the work, and no x_l is needed.
+
+    Under autocast too all of it is float32: the a_l are sums over the layers, and what bfloat16 rounds off them stays.
     """
-    dots_BL = linear(x0_BI, torch.cat([*(layer.weight.weight for layer in layers), last_I[None]]))
-    a_B, c_I = torch.ones_like(dots_BL[:, 0]), torch.zeros_like(last_I)
-    for layer, dot_B in zip(layers, dots_BL.unbind(1), strict=False):
-        a_B = a_B + a_B * dot_B + layer.weight.weight[0] @ c_I
-        c_I = c_I + layer.bias_I
-    return a_B * dots_BL[:, -1] + c_I @ last_I
+    with without_autocast(x0_BI.device):
+        dots_BL = linear(x0_BI, torch.cat([*(layer.weight.weight for layer in layers), last_I[None]]))
+        a_B, c_I = torch.ones_like(dots_BL[:, 0]), torch.zeros_like(last_I)
+        for layer, dot_B in zip(layers, dots_BL.unbind(1), strict=False):
+            a_B = a_B + a_B * dot_B + layer.weight.weight[0] @ c_I
+            c_I = c_I + layer.bias_I
+        return a_B * dots_BL[:, -1] + c_I @ last_I
 
 
 class DCN(CTRModel):

@@ -6,6 +6,7 @@ PyTorch carries as well, has them for every processor (docs/performance.md has f
 B batch (any number of leading dimensions), I inputs, O outputs.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -38,22 +39,28 @@ class Linear(nn.Linear):
 
 def linear(x_BI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None, *, relu: bool = False) -> Tensor:
     """x Wᵀ + b, and ReLU behind it if asked for: y_BO."""
-    if HAS_ONEDNN and _wanted(x_BI) and _wanted(weight_OI):
-        product: Tensor = _OneDNN.apply(x_BI, weight_OI, bias_O, relu)  # type: ignore[no-untyped-call]
-        return product
+    if HAS_ONEDNN and _suits_onednn(x_BI) and _suits_onednn(weight_OI):
+        rows_RI = x_BI.reshape(-1, x_BI.shape[-1])
+        y_RO: Tensor = _OneDNN.apply(rows_RI, weight_OI, bias_O)  # type: ignore[no-untyped-call]
+        if relu:  # oneDNN's own, within the product, makes a NaN 0 and so hides it
+            y_RO.relu_()
+        return y_RO.view(*x_BI.shape[:-1], len(weight_OI))
     y_BO = F.linear(x_BI, weight_OI, bias_O)
-    return y_BO.relu() if relu else y_BO
+    return y_BO.relu_() if relu else y_BO
 
 
-def _wanted(values: Tensor) -> bool:
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """Products inside keep the type of their factors."""
+    available = torch.amp.is_autocast_available(device.type)
+    return torch.autocast(device.type, enabled=False) if available else nullcontext()
+
+
+def _suits_onednn(values: Tensor) -> bool:
     """Under autocast PyTorch's own layer changes the type, and uses oneDNN for the narrow ones."""
     kind = values.device.type
     return (
         kind == "cpu" and values.dtype == torch.float32 and values.numel() > 0 and not torch.is_autocast_enabled(kind)
     )
-
-
-HAS_ONEDNN = torch._C._has_mkldnn and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 NARROW = 32
@@ -64,27 +71,21 @@ class _OneDNN(torch.autograd.Function):
     """The operators behind torch.compile's linear layers and behind those of mkldnn tensors."""
 
     @staticmethod
-    def forward(ctx: Any, x_BI: Tensor, weight_OI: Tensor, bias_O: Tensor | None, relu: bool) -> Tensor:
-        y_BO = _multiply(x_BI, weight_OI, bias_O)
-        if relu:
-            y_BO.relu_()  # oneDNN's own, within the product, makes a NaN 0 and so hides it
-        ctx.save_for_backward(x_BI, weight_OI, y_BO if relu else None)
+    def forward(ctx: Any, x_BI: Tensor, weight_OI: Tensor, bias_O: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x_BI, weight_OI)
         ctx.has_bias = bias_O is not None
-        return y_BO
+        return _multiply(x_BI, weight_OI, bias_O)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        x_BI, weight_OI, y_BO = ctx.saved_tensors
+        x_BI, weight_OI = ctx.saved_tensors
         grad_BO = gradients[0].contiguous()
-        if y_BO is not None:
-            grad_BO = torch.ops.aten.threshold_backward(grad_BO, y_BO, 0)
-        needs_x, needs_weight, needs_bias, _ = ctx.needs_input_grad
+        needs_x, needs_weight, needs_bias = ctx.needs_input_grad
         grad_BI = _multiply(grad_BO, weight_OI.t(), None) if needs_x else None
         grad_OI = grad_O = None
         if needs_weight or needs_bias:
-            rows_BO, rows_BI = grad_BO.flatten(0, -2), x_BI.flatten(0, -2)
-            grad_OI, grad_O = _weight_gradient(rows_BO, rows_BI, weight_OI, bias=ctx.has_bias)
-        return grad_BI, grad_OI, grad_O, None
+            grad_OI, grad_O = _weight_gradient(grad_BO, x_BI, weight_OI, bias=ctx.has_bias)
+        return grad_BI, grad_OI, grad_O
 
 
 def _multiply(x_BI: Tensor, weight_OI: Tensor, bias_O: Tensor | None) -> Tensor:
@@ -97,6 +98,12 @@ def _weight_gradient(grad_BO: Tensor, x_BI: Tensor, weight_OI: Tensor, *, bias: 
     outputs, inputs = weight_OI.shape
     if inputs * outputs < NARROW * (inputs + outputs):
         return grad_BO.t() @ x_BI, grad_BO.sum(0) if bias else None
+    return _onednn_weight_gradient(grad_BO, x_BI, weight_OI, bias=bias)
+
+
+def _onednn_weight_gradient(
+    grad_BO: Tensor, x_BI: Tensor, weight_OI: Tensor, *, bias: bool
+) -> tuple[Tensor, Tensor | None]:
     grad_OI, grad_O = torch.ops.aten.mkldnn_linear_backward_weights(
         grad_BO.to_mkldnn(), x_BI.contiguous().to_mkldnn(), weight_OI, bias
     )
@@ -105,3 +112,17 @@ def _weight_gradient(grad_BO: Tensor, x_BI: Tensor, weight_OI: Tensor, *, bias: 
 
 def _dense(gradient: Tensor) -> Tensor:
     return gradient.to_dense() if gradient.is_mkldnn else gradient
+
+
+def onednn_works() -> bool:
+    """Whether PyTorch's oneDNN operators are here and take what we give them; no documented interface promises it."""
+    x_BI, weight_OI, bias_O = torch.eye(2, device="cpu"), torch.ones(3, 2, device="cpu"), torch.ones(3, device="cpu")
+    try:
+        y_BO = _multiply(x_BI, weight_OI, bias_O)
+        grad_OI, grad_O = _onednn_weight_gradient(y_BO, x_BI, weight_OI, bias=True)
+    except (AttributeError, RuntimeError, TypeError):  # not there, not built in, or another signature
+        return False
+    return bool((y_BO == 2).all() and (grad_OI == 2).all() and grad_O is not None and (grad_O == 4).all())
+
+
+HAS_ONEDNN = onednn_works()
