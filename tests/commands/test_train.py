@@ -18,10 +18,10 @@ from sklearn.metrics import log_loss, roc_auc_score
 from mlet_bench import cli, data, models
 from mlet_bench.commands import train as recipe
 from mlet_bench.commands.help_text import choices
-from mlet_bench.config import TrainCommand, convert_command
+from mlet_bench.config import EMBEDDINGS, TrainCommand, convert_command
 from mlet_bench.config.compose import Composer
 from mlet_bench.data.batches import training_rows
-from mlet_bench.embedding import MODES, SingleEmbedding
+from mlet_bench.embedding import SingleEmbedding
 from mlet_bench.system import files
 from mlet_bench.system.seeds import order
 from mlet_bench.training import trainer
@@ -46,7 +46,7 @@ def result_of(folder: str | Path) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("criteo_file")
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", EMBEDDINGS)
 def test_run_folder_holds_what_the_contract_says(command: Command, mode: str) -> None:
     ended = command(*words(f"emb={mode}", "hydra.run.dir=run", "train.epochs=2"))
     assert ended.code == cli.DONE
@@ -107,7 +107,7 @@ def test_collapsed_model_loads_strictly_into_the_plain_model(command: Command) -
 
 
 @pytest.mark.usefixtures("criteo_file")
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", EMBEDDINGS)
 def test_same_seed_same_bits_another_seed_others(command: Command, mode: str) -> None:
     for folder, seed in (("one", 1), ("two", 1), ("three", 2)):
         command(*words(f"emb={mode}", "model.dropout=0.3", f"hydra.run.dir={folder}", f"seed={seed}"))
@@ -190,7 +190,7 @@ def test_prepared_folder_given_by_hand_is_the_same_run(command: Command) -> None
 
 
 @pytest.mark.usefixtures("criteo_file")
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", EMBEDDINGS)
 @pytest.mark.parametrize("optimizer", ["adam", "rowwise_adagrad"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_stopped_run_goes_on_to_the_same_result(
@@ -311,7 +311,7 @@ def test_best_state_is_the_one_kept(command: Command) -> None:
 
 @pytest.mark.usefixtures("criteo_file")
 def test_unseen_categories_are_zero_vectors_after_training(command: Command) -> None:
-    for mode in MODES:
+    for mode in EMBEDDINGS:
         command(*words(f"emb={mode}", f"hydra.run.dir={mode}", "train.update=exact"))
         weights = load_file(f"{mode}/model.safetensors")
         firsts = weights["embedding.fields.offsets"][:-1]  # id 0 of every field never occurs at min_count 1
@@ -369,7 +369,7 @@ def test_synthetic_result_stands_beside_the_best_reachable(command: Command) -> 
 
 def test_learns_what_can_be_learned(command: Command, workplace: Path) -> None:
     write_criteo(workplace / "train.txt", criteo_cells(2_000))
-    for mode in MODES:
+    for mode in EMBEDDINGS:
         command(*words(f"emb={mode}", f"hydra.run.dir={mode}", "train.epochs=6", "train.lr=0.01"))
         assert result_of(mode)["metrics"]["test"]["auc"] > 0.95
         assert math.isclose(result_of(mode)["metrics"]["test"]["calibration"], 1, abs_tol=0.3)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from mlet_bench.embedding import RowTable
+from mlet_bench.embedding.table import RowStep
 from mlet_bench.models import CTRModel
 from tests.models.small import rows
 
@@ -33,14 +34,26 @@ def compare(model: CTRModel, slow: Slow, batch: int, fields: int, numeric: int) 
     weight_B = torch.linspace(1, 2, batch, dtype=torch.float64)
     (found_B * weight_B).sum().backward()
     (expected_B * weight_B).sum().backward()
-    gradients = {name: weight.grad for name, weight in model.named_parameters() if weight.requires_grad}
-    for name, part in model.named_modules():
-        if isinstance(part, RowTable):
-            gradients[f"{name}.weight"] = part.densify()
-    assert gradients.keys() == dict(model.named_parameters()).keys()
-    for name, found in gradients.items():
+    compare_gradients({name: p.grad for name, p in model.named_parameters()}, weights)
+    model.zero_grad()
+    tables = {f"{name}.weight": part for name, part in model.named_modules() if isinstance(part, RowTable)}
+    for table in tables.values():
+        table.step = RowStep()
+    rows_B = model(ids_BF, numeric_BN)
+    torch.testing.assert_close(rows_B, expected_B)
+    (rows_B * weight_B).sum().backward()
+    assert all(table.weight.grad is None for table in tables.values())
+    of_rows = {name: table.densify() for name, table in tables.items()}
+    compare_gradients({name: of_rows.get(name, p.grad) for name, p in model.named_parameters()}, weights)
+
+
+def compare_gradients(gradients: dict[str, Tensor | None], weights: Weights) -> None:
+    for name, gradient in gradients.items():
         expected = weights[name].grad
-        torch.testing.assert_close(found, torch.zeros_like(weights[name]) if expected is None else expected, msg=name)
+        zero = torch.zeros_like(weights[name])
+        torch.testing.assert_close(
+            zero if gradient is None else gradient, zero if expected is None else expected, msg=name
+        )
 
 
 def vectors(weights: Weights, ids_F: Tensor, numeric_N: Tensor) -> list[Tensor]:

@@ -39,8 +39,8 @@ def section(name: str, **changes: Any) -> ModelSection:
 def embedding(fields: int, factorised: bool = False) -> Embedding:
     """Five categories a field, random vectors."""
     if factorised:
-        return MLETEmbedding([5] * fields, torch.randn(5 * fields, INNER), torch.randn(fields, INNER, DIM))
-    return SingleEmbedding([5] * fields, torch.randn(5 * fields, DIM))
+        return MLETEmbedding.from_weights([5] * fields, torch.randn(5 * fields, INNER), torch.randn(fields, INNER, DIM))
+    return SingleEmbedding.from_weights([5] * fields, torch.randn(5 * fields, DIM))
 
 
 def small_model(name: str, fields: int, numeric: int, *, factorised: bool = False, **changes: Any) -> CTRModel:

@@ -116,7 +116,7 @@ def count(model: CTRModel) -> int:
 def test_first_order_weights_of_unseen_categories_stay_zero(name: str, update: str) -> None:
     torch.manual_seed(0)
     changes = {"use_wide": True} if name.startswith("autoint") else {}
-    model = models.build(section(name, **changes), SingleEmbedding([9] * 3, torch.randn(27, DIM)), 2)
+    model = models.build(section(name, **changes), SingleEmbedding.from_weights([9] * 3, torch.randn(27, DIM)), 2)
     train(model, 3, 2, steps=5, update=update)
     tables = {key: part for key, part in model.named_modules() if isinstance(part, RowTable)}
     wide = [part for key, part in tables.items() if key.startswith("linear.")]

@@ -19,8 +19,8 @@ def fm(mode: str) -> FM:
     """In float64, as Adam makes much of a rounding where a gradient is nearly zero."""
     torch.manual_seed(3)
     if mode == "single":
-        return FM(SingleEmbedding(CARDINALITIES, torch.randn(34, 3)), NUMERIC, FMSettings()).double()
-    embedding = MLETEmbedding(CARDINALITIES, torch.randn(34, 5), torch.randn(2, 5, 3))
+        return FM(SingleEmbedding.from_weights(CARDINALITIES, torch.randn(34, 3)), NUMERIC, FMSettings()).double()
+    embedding = MLETEmbedding.from_weights(CARDINALITIES, torch.randn(34, 5), torch.randn(2, 5, 3))
     return FM(embedding, NUMERIC, FMSettings()).double()
 
 
@@ -33,7 +33,9 @@ class Slow(nn.Module):
         table_VW = emb.w1.weight if isinstance(emb, MLETEmbedding) else emb.table.weight
         self.table = nn.Embedding.from_pretrained(table_VW.clone(), freeze=False, sparse=sparse)
         self.w2_FKD = nn.Parameter(emb.w2_FKD.detach().clone()) if isinstance(emb, MLETEmbedding) else None
-        self.first = nn.Embedding.from_pretrained(model.linear.fields.table.weight.clone(), freeze=False, sparse=sparse)
+        self.first = nn.Embedding.from_pretrained(
+            model.linear.fields.table.weight.detach().clone(), freeze=False, sparse=sparse
+        )
         self.numeric_ND = nn.Parameter(model.numeric.weight_ND.detach().clone())
         self.first_N1 = nn.Parameter(model.linear.numeric.weight_ND.detach().clone())
         self.bias = nn.Parameter(torch.zeros((), dtype=torch.float64))
@@ -126,7 +128,7 @@ def test_lazy_adam_is_sparse_adam(clip_norm: float | None) -> None:
 @pytest.mark.parametrize("mode", ["single", "mlet"])
 def test_batch_l2_holds_for_all_that_was_looked_up(mode: str) -> None:
     model = fm(mode)
-    model.linear.fields.table.weight.normal_()
+    nn.init.normal_(model.linear.fields.table.weight)
     optimizers = Optimizers(model, train_config(), emb_config(mode, l2=0.5, l2_on="product"))
     model(torch.tensor([[1, 2], [1, 3]]), torch.ones(2, NUMERIC, dtype=torch.float64))
     with torch.no_grad():

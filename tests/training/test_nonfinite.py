@@ -40,7 +40,8 @@ def nan_weight(model: Any, optimizers: Any, batch: Any) -> None:
 
 
 def nan_row(model: Any, optimizers: Any, batch: Any) -> None:
-    model.embedding.table.weight[batch[0][0, 0]] = torch.nan
+    with torch.no_grad():
+        model.embedding.table.weight[batch[0][0, 0]] = torch.nan
 
 
 def inf_column(model: Any, optimizers: Any, batch: Any) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mlet_bench.config import EmbConfig, TrainConfig
+from mlet_bench.config import EMBEDDINGS, EmbConfig, TrainConfig
 from mlet_bench.embedding import MODES, MLETEmbedding, SingleEmbedding
 from mlet_bench.models.base import CTRModel
 from mlet_bench.training.optimizers import Optimizers
@@ -58,8 +58,8 @@ class Slow(nn.Module):
 def toy(mode: str) -> Toy:
     torch.manual_seed(3)
     if mode == "single":
-        return Toy(SingleEmbedding(CARDINALITIES, torch.randn(34, 3)))
-    return Toy(MODES[mode](CARDINALITIES, torch.randn(34, 5), torch.randn(2, 5, 3)))
+        return Toy(SingleEmbedding.from_weights(CARDINALITIES, torch.randn(34, 3)))
+    return Toy(MODES[EMBEDDINGS[mode]].from_weights(CARDINALITIES, torch.randn(34, 5), torch.randn(2, 5, 3)))
 
 
 def train_config(**changes: object) -> TrainConfig:
@@ -69,7 +69,7 @@ def train_config(**changes: object) -> TrainConfig:
 def emb_config(mode: str, **changes: object) -> EmbConfig:
     values = {"mode": mode, "dim": 3, "inner": 5, "lr": None, "l2": 0.0, "l2_on": "product", "l2_rows": "batch",
               "init_std": None, **changes}  # fmt: skip
-    return EmbConfig.model_validate(values)
+    return EMBEDDINGS[mode].model_validate(values)
 
 
 def batches() -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -108,7 +108,7 @@ def assert_same(model: Toy, slow: Slow) -> None:
         torch.testing.assert_close(emb.w2_FKD, slow.w2_FKD, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", EMBEDDINGS)
 @pytest.mark.parametrize(("l2", "on"), [(0.0, "product"), (0.1, "product"), (0.1, "factors")])
 def test_exact_adam_follows_the_dense_optimiser(mode: str, l2: float, on: str) -> None:
     model = toy(mode)
@@ -118,7 +118,7 @@ def test_exact_adam_follows_the_dense_optimiser(mode: str, l2: float, on: str) -
     assert_same(model, slow)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", EMBEDDINGS)
 @pytest.mark.parametrize("update", ["exact", "lazy"])
 def test_sgd_is_row_sparse_by_nature(mode: str, update: str) -> None:
     model = toy(mode)
@@ -128,7 +128,7 @@ def test_sgd_is_row_sparse_by_nature(mode: str, update: str) -> None:
     assert_same(model, slow)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", EMBEDDINGS)
 def test_rowwise_adagrad_is_the_same_lazy_and_exact(mode: str) -> None:
     lazy, exact = toy(mode), toy(mode)
     run_fast(lazy, train_config(optimizer="rowwise_adagrad", update="lazy"), emb_config(mode))
@@ -139,7 +139,7 @@ def test_rowwise_adagrad_is_the_same_lazy_and_exact(mode: str) -> None:
 
 def test_rowwise_adagrad_against_its_formula() -> None:
     model = toy("single")
-    expected_VW = model.embedding.table.weight.clone()
+    expected_VW = model.embedding.table.weight.detach().clone()
     sum_V = torch.zeros(34)
     optimizers = Optimizers(model, train_config(optimizer="rowwise_adagrad", lr=0.1), emb_config("single"))
     for ids_BF, label_B in batches():
@@ -155,7 +155,7 @@ def test_rowwise_adagrad_against_its_formula() -> None:
 
 def test_lazy_adam_is_sparse_adam() -> None:
     model = toy("single")
-    slow = nn.Embedding.from_pretrained(model.embedding.table.weight.clone(), freeze=False, sparse=True)
+    slow = nn.Embedding.from_pretrained(model.embedding.table.weight.detach().clone(), freeze=False, sparse=True)
     out_FD = nn.Parameter(model.out_FD.detach().clone())
     sparse, dense = torch.optim.SparseAdam([slow.weight], lr=0.01), torch.optim.Adam([out_FD], lr=0.01)
     for ids_BF, label_B in batches():

@@ -29,7 +29,7 @@ class Silent:
 def trainer(values: Iterator[float], **changes: Any) -> Trainer:
     """One step an epoch; the evaluations give these values one after the other."""
     torch.manual_seed(0)
-    model = FM(SingleEmbedding([4], torch.randn(4, 2)), 0, FMSettings())
+    model = FM(SingleEmbedding.from_weights([4], torch.randn(4, 2)), 0, FMSettings())
     rows = TrainingRows.__new__(TrainingRows)
     rows.steps = 1
     batch = (torch.tensor([[1], [2]]), torch.empty(2, 0), torch.tensor([0.0, 1.0]))

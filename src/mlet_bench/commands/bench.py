@@ -76,8 +76,7 @@ def bench(config: BenchCommand, run_dir: str, say: Callable[[str], None]) -> tup
 
 def _arms(config: BenchCommand) -> list[EmbConfig]:
     """A single table, and the requested mode where that is another one."""
-    single = config.emb.model_copy(update={"mode": "single", "inner": None})
-    return [single, config.emb] if config.emb.inner else [single]
+    return [config.emb.single(), config.emb] if config.emb.inner else [config.emb]
 
 
 def _planned_memory(config: BenchCommand, arms: list[EmbConfig]) -> MemoryPlan:
@@ -90,7 +89,7 @@ def _planned_memory(config: BenchCommand, arms: list[EmbConfig]) -> MemoryPlan:
 def _timed_model(config: BenchCommand, emb: EmbConfig, device: torch.device) -> TimedModel:
     cardinalities = CARDINALITIES[config.categories]
     with seeded(config.seed, "embedding"):
-        embedding = build_embedding(emb, cardinalities, torch.ones(sum(cardinalities), dtype=torch.bool))
+        embedding = build_embedding(emb, cardinalities)
     with seeded(config.seed, "dense"):
         model = models.build(config.model, embedding, NUMERIC).to(device)
     return TimedModel(model, Optimizers(model, config.train, emb))

@@ -118,7 +118,7 @@ def _model(folder: RunFolder, trained: TrainCommand, prepared: Prepared, rank: i
     except RuntimeError as error:  # other names or shapes, or more memory than there is
         raise UserError(f"{path}: does not fit its config ({str(error).splitlines()[-1].strip()})") from None
     if rank is not None:
-        embedding.cut(rank)
+        embedding.truncate_rank(rank)
     if trained.hardware.threads:
         torch.set_num_threads(trained.hardware.threads)
     return model.eval()

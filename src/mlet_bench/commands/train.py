@@ -255,7 +255,7 @@ def _train(
 
 def _inference(config: TrainCommand, prepared: Prepared, model: CTRModel, collapsed: CTRModel) -> dict[str, Any]:
     """Milliseconds a batch takes in the trained, the collapsed and a fresh single-layer model, in turn."""
-    single = config.emb.model_copy(update={"mode": "single", "inner": None})
+    single = config.emb.single()
     fresh = build_model(config.model_copy(update={"emb": single}), prepared)
     fresh = fresh.to(next(model.parameters()).device).eval()
     few = next(prepared.pieces("test")).head(config.eval.batch_size)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mlet_bench.commands import train as recipe
-from mlet_bench.config import TrainCommand, TuneCommand, convert, monitored, monitored_name
+from mlet_bench.config import TrainCommand, TuneCommand, convert_command, monitored, monitored_name
 from mlet_bench.data import Prepared
 from mlet_bench.errors import RunFailedError, UserError
 from mlet_bench.evaluation.paired import paired, spread
@@ -128,7 +128,7 @@ def tune_fingerprint(config: TuneCommand, prepared: Prepared) -> str:
 def run_config(config: TuneCommand, arm: Arm, settings: Settings, seed: int) -> TrainCommand:
     """The run of an arm with these settings; UserError if they do not go together."""
     emb = {"mode": arm.mode, "dim": arm.dim, "inner": arm.inner, "lr": settings.emb_lr, "l2": settings.emb_l2}
-    return convert(
+    return convert_command(
         TrainCommand,
         {
             "dataset": config.dataset,

@@ -7,7 +7,6 @@ and, where the name does not, its unit. A model's own section is described besid
 from mlet_bench.config.base import Section, Widths, convert, flat
 from mlet_bench.config.command import (
     BenchCommand,
-    EmbConfig,
     EvalConfig,
     EvaluateCommand,
     HardwareConfig,
@@ -30,10 +29,12 @@ from mlet_bench.config.dataset import (
     SyntheticConfig,
     TableConfig,
 )
+from mlet_bench.config.emb import EMBEDDINGS, EmbConfig, FrozenMLETEmbConfig, MLETEmbConfig, SingleEmbConfig
 from mlet_bench.config.tune import ArmsConfig, SearchConfig, TuneCommand
 
 __all__ = [
     "DATASETS",
+    "EMBEDDINGS",
     "ArmsConfig",
     "AvazuConfig",
     "BarsConfig",
@@ -43,13 +44,16 @@ __all__ = [
     "EmbConfig",
     "EvalConfig",
     "EvaluateCommand",
+    "FrozenMLETEmbConfig",
     "HardwareConfig",
+    "MLETEmbConfig",
     "ModelSection",
     "MovieLens1MConfig",
     "PrepareCommand",
     "ReportCommand",
     "SearchConfig",
     "Section",
+    "SingleEmbConfig",
     "SyntheticConfig",
     "TableConfig",
     "TrainCommand",

@@ -11,13 +11,13 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializeAsAny,
-    ValidationInfo,
     field_validator,
     model_validator,
 )
 
 from mlet_bench.config.base import Name, OptionalPath, RequiredPath, Section, SectionT, as_tuple, convert
 from mlet_bench.config.dataset import DATASETS, DatasetConfig
+from mlet_bench.config.emb import EMBEDDINGS, EmbConfig
 from mlet_bench.errors import UserError, listing, nearest
 
 
@@ -37,31 +37,6 @@ def monitored_name(monitor: str) -> str:
     '-logloss'
     """
     return "-logloss" if monitor == "logloss" else monitor
-
-
-class EmbConfig(Section):
-    mode: Literal["single", "mlet", "mlet_frozen"]
-    dim: int = Field(ge=1)
-    inner: int | None = Field(ge=1)
-    lr: float | None = Field(gt=0)
-    l2: float = Field(ge=0)
-    l2_on: Literal["factors", "product"]
-    l2_rows: Literal["batch", "table"]
-    init_std: float | None = Field(gt=0)
-
-    @field_validator("inner", "l2_on", mode="after")
-    @classmethod
-    def _only_mlet(cls, value: Any, info: ValidationInfo) -> Any:
-        """A single table has no factors: whatever was given makes the same run."""
-        if info.data.get("mode") != "single":
-            return value
-        return None if info.field_name == "inner" else "product"
-
-    @model_validator(mode="after")
-    def _inner_given(self) -> "EmbConfig":
-        if self.mode != "single" and self.inner is None:
-            raise ValueError(f"emb.inner=null: emb={self.mode} needs an inner dimension; allowed: a whole number >= 1")
-        return self
 
 
 class HardwareConfig(Section):
@@ -149,7 +124,7 @@ class RunSections(Section):
 
     dataset: SerializeAsAny[DatasetConfig]
     model: ModelSection
-    emb: EmbConfig
+    emb: SerializeAsAny[EmbConfig]
     hardware: HardwareConfig
     train: TrainConfig
     eval: EvalConfig
@@ -206,7 +181,7 @@ class ReportCommand(Section):
 
 class BenchCommand(Section):
     model: ModelSection
-    emb: EmbConfig
+    emb: SerializeAsAny[EmbConfig]
     hardware: HardwareConfig
     train: TrainConfig
     categories: Literal["filtered", "unfiltered"]
@@ -215,14 +190,23 @@ class BenchCommand(Section):
 
 
 def convert_command(schema: type[SectionT], values: Mapping[str, Any]) -> SectionT:
-    """The whole config of a command; the data set's section is typed by its reader first."""
+    """The whole config of a command; the sections of data set and embedding are typed by reader and mode first."""
     typed: dict[str, Any] = dict(values)
-    field = schema.model_fields.get("dataset")
-    if field is not None and field.annotation is DatasetConfig and isinstance(typed.get("dataset"), Mapping):
-        reader = str(typed["dataset"].get("reader"))
-        if reader not in DATASETS:
+    for section, base, key, schemas in SECTIONS:
+        field = schema.model_fields.get(section)
+        if field is None or field.annotation is not base or not isinstance(typed.get(section), Mapping):
+            continue
+        name = str(typed[section].get(key))
+        if name not in schemas:
             raise UserError(
-                f"dataset.reader={reader}: no such reader; allowed: {listing(DATASETS)}." + nearest(reader, DATASETS)
+                f"{section}.{key}={name}: no such {key}; allowed: {listing(schemas)}." + nearest(name, schemas)
             )
-        typed["dataset"] = convert(DATASETS[reader], typed["dataset"], "dataset")
+        typed[section] = convert(schemas[name], typed[section], section)
     return convert(schema, typed)
+
+
+SECTIONS: tuple[tuple[str, type[Section], str, Mapping[str, type[Section]]], ...] = (
+    ("dataset", DatasetConfig, "reader", DATASETS),
+    ("emb", EmbConfig, "mode", EMBEDDINGS),
+)
+"""Sections whose schema hangs on a name in them: the section, what all its schemas share, the key of the name, them."""

@@ -1,10 +1,10 @@
-"""What turns ids into vectors: a mode is a file that owns its parameters, its lookup, its collapse, its sizes."""
+"""What turns ids into vectors: a mode is a file that owns its parameters, its lookup, its L2 and its collapse."""
 
 from collections.abc import Sequence
 
 from torch import Tensor
 
-from mlet_bench.config import EmbConfig
+from mlet_bench.config import EmbConfig, FrozenMLETEmbConfig, MLETEmbConfig, SingleEmbConfig
 from mlet_bench.embedding.base import Embedding
 from mlet_bench.embedding.mlet import MLETEmbedding
 from mlet_bench.embedding.mlet_frozen import FrozenMLETEmbedding
@@ -15,17 +15,18 @@ from mlet_bench.embedding.table import RowTable
 __all__ = ["MODES", "Embedding", "MLETEmbedding", "NoEmbedding", "RowTable", "SingleEmbedding", "build"]
 
 
-MODES: dict[str, type[SingleEmbedding] | type[MLETEmbedding]] = {
-    "single": SingleEmbedding,
-    "mlet": MLETEmbedding,
-    "mlet_frozen": FrozenMLETEmbedding,
+MODES: dict[type[EmbConfig], type[Embedding]] = {
+    SingleEmbConfig: SingleEmbedding,
+    MLETEmbConfig: MLETEmbedding,
+    FrozenMLETEmbConfig: FrozenMLETEmbedding,
 }
+"""By the section of the config, which has the mode's name (config.EMBEDDINGS)."""
 
 
-def build(config: EmbConfig, cardinalities: Sequence[int], seen_V: Tensor) -> Embedding:
+def build(config: EmbConfig, cardinalities: Sequence[int], seen: Tensor | None = None) -> Embedding:
     """A fresh embedding drawn from PyTorch's global generator.
 
-    `cardinalities` are the rows of each field's table, id 0 included; `seen_V` says which rows occur in the
-    training split.
+    `cardinalities` are the rows of each field's table, id 0 included; `seen` (V booleans) says which rows occur in the
+    training split, None: all.
     """
-    return MODES[config.mode].initial(cardinalities, seen_V, config)
+    return MODES[type(config)].from_config(config, cardinalities, seen)

@@ -1,6 +1,8 @@
-"""What a model, the optimizers and the recipe may ask of an embedding, whatever its mode."""
+"""What a model, the optimisers and the recipe may ask of an embedding, whatever its mode."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Self
 
 from torch import Tensor, nn
 
@@ -16,13 +18,18 @@ class Embedding(nn.Module, ABC):
     dim: int
     """d, the width that a model sees."""
 
+    @classmethod
+    @abstractmethod
+    def from_config(cls, config: EmbConfig, cardinalities: Sequence[int], seen: Tensor | None) -> Self:
+        """A fresh one, drawn from PyTorch's global generator; `seen` says which rows occur in the training split."""
+
     @abstractmethod
     def forward(self, ids_BF: Tensor) -> Tensor:
         """emb_BFD for ids within their fields."""
 
     @abstractmethod
     def tables(self) -> list[RowTable]:
-        """The tables that the row optimizers move; all other parameters have ordinary gradients."""
+        """The tables that row optimisers move; all other parameters have ordinary gradients."""
 
     @abstractmethod
     def batch_l2(self, on: str) -> Tensor:
@@ -38,16 +45,6 @@ class Embedding(nn.Module, ABC):
         None where a field has no such table.
         """
         return ()
-
-    @staticmethod
-    @abstractmethod
-    def table_widths(config: EmbConfig) -> list[int]:
-        """The widths of `tables()`, each with a row for every category."""
-
-    @staticmethod
-    @abstractmethod
-    def other_parameters(fields: int, config: EmbConfig) -> int:
-        """How many numbers there are beside the tables."""
 
     @abstractmethod
     def collapse(self) -> "Embedding":

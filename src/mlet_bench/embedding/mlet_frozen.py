@@ -15,14 +15,13 @@ class FrozenMLETEmbedding(MLETEmbedding):
     """MLETEmbedding whose W2 is not trained.
 
     Example:
-        >>> import torch
-        >>> emb = FrozenMLETEmbedding([3, 5], w1_VK=torch.ones(8, 4), w2_FKD=torch.ones(2, 4, 2))
+        >>> emb = FrozenMLETEmbedding([3, 5], dim=2, inner=4)
         >>> [name for name, value in emb.named_parameters() if value.requires_grad]
-        []
+        ['w1.weight']
     """
 
-    def __init__(self, cardinalities: Sequence[int], w1_VK: Tensor, w2_FKD: Tensor) -> None:
-        super().__init__(cardinalities, w1_VK, w2_FKD)
+    def _set(self, cardinalities: Sequence[int], w1_VK: Tensor, w2_FKD: Tensor) -> None:
+        super()._set(cardinalities, w1_VK, w2_FKD)
         self.w2_FKD.requires_grad_(False)
 
     def factors(self, field: int) -> tuple[Tensor, ...]:

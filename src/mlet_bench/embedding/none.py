@@ -1,6 +1,7 @@
 """The embedding of a model without vectors."""
 
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -26,6 +27,10 @@ class NoEmbedding(Embedding):
         self.dim = 0
         self.register_buffer("nothing", torch.zeros(()), persistent=False)
 
+    @classmethod
+    def from_config(cls, config: EmbConfig, cardinalities: Sequence[int], seen: Tensor | None) -> Self:
+        return cls(cardinalities)
+
     def forward(self, ids_BF: Tensor) -> Tensor:
         """emb_BFD with D = 0."""
         return self.nothing.new_empty(*ids_BF.shape, 0)
@@ -38,14 +43,6 @@ class NoEmbedding(Embedding):
 
     def add_table_l2(self, strength: float, on: str) -> None:
         """There is nothing to add to."""
-
-    @staticmethod
-    def table_widths(config: EmbConfig) -> list[int]:
-        return []
-
-    @staticmethod
-    def other_parameters(fields: int, config: EmbConfig) -> int:
-        return 0
 
     def collapse(self) -> "NoEmbedding":
         return NoEmbedding(self.cardinalities)

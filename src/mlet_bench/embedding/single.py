@@ -2,73 +2,100 @@
 
 import itertools
 from collections.abc import Sequence
+from typing import Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mlet_bench.config import EmbConfig
 from mlet_bench.embedding.base import Embedding
-from mlet_bench.embedding.table import FieldRows, RowTable, initial_rows
+from mlet_bench.embedding.rows import FieldOffsets
+from mlet_bench.embedding.start import TableInit, initial_rows
+from mlet_bench.embedding.table import RowTable
 
 
 class SingleEmbedding(Embedding):
     """Field tables of width d; a category that training never saw is a zero vector.
 
+    `seen` (V booleans, all fields one after the other) says which rows training will see; None: all. The start is
+    uniform: DLRM's ±1/√n for a field of n rows ("dlrm"), Glorot's ("glorot"), or with standard deviation `init_std`.
+    Numbers come from `generator`, or from PyTorch's global one.
+
     Example:
-        >>> emb = SingleEmbedding.empty(cardinalities=[3, 5], dim=2)
+        >>> emb = SingleEmbedding([3, 5], dim=2)
         >>> emb(torch.tensor([[1, 4], [2, 0]])).shape
         torch.Size([2, 2, 2])
     """
 
-    def __init__(self, cardinalities: Sequence[int], weight_VD: Tensor) -> None:
+    def __init__(
+        self,
+        cardinalities: Sequence[int],
+        dim: int,
+        *,
+        seen: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        table_init: TableInit = "dlrm",
+        init_std: float | None = None,
+    ) -> None:
         super().__init__()
+        self._set(
+            cardinalities,
+            initial_rows(cardinalities, dim, table_init=table_init, init_std=init_std, seen=seen, generator=generator),
+        )
+
+    def _set(self, cardinalities: Sequence[int], weight_VD: Tensor) -> None:
         self.cardinalities = tuple(cardinalities)
         self.dim = weight_VD.shape[1]
-        self.fields = FieldRows(cardinalities)
+        self.fields = FieldOffsets(cardinalities)
         self.table = RowTable(weight_VD)
 
     @classmethod
-    def empty(cls, cardinalities: Sequence[int], dim: int) -> "SingleEmbedding":
-        """All zeros: a place to load a collapsed model into."""
-        return cls(cardinalities, torch.zeros(sum(cardinalities), dim))
+    def from_weights(cls, cardinalities: Sequence[int], weight_VD: Tensor) -> Self:
+        """Around the rows of all fields, one field after the other."""
+        embedding = cls.__new__(cls)
+        nn.Module.__init__(embedding)
+        embedding._set(cardinalities, weight_VD)
+        return embedding
 
     @classmethod
-    def initial(cls, cardinalities: Sequence[int], seen_V: Tensor, config: EmbConfig) -> "SingleEmbedding":
-        """Drawn from PyTorch's global generator; rows where `seen_V` is false are zero."""
-        weight_VD = initial_rows(cardinalities, config.dim, config.init_std)
-        return cls(cardinalities, weight_VD.mul_(seen_V[:, None]))
+    def empty(cls, cardinalities: Sequence[int], dim: int) -> Self:
+        """All zeros: a place to load a collapsed model into."""
+        return cls.from_weights(cardinalities, torch.zeros(sum(cardinalities), dim))
+
+    @classmethod
+    def from_config(cls, config: EmbConfig, cardinalities: Sequence[int], seen: Tensor | None) -> Self:
+        return cls(cardinalities, config.dim, seen=seen, init_std=config.init_std)
 
     def forward(self, ids_BF: Tensor) -> Tensor:
         """emb_BFD for ids within their fields."""
-        different = self.fields.different(ids_BF)
-        return different.spread(self.table.take(different.rows_U))
+        if not self.table.by_rows:
+            return self.table(self.fields.rows(ids_BF))  # type: ignore[no-any-return]
+        rows = self.fields.batch_rows(ids_BF)
+        return rows.spread(self.table.read(rows).values_UW)
 
     def tables(self) -> list[RowTable]:
         return [self.table]
 
     def batch_l2(self, on: str) -> Tensor:
         """‖·‖² of the rows that the last batch held; a single table is its own product."""
-        assert self.table.taken_UW is not None
-        return self.table.taken_UW.square().sum()
+        read = self.table.last_read
+        return read.rows.once(read.values_UW).square().sum()
 
     def add_table_l2(self, strength: float, on: str) -> None:
         """Add the gradient of strength/2·‖·‖² over all rows to that of the last batch."""
-        self.table.densify().add_(self.table.weight, alpha=strength)
+        self.table.densify().add_(self.table.weight.detach(), alpha=strength)
 
     def factors(self, field: int) -> tuple[Tensor, ...]:
         """(E,) of one field."""
-        return (self.table.weight[self.fields.bounds[field] : self.fields.bounds[field + 1]],)
+        return (self.table.weight.detach()[self.fields.bounds[field] : self.fields.bounds[field + 1]],)
 
-    @staticmethod
-    def table_widths(config: EmbConfig) -> list[int]:
-        return [config.dim]
-
-    @staticmethod
-    def other_parameters(fields: int, config: EmbConfig) -> int:
-        return 0
+    def to_nn_embeddings(self) -> list[nn.Embedding]:
+        """A table of PyTorch's own for each field, with copies of the rows."""
+        tables = torch.split(self.table.weight.detach(), list(self.cardinalities))
+        return [nn.Embedding(len(table_ND), self.dim, _weight=table_ND.clone()) for table_ND in tables]
 
     @torch.no_grad()
-    def cut(self, rank: int) -> None:
+    def truncate_rank(self, rank: int) -> None:
         """Replace every field's table by its best approximation of this rank (Eckart & Young 1936), in float64."""
         for start, end in itertools.pairwise(self.fields.bounds):
             table_ND = self.table.weight[start:end].double()
@@ -78,4 +105,4 @@ class SingleEmbedding(Embedding):
 
     def collapse(self) -> "SingleEmbedding":
         """A copy: there is nothing to multiply out."""
-        return SingleEmbedding(self.cardinalities, self.table.weight.detach().clone())
+        return SingleEmbedding.from_weights(self.cardinalities, self.table.weight.detach().clone())

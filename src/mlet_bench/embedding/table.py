@@ -1,139 +1,120 @@
-"""A table of which a step reads, differentiates and moves only the rows that its batch holds.
+"""A table of several fields: an ordinary parameter, of which a row optimiser may move the rows of a batch alone.
 
-V rows of the table, W its width, U different rows of a batch, B batch, F sparse fields, P = B·F places of a batch,
-K inner width, D output width.
+Any optimiser of PyTorch moves the table by its dense gradient. A row optimiser switches on that a step reads,
+differentiates and moves the rows of its batch; what a step keeps for that lies in a `RowStep` of the table, which no
+copy takes along. V rows of the table, W its width, U rows of a batch, D output width.
 """
 
-import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mlet_bench.embedding.rows import BatchRows, PlacedRows
+
+
+@dataclass
+class RowRead:
+    """Rows that a forward pass has read, as a leaf of the graph."""
+
+    rows: BatchRows
+    values_UW: Tensor
+    vectors_UD: Tensor | None = None
+    """What the embedding made of them, where it made anything."""
+
+
+@dataclass
+class RowGradient:
+    """Which rows of a table are to be moved, and by what; no rows: the whole table."""
+
+    rows: BatchRows | None
+    weight_UW: Tensor
+    grad_UW: Tensor
+
+    def once(self) -> Tensor:
+        """The gradient with every row's part in it once."""
+        return self.grad_UW if self.rows is None else self.rows.once(self.grad_UW)
+
+
+@dataclass
+class RowStep:
+    """What a table keeps from the forward passes of a step until its rows have moved."""
+
+    reads: list[RowRead] = field(default_factory=list)
+    gradient: RowGradient | None = None
+
+    def clear(self) -> None:
+        self.reads.clear()
+        self.gradient = None
+
 
 class RowTable(nn.Module):
-    """V × W weights without a dense gradient.
+    """V × W weights.
 
-    `take` hands out rows as a leaf of the graph; after the backward pass `gradient` tells the optimiser which
-    rows to move and by what. `densify` makes that the whole table, as PyTorch's dense optimizers see it.
+    Example:
+        >>> table = RowTable(torch.arange(6.0).view(3, 2))
+        >>> table(torch.tensor([2, 0])).tolist()
+        [[4.0, 5.0], [0.0, 1.0]]
     """
 
     def __init__(self, weight_VW: Tensor) -> None:
         super().__init__()
-        self.weight = nn.Parameter(weight_VW, requires_grad=False)
-        self.taken_UW: Tensor | None = None
-        self._rows_U: Tensor | None = None
-        self._dense_VW: Tensor | None = None
+        self.weight = nn.Parameter(weight_VW)
+        self.step: RowStep | None = None
+        """Set by a row optimiser; the weight then gets no gradient of its own."""
 
-    def take(self, rows_U: Tensor) -> Tensor:
-        """Rows `rows_U` (all different) as a U × W tensor."""
-        taken_UW = self.weight.index_select(0, rows_U)
-        if torch.is_grad_enabled():
-            taken_UW.requires_grad_()
-            self._rows_U, self.taken_UW, self._dense_VW = rows_U, taken_UW, None
-        return taken_UW
+    def forward(self, rows: Tensor) -> Tensor:
+        """A vector of width W for each row number, of any shape."""
+        return F.embedding(rows, self.weight)
+
+    @property
+    def by_rows(self) -> bool:
+        """Whether a forward pass is to read different rows once, for a row optimiser."""
+        return self.step is not None and torch.is_grad_enabled()
+
+    def read(self, rows: BatchRows) -> RowRead:
+        """The rows of a batch, kept for the row optimiser."""
+        assert self.step is not None
+        values_UW = self.weight.detach().index_select(0, rows.rows_U).requires_grad_()
+        read = RowRead(rows, values_UW)
+        self.step.reads.append(read)
+        return read
+
+    @property
+    def last_read(self) -> RowRead:
+        assert self.step is not None
+        return self.step.reads[-1]
+
+    def gradient(self) -> RowGradient | None:
+        """The gradient of all that was read since the table last moved; None if nothing was, or nothing needs it."""
+        assert self.step is not None
+        if self.step.gradient is None:
+            reads = [read for read in self.step.reads if read.values_UW.grad is not None]
+            if reads:
+                self.step.gradient = self._sum(reads)
+        return self.step.gradient
 
     def densify(self) -> Tensor:
-        """The gradient of the last batch as V × W, zero in the rows it did not hold; it may be added to."""
-        assert self._rows_U is not None
-        assert self.taken_UW is not None
-        assert self.taken_UW.grad is not None
-        self._dense_VW = torch.zeros_like(self.weight).index_copy_(0, self._rows_U, self.taken_UW.grad)
-        return self._dense_VW
+        """The gradient as V × W, zero in the rows that were not read; it may be added to."""
+        assert self.step is not None
+        gradient, weight_VW = self.gradient(), self.weight.detach()
+        dense_VW = torch.zeros_like(weight_VW)
+        if gradient is not None and gradient.rows is not None:
+            dense_VW.index_copy_(0, gradient.rows.rows_U, gradient.grad_UW)
+        self.step.gradient = RowGradient(None, weight_VW, dense_VW)
+        return dense_VW
 
-    def forget(self) -> None:
-        """Let the rows and the gradient of the last batch go."""
-        self._rows_U = self.taken_UW = self._dense_VW = None
+    def _sum(self, reads: Sequence[RowRead]) -> RowGradient:
+        grads = [read.values_UW.grad for read in reads if read.values_UW.grad is not None]
+        first = reads[0]
+        if len(reads) == 1:
+            return RowGradient(first.rows, first.values_UW.detach(), first.rows.total(grads[0]))
+        rows = PlacedRows(torch.cat([read.rows.rows_U for read in reads]))
+        weight_PW = torch.cat([read.values_UW.detach() for read in reads])
+        return RowGradient(rows, weight_PW, rows.total(torch.cat(grads)))
 
-    def gradient(self) -> tuple[Tensor | None, Tensor]:
-        """(rows_U, U × W) of the last batch, or (None, V × W) after `densify`."""
-        if self._dense_VW is not None:
-            return None, self._dense_VW
-        assert self._rows_U is not None
-        assert self.taken_UW is not None
-        assert self.taken_UW.grad is not None
-        return self._rows_U, self.taken_UW.grad
-
-
-class FieldRows(nn.Module):
-    """Where each field's rows lie in a table that holds the fields one after the other."""
-
-    offsets: Tensor
-    offsets_int32: Tensor
-    """Sorting ids of 32 bits takes three quarters of the time; not used where the rows are too many for them."""
-
-    def __init__(self, cardinalities: Sequence[int]) -> None:
-        super().__init__()
-        self.bounds = list(itertools.accumulate(cardinalities, initial=0))
-        """F + 1 row numbers: field f has rows bounds[f] up to bounds[f + 1]."""
-        self.register_buffer("offsets", torch.tensor(self.bounds))
-        self.register_buffer("offsets_int32", self.offsets.clamp(max=2**31 - 1).int(), persistent=False)
-
-    def different(self, ids_BF: Tensor) -> "UniqueRows":
-        """The different rows of a batch."""
-        small = self.bounds[-1] < 2**31
-        places_P = (ids_BF + (self.offsets_int32 if small else self.offsets)[:-1]).flatten()
-        sorted_P, order_P = places_P.sort(stable=True)
-        first_P = torch.ones_like(sorted_P, dtype=torch.bool)
-        torch.ne(sorted_P[1:], sorted_P[:-1], out=first_P[1:])
-        start_U = first_P.nonzero().squeeze(1)
-        which_P = torch.empty_like(order_P)
-        which_P[order_P] = first_P.cumsum(0) - 1
-        return UniqueRows(sorted_P[start_U].long(), which_P.view(ids_BF.shape), order_P, start_U)
-
-    def segments(self, rows_U: Tensor) -> list[int]:
-        """F + 1 positions in `rows_U` (rising) between which each field's rows lie."""
-        positions: list[int] = torch.searchsorted(rows_U, self.offsets).tolist()
-        return positions
-
-
-@dataclass(frozen=True)
-class UniqueRows:
-    """The different rows of a batch, and where in the batch each of them stands."""
-
-    rows_U: Tensor
-    """In rising order."""
-    which_BF: Tensor
-    """For each id, which of the rows it is."""
-    order_P: Tensor
-    """The places of the batch (flattened) sorted by row, equal ones in their order."""
-    start_U: Tensor
-    """Where each row's places begin in `order_P`."""
-
-    def spread(self, vectors_UD: Tensor) -> Tensor:
-        """emb_BFD: every place gets its row's vector."""
-        spread: Tensor = _Spread.apply(vectors_UD, self)  # type: ignore[no-untyped-call]
-        return spread
-
-
-class _Spread(torch.autograd.Function):
-    """F.embedding, with the backward pass as sums over sorted places: parallel, and the same in every repetition.
-
-    PyTorch's own backward pass of an embedding runs on one thread and took 40 times as long.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, vectors_UD: Tensor, different: UniqueRows) -> Tensor:
-        ctx.different = different
-        return F.embedding(different.which_BF, vectors_UD)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        grad_PD = gradients[0].flatten(0, 1).contiguous()
-        different: UniqueRows = ctx.different
-        return F.embedding_bag(different.order_P, grad_PD, different.start_U, mode="sum"), None
-
-
-def initial_rows(cardinalities: Sequence[int], width: int, std: float | None) -> Tensor:
-    """V × W starting weights, uniform, field by field.
-
-    The standard deviation is `std`, or that of DLRM's uniform ±1/sqrt(n) for a field with n rows, 1/sqrt(3n).
-    """
-    weight_VW = torch.empty(sum(cardinalities), width)
-    for rows, weight_NW in zip(cardinalities, torch.split(weight_VW, list(cardinalities)), strict=True):
-        bound = 3**0.5 * std if std is not None else rows**-0.5
-        weight_NW.uniform_(-bound, bound)
-    return weight_VW
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "step": None}

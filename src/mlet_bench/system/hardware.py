@@ -4,6 +4,8 @@ import ctypes
 import os
 import platform
 import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -24,9 +26,22 @@ def device_for(device: str, threads: int | None, precision: str) -> torch.device
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("hardware=cuda: PyTorch finds no CUDA GPU here; allowed: cpu")
     torch.set_num_threads(threads_of(threads))
-    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     keep_freed_memory()
     return torch.device(device)
+
+
+@contextmanager
+def matmul_precision(precision: str) -> Iterator[None]:
+    """Float32 products in TF32 inside the block where `precision` is "tf32"; then as they were."""
+    if precision != "tf32":
+        yield
+        return
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def keep_freed_memory() -> None:

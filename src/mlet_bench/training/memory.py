@@ -12,7 +12,8 @@ from torch import Tensor
 
 from mlet_bench import models
 from mlet_bench.config import EmbConfig, ModelSection, TrainConfig
-from mlet_bench.embedding import MODES, RowTable, SingleEmbedding
+from mlet_bench.embedding import RowTable, SingleEmbedding
+from mlet_bench.embedding import build as build_embedding
 from mlet_bench.errors import UserError
 from mlet_bench.models import CTRModel
 from mlet_bench.training.optimizers import dense_rows
@@ -77,9 +78,13 @@ def plan(
     tables = [part for part in tiny.modules() if isinstance(part, RowTable)]
     first_order = [table.weight.shape[1] for table in tables if id(table) not in inside]
     network = sum(p.numel() for p in tiny.parameters()) - sum(table.weight.numel() for table in tables)
-    mode = MODES[emb.mode]
-    widths = (mode.table_widths(emb) if own else []) + first_order
-    beside = mode.other_parameters(fields, emb) if own else 0
+    widths, beside = first_order, 0
+    if own:
+        with torch.device("meta"):
+            embedding = build_embedding(emb, [2] * fields)
+        widths = [table.weight.shape[1] for table in embedding.tables()] + first_order
+        in_embedding = {id(table.weight) for table in embedding.tables()}
+        beside = sum(p.numel() for p in embedding.parameters() if id(p) not in in_embedding)
     dense = network + beside
     in_tables = categories * sum(widths)
     state = {
@@ -109,7 +114,7 @@ def _tiny(model: ModelSection, dim: int, fields: int, numeric: int, device: str)
     """The model over tables of two rows; nothing is drawn from the generator that runs draw from."""
     state = torch.get_rng_state()
     with torch.device(device):
-        tiny = models.build(model, SingleEmbedding([2] * fields, torch.zeros(2 * fields, dim)), numeric)
+        tiny = models.build(model, SingleEmbedding.empty([2] * fields, dim), numeric)
     torch.set_rng_state(state)
     return tiny
 

@@ -1,4 +1,4 @@
-"""Optimizers of a model: PyTorch's own for the dense part, row-wise ones for the tables.
+"""Optimisers of a model: PyTorch's own for the dense part, row-wise ones for the tables.
 
 update=lazy   a step moves the rows of its batch only. Adam then leaves momentum and moments of absent rows alone, as
               torch.optim.SparseAdam does.
@@ -11,38 +11,52 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim.adam import adam
 
 from mlet_bench.config import EmbConfig, TrainConfig
 from mlet_bench.embedding import Embedding, RowTable
+from mlet_bench.embedding.rows import FieldOffsets, SharedRows
+from mlet_bench.embedding.table import RowStep
 from mlet_bench.models import CTRModel
 from mlet_bench.models.layers import NumericVectors
+from mlet_bench.training.adam import adam_
 
 
 class RowOptimizer(ABC):
-    """Moves the rows of one table by their gradients."""
+    """Moves the rows of one table by their gradients, which it switches on."""
 
     def __init__(self, table: RowTable, lr: float) -> None:
         self.table = table
         self.lr = lr
-        self.steps = torch.zeros(())
+        self.steps = torch.zeros((), device=table.weight.device)
         self.slots: dict[str, Tensor] = {}
         """What is kept for each row, by name."""
+        table.step = RowStep()
 
     @torch.no_grad()
-    def step(self) -> None:
-        self.steps += 1
-        rows_U, grad_UW = self.table.gradient()
-        if rows_U is None:
-            self._move(self.table.weight, grad_UW, **self.slots)
+    def step(self, skip: Tensor | None = None) -> None:
+        """Move the rows, unless the boolean `skip` on the device says no."""
+        gradient = self.table.gradient()
+        if gradient is None:
             return
-        assert self.table.taken_UW is not None
-        weight_UW = self.table.taken_UW.detach()
-        taken = {name: slot.index_select(0, rows_U) for name, slot in self.slots.items()}
-        self._move(weight_UW, grad_UW, **taken)
-        self.table.weight.index_copy_(0, rows_U, weight_UW)  # index_add_ takes ten times as long on CPU
-        for name, slot in self.slots.items():
-            slot.index_copy_(0, rows_U, taken[name])
+        self.steps += 1
+        weight_UW, slots, rows = gradient.weight_UW, self.slots, gradient.rows
+        if rows is not None:
+            slots = {name: slot.index_select(0, rows.rows_U) for name, slot in slots.items()}
+        before = None if skip is None else [values.clone() for values in (weight_UW, *slots.values())]
+        self._move(weight_UW, gradient.grad_UW, **slots)
+        if skip is not None and before is not None:
+            for values, old in zip((weight_UW, *slots.values()), before, strict=True):
+                values.copy_(torch.where(skip, old, values))
+        if rows is not None:
+            self.table.weight.index_copy_(0, rows.rows_U, weight_UW)  # index_add_ takes ten times as long on CPU
+            for name, slot in self.slots.items():
+                slot.index_copy_(0, rows.rows_U, slots[name])
+        self.clear()
+
+    def clear(self) -> None:
+        """Let go what was read."""
+        assert self.table.step is not None
+        self.table.step.clear()
 
     @abstractmethod
     def _move(self, weight_UW: Tensor, grad_UW: Tensor, **slots: Tensor) -> None:
@@ -64,12 +78,11 @@ class RowAdam(RowOptimizer):
 
     def __init__(self, table: RowTable, lr: float) -> None:
         super().__init__(table, lr)
-        self.slots = {"mean": torch.zeros_like(table.weight), "square": torch.zeros_like(table.weight)}
+        weight_VW = table.weight.detach()
+        self.slots = {"mean": torch.zeros_like(weight_VW), "square": torch.zeros_like(weight_VW)}
 
     def _move(self, weight_UW: Tensor, grad_UW: Tensor, **slots: Tensor) -> None:
-        steps = self.steps - 1  # the function counts
-        adam([weight_UW], [grad_UW], [slots["mean"]], [slots["square"]], [], [steps.to(weight_UW.device)], fused=True,
-             amsgrad=False, beta1=0.9, beta2=0.999, lr=self.lr, weight_decay=0.0, eps=1e-8, maximize=False)  # fmt: skip
+        adam_(weight_UW, grad_UW, slots["mean"], slots["square"], self.steps, self.lr)
 
 
 class RowAdagrad(RowOptimizer):
@@ -118,14 +131,23 @@ class Optimizers:
         self._clip_norm = config.clip_norm
         self._emb = emb
         emb_lr = config.lr if emb.lr is None else emb.lr
-        factors = [p for part in self._embeddings for p in part.parameters() if p.requires_grad]
-        inside = {id(p) for p in factors}
+        tables = [table for part in self._embeddings for table in part.tables()]
+        in_tables = {id(table.weight) for table in tables}
+        factors = [
+            p for part in self._embeddings for p in part.parameters() if p.requires_grad and id(p) not in in_tables
+        ]
+        inside = {id(p) for p in factors} | in_tables
         dense = [p for p in model.parameters() if p.requires_grad and id(p) not in inside]
         groups = [{"params": dense, "lr": config.lr}]
         if factors:
             groups.append({"params": factors, "lr": emb_lr})
         self.dense = _dense(config.optimizer, groups, config.lr)
-        self.rows = [ROWS[config.optimizer](table, emb_lr) for part in self._embeddings for table in part.tables()]
+        self.rows = [ROWS[config.optimizer](table, emb_lr) for table in tables if table.weight.requires_grad]
+        self._skip: Tensor | None = None
+        self._shared = SharedRows()
+        self._offsets = [part for part in model.modules() if isinstance(part, FieldOffsets)]
+        for part in self._offsets:
+            part.shared = self._shared
 
     @property
     def lr(self) -> float:
@@ -145,6 +167,13 @@ class Optimizers:
         for rows in self.rows:
             rows.lr = max(rows.lr * factor, min(rows.lr, least))
 
+    def skip_from(self, skip: Tensor) -> None:
+        """From now on a step leaves weights and state as they are while this boolean on the device is true.
+
+        So a loss that is not finite can be found later than it happened, without a wait in any step.
+        """
+        self._skip = skip
+
     def batch_penalty(self) -> Tensor | None:
         """λ/2·‖·‖² of the rows of the batch, to be added to the loss that is differentiated."""
         if self._emb.l2 == 0 or self._emb.l2_rows == "table":
@@ -154,7 +183,7 @@ class Optimizers:
         return torch.stack(squares).sum() * (self._emb.l2 / 2)
 
     def step(self) -> None:
-        """Move everything by the gradients of the last backward pass; `clear` before the next one."""
+        """Move everything by the gradients of the backward passes since the last step or `clear`."""
         if self._emb.l2 > 0 and self._emb.l2_rows == "table":
             self._add_table_l2()
         elif self._dense_rows:
@@ -162,19 +191,34 @@ class Optimizers:
                 rows.table.densify()
         if self._clip_norm is not None:
             self._clip(self._clip_norm)
+        if self._skip is not None:
+            self._skip_dense(self._skip)
         self.dense.step()
         for rows in self.rows:
-            rows.step()
+            rows.step(self._skip)
 
     def clear(self) -> None:
         """Let the gradients go. Until then they can tell why a loss is no longer finite."""
         self.dense.zero_grad(set_to_none=True)
 
     def finish(self) -> None:
-        """No more steps: let all gradients go, those of the tables too."""
+        """No more steps: let all gradients go, those of the tables too, and give the tables back to PyTorch."""
         self.clear()
+        self._shared.clear()
         for rows in self.rows:
-            rows.table.forget()
+            rows.table.step = None
+        for part in self._offsets:
+            part.shared = None
+
+    def _skip_dense(self, skip: Tensor) -> None:
+        """Adam would move on by its momentum, so its fused form is told to stand still; the others need a gradient."""
+        if isinstance(self.dense, torch.optim.Adam):
+            self.dense.grad_scale, self.dense.found_inf = None, skip.float()  # type: ignore[attr-defined]
+            return
+        for group in self.dense.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.grad.masked_fill_(skip, 0)
 
     def _add_table_l2(self) -> None:
         for part in self._embeddings:
@@ -186,10 +230,10 @@ class Optimizers:
     def _clip(self, longest: float) -> None:
         """Scale all gradients together to at most this norm, as torch.nn.utils.clip_grad_norm_ does."""
         gradients = [p.grad for group in self.dense.param_groups for p in group["params"] if p.grad is not None]
-        gradients += [rows.table.gradient()[1] for rows in self.rows]
-        norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
-        scale = (longest / (norm + 1e-6)).clamp(max=1)
-        for gradient in gradients:
+        of_rows = [gradient for rows in self.rows if (gradient := rows.table.gradient()) is not None]
+        norms = [gradient.norm() for gradient in gradients] + [gradient.once().norm() for gradient in of_rows]
+        scale = (longest / (torch.stack(norms).norm() + 1e-6)).clamp(max=1)
+        for gradient in [*gradients, *(gradient.grad_UW for gradient in of_rows)]:
             gradient.mul_(scale)
 
     def state(self) -> dict[str, Tensor]:

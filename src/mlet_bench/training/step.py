@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mlet_bench.data.batches import Batch
 from mlet_bench.models import CTRModel
+from mlet_bench.system.hardware import matmul_precision
 from mlet_bench.training.optimizers import Optimizers
 
 
@@ -21,15 +22,26 @@ def step(
     """Move the model by one batch; returns the loss without the L2 penalty.
 
     With precision "bfloat16" PyTorch's autocast chooses what of the network is computed in it; weights, embeddings,
-    the loss and all that moves them stay float32. `check` is told the name and the value of each part of the loss
-    before anything moves, and may raise.
+    the loss and all that moves them stay float32. With "tf32" all products of the step are taken in it, and of the step
+    alone. `check` gets the name and the value of each part of the loss before anything moves, and may raise.
     """
+    with matmul_precision(precision):
+        return _step(model, optimizers, batch, check, precision)
+
+
+def _step(
+    model: CTRModel,
+    optimizers: Optimizers,
+    batch: Batch,
+    check: Callable[[str, Tensor], None],
+    precision: str,
+) -> Tensor:
     ids_BF, numeric_BN, label_B = batch
     with torch.autocast(ids_BF.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
         logit_B = model(ids_BF, numeric_BN)
     loss = F.binary_cross_entropy_with_logits(logit_B.float(), label_B)
-    found = loss.detach()
-    check("the loss", found)
+    data_loss = loss.detach()
+    check("the loss", data_loss)
     penalty = optimizers.batch_penalty()
     if penalty is not None:
         check("the L2 penalty", penalty.detach())
@@ -37,4 +49,4 @@ def step(
     optimizers.clear()
     loss.backward()  # type: ignore[no-untyped-call]
     optimizers.step()
-    return found
+    return data_loss

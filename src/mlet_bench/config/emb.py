@@ -1,0 +1,59 @@
+"""The sections of the embedding modes, by their names; adding a mode is a section, or one that is there, and a line."""
+
+from typing import Any, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from mlet_bench.config.base import Name, Section
+
+
+class EmbConfig(Section):
+    """What every mode has."""
+
+    mode: Name
+    dim: int = Field(ge=1)
+    """d, the width of an embedding."""
+    inner: int | None = Field(ge=1)
+    """k, the inner dimension of modes that train a product of two factors."""
+    lr: float | None = Field(gt=0)
+    """Learning rate of the embeddings and of first-order weights; null: train.lr."""
+    l2: float = Field(ge=0)
+    """Strength of L2 on the embeddings."""
+    l2_on: Literal["factors", "product"]
+    l2_rows: Literal["batch", "table"]
+    init_std: float | None = Field(gt=0)
+    """Standard deviation of an entry at the start; null: that of DLRM's uniform ±1/√n."""
+
+    def single(self) -> "SingleEmbConfig":
+        """A single table of the same width, with everything else alike."""
+        (name,) = (name for name, section in EMBEDDINGS.items() if section is SingleEmbConfig)
+        return SingleEmbConfig.model_validate({**self.model_dump(), "mode": name})
+
+
+class SingleEmbConfig(EmbConfig):
+    """A single table has no factors: whatever was given for them makes the same run."""
+
+    @field_validator("inner", "l2_on", mode="after")
+    @classmethod
+    def _has_no_factors(cls, value: Any, info: ValidationInfo) -> Any:
+        return None if info.field_name == "inner" else "product"
+
+
+class MLETEmbConfig(EmbConfig):
+    @field_validator("inner", mode="after")
+    @classmethod
+    def _inner_is_given(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is None:
+            raise ValueError(f"emb={info.data['mode']} needs an inner dimension; allowed: a whole number >= 1")
+        return value
+
+
+class FrozenMLETEmbConfig(MLETEmbConfig):
+    """W2 is not trained."""
+
+
+EMBEDDINGS: dict[str, type[EmbConfig]] = {
+    "single": SingleEmbConfig,
+    "mlet": MLETEmbConfig,
+    "mlet_frozen": FrozenMLETEmbConfig,
+}
