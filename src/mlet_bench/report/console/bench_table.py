@@ -45,4 +45,9 @@ def show_bench(console: Console, found: dict[str, Any], folder: Path) -> None:
         f"network: {found['flops_per_sample'] / 1e6:.2f} MFLOP a sample; best product of 4096 × 4096 matrices: "
         f"{found['peak_flops'] / 1e9:,.0f} GFLOP/s (torch.mm's {found['torch_mm_flops'] / 1e9:,.0f})"
     )
+    if found["evaluate_over_plain"] is not None:
+        console.print(
+            f"evaluation of the collapsed model: {found['evaluate_ms']:.2f} ms a batch, "
+            f"{found['evaluate_over_plain']:.3f} of the time with PyTorch's own embedding"
+        )
     console.print(f"{folder / 'bench.json'}", markup=False)
