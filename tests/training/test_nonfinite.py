@@ -12,6 +12,7 @@ import torch
 from mlet_bench import cli
 from mlet_bench.analysis.collect import collect
 from mlet_bench.training import nonfinite, trainer
+from mlet_bench.training.losses import CollectedLosses
 from mlet_bench.training.step import step
 from tests.conftest import TINY, Ended
 
@@ -77,8 +78,16 @@ CASES: dict[Harm, tuple[int, str]] = {
 
 @pytest.mark.usefixtures("criteo_file")
 @pytest.mark.parametrize("harm", CASES, ids=lambda harm: harm.__name__)
-def test_first_tensor_is_named(command: Command, monkeypatch: pytest.MonkeyPatch, harm: Harm) -> None:
+@pytest.mark.parametrize("every", [1, 7])
+def test_first_tensor_is_named(command: Command, monkeypatch: pytest.MonkeyPatch, every: int, harm: Harm) -> None:
+    """Also where losses are looked at every few steps, as on a GPU."""
     at_step(monkeypatch, 4, harm)
+    if every > 1:
+        monkeypatch.setattr(
+            trainer,
+            "losses_for",
+            lambda fail, optimizers, device: CollectedLosses(fail, optimizers, device, every),
+        )
     step_number, first = CASES[harm]
     ended = command(*WORDS, "train.checkpoint_minutes=5", "train.eval_every=null")
     assert (ended.code, ended.err.count("\n")) == (cli.FAILED, 1), ended.err

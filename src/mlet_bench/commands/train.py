@@ -131,10 +131,7 @@ def run_fingerprint(config: TrainCommand, prepared: Prepared) -> str:
             "train": train,
             "eval": config.eval.model_dump(mode="json"),  # the batch size too: bits of a logit may depend on it
             "seed": config.seed,
-            "hardware": {
-                **config.hardware.model_dump(mode="json"),
-                "threads": hardware.threads_of(config.hardware.threads),
-            },
+            "hardware": config.hardware.model_dump(mode="json"),  # as given: another node is no other run
             **({} if config.dataset.group is None else {"group": config.dataset.group}),
         }
     )
@@ -151,6 +148,7 @@ def _stages(
 ) -> tuple[dict[str, Any], bool]:
     """The result of a run, and whether collapse kept its promise."""
     prepared.check("test")  # a damaged file is better known of before training than after
+    hardware.reset_peak_memory(device)
     model = build_model(config, prepared).to(device)
     summary = _train(config, model, prepared, folder, live, record)
     live.stage("collapse and evaluate")

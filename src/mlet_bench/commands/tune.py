@@ -121,7 +121,6 @@ def tune_fingerprint(config: TuneCommand, prepared: Prepared) -> str:
     """Of all that makes the comparison: the data's content instead of its path, everything else as it was given."""
     uncounted: Any = {"dataset": True, "train": config.train.not_in_fingerprint, "logger": True}
     given = config.model_dump(mode="json", exclude=uncounted)
-    given["hardware"]["threads"] = hardware.threads_of(config.hardware.threads)
     return files.fingerprint({"data": prepared.fingerprint, **given})
 
 

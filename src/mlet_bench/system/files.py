@@ -1,6 +1,5 @@
 """Files written whole or not at all, and the locks that keep two processes apart."""
 
-import fcntl
 import hashlib
 import json
 import os
@@ -10,10 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 import yaml
 
 from mlet_bench.errors import UserError
+from mlet_bench.system.limits import available_memory_bytes
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 
 @contextmanager
@@ -78,7 +82,7 @@ def check_disk(folder: Path, needed: int, what: str) -> None:
 
 def check_memory(needed: int, what: str) -> None:
     """UserError if less than the `needed` bytes of memory are free that `what` takes."""
-    free = psutil.virtual_memory().available
+    free = available_memory_bytes()
     if needed > free:
         raise UserError(f"{what} needs about {needed:,} bytes of memory and {free:,} are free")
 
@@ -115,8 +119,11 @@ def fingerprint(value: Any) -> str:
 def locked(path: Path, busy: str = "") -> Iterator[None]:
     """Hold the lock file `path`, which is there only as long as it is held.
 
-    While another process holds it: UserError(busy), or wait if `busy` is empty.
+    While another process holds it: UserError(busy), or wait if `busy` is empty. UserError on a system without such
+    locks.
     """
+    if fcntl is None:
+        raise UserError("this system has no file locks that free themselves (fcntl); runs need Linux or macOS")
     while True:
         with path.open("a") as lock:
             try:

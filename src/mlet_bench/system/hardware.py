@@ -3,7 +3,7 @@
 import ctypes
 import os
 import platform
-import resource
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,11 +14,12 @@ import torch
 
 import mlet_bench
 from mlet_bench.errors import UserError
+from mlet_bench.system.limits import available_cores
 
 
 def threads_of(threads: int | None) -> int:
     """How many threads are used where `threads` are asked for."""
-    return threads or os.cpu_count() or 1
+    return threads or available_cores()
 
 
 def device_for(device: str, threads: int | None, precision: str) -> torch.device:
@@ -60,15 +61,26 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h
 
 
 def peak_memory_bytes(device: torch.device) -> int:
-    """The most memory this process has held: on a GPU that of the device."""
+    """The most memory this process has held: on a GPU that of the device since `reset_peak_memory`."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return int(getattr(psutil.Process().memory_info(), "peak_wset", 0))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # macOS alone counts in bytes
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Begin a run: what an earlier job of this process held on a GPU is not this one's."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
 
 
 def give_back_freed_memory() -> None:
     """What `keep_freed_memory` has kept."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if platform.libc_ver()[0] == "glibc" else None
     if trim is not None:
         trim(0)
 

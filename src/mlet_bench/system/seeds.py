@@ -19,9 +19,9 @@ def stream_seed(seed: int, *stream: str | int) -> int:
 
 @contextmanager
 def seeded(seed: int, *stream: str | int) -> Iterator[None]:
-    """PyTorch's global generator stands at the start of a stream, and is put back afterwards."""
+    """PyTorch's global generator on CPU stands at the start of a stream, and is put back; those of GPUs stay."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream_seed(seed, *stream))
+        torch.default_generator.manual_seed(stream_seed(seed, *stream))
         yield
 
 

@@ -6,7 +6,6 @@ V rows of a table, W its width, F sparse fields.
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-import psutil
 import torch
 from torch import Tensor
 
@@ -16,6 +15,7 @@ from mlet_bench.embedding import RowTable, SingleEmbedding
 from mlet_bench.embedding import build as build_embedding
 from mlet_bench.errors import UserError
 from mlet_bench.models import CTRModel
+from mlet_bench.system.limits import available_memory_bytes
 from mlet_bench.training.optimizers import dense_rows
 
 FLOAT = 4
@@ -57,7 +57,14 @@ class MemoryPlan:
 
     def check(self, device: torch.device) -> None:
         """UserError with the bytes and the ways out if it does not fit the memory that is free."""
-        free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+        host = available_memory_bytes()
+        if device.type == "cuda" and self.weights > max(host, LEAST):
+            raise UserError(
+                f"the model takes about {self.weights:,} bytes and is made in the machine's own memory before it goes "
+                f"to the GPU; {host:,} are free there; a smaller emb.inner or emb.dim or a higher dataset.min_count "
+                "helps"
+            )
+        free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else host
         if self.bytes <= max(free, LEAST):
             return
         parts = ", ".join(f"{name} {size:,}" for name, size in asdict(self).items() if size)
@@ -95,7 +102,7 @@ def plan(
     taken = min(train.batch_size * fields, categories) * sum(widths)
     copies = 2 + (2 if train.optimizer == "adam" else 0)  # rows and their gradients; what Adam keeps for them
     step = 0.0
-    if FLOAT * network <= psutil.virtual_memory().available // COPIES:  # else it is refused whatever a step takes
+    if FLOAT * network <= available_memory_bytes() // COPIES:  # else it is refused whatever a step takes
         built = _tiny(model, emb.dim, fields, numeric, "cpu")
         step = HELD_PER_KEPT * train.batch_size * _kept_for_backward(built, fields, numeric)
     single = network + categories * ((emb.dim if own else 0) + sum(first_order))

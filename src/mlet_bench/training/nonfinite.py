@@ -49,8 +49,10 @@ def explain_nonfinite(
 
 
 def _sick_gradient(model: CTRModel, optimizers: Optimizers) -> str | None:
-    """Dense gradients are held until the next backward pass; that of a table is told by the means kept of it."""
-    dense = [(name, p.grad) for name, p in model.named_parameters() if p.grad is not None]
+    """Dense gradients are held until the next backward pass; where they are gone, and for tables, Adam's means tell."""
+    state = optimizers.dense.state
+    held = [(name, state[p].get("exp_avg") if p.grad is None else p.grad) for name, p in model.named_parameters()]
+    dense = [(name, gradient) for name, gradient in held if gradient is not None]
     names = {id(part): name for name, part in model.named_modules() if isinstance(part, RowTable)}
     kept = [(f"{names[id(rows.table)]}.weight", rows.slots.get("mean")) for rows in optimizers.rows]
     tables = [(name, mean) for name, mean in kept if mean is not None]

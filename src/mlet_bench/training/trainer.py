@@ -8,20 +8,19 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import torch
-from torch import Tensor
 
 from mlet_bench.config import EmbConfig, TrainConfig, monitored
-from mlet_bench.data.batches import Batch, TrainingRows
+from mlet_bench.data.batches import TrainingRows
 from mlet_bench.errors import Interrupted, RunFailedError
 from mlet_bench.models import CTRModel
 from mlet_bench.system import files, signals
 from mlet_bench.system.seeds import stream_seed
 from mlet_bench.training import checkpoint, nonfinite
+from mlet_bench.training.losses import BadLoss, losses_for
 from mlet_bench.training.optimizers import Optimizers
 from mlet_bench.training.spectra import Spectra
 from mlet_bench.training.step import step
@@ -89,6 +88,7 @@ class Trainer:
         self.metrics_path = folder / "metrics.jsonl"
         self.checkpoints = checkpoint.Checkpoints(folder / "checkpoint", watcher.say)
         self.optimizers = Optimizers(model, config, emb)
+        self.losses = losses_for(self._loss_failed, self.optimizers, next(model.parameters()).device)
         self.evaluation_steps = evaluation_steps(rows.steps, config.eval_every)
         torch.manual_seed(stream_seed(seed, "dropout"))
         self.position = checkpoint.Position()
@@ -137,21 +137,27 @@ class Trainer:
         self.model.train()
         began = time.perf_counter()
         for batch in self.rows.batches(position.epoch, position.step_in_epoch):
-            check = partial(self._check_loss, batch)
-            loss = float(step(self.model, self.optimizers, batch, check, self.precision))
-            position.seconds += time.perf_counter() - began
+            loss = step(
+                self.model, self.optimizers, batch, self.losses.checks(position.step + 1, batch), self.precision
+            )
             position.step += 1
             position.step_in_epoch += 1
             position.rows += len(batch[2])
-            steps = self.rows.steps * self.config.epochs
-            self.watcher.stepped(position.step, steps, loss, position.rows / position.seconds)
+            last = position.step_in_epoch == self.rows.steps
+            evaluating = last or self._evaluation_due()
+            looking = position.step % self.losses.every == 0 or evaluating or self._save_is_due()
+            if looking:
+                self.losses.look()
+            position.seconds += time.perf_counter() - began
+            if looking:
+                steps = self.rows.steps * self.config.epochs
+                self.watcher.stepped(position.step, steps, float(loss), position.rows / position.seconds)
             if self.spectra is not None:
                 self.spectra.finish()
-            last = position.step_in_epoch == self.rows.steps
             if last:
                 position.epoch, position.step_in_epoch = position.epoch + 1, 0
-            if last or self._evaluation_due():
-                self._evaluate(loss)
+            if evaluating:
+                self._evaluate(float(loss))
             self._save_if_due()
             if last or self._patience_spent():
                 return
@@ -162,12 +168,13 @@ class Trainer:
             return self.position.step % self.config.eval_every == 0
         return self.position.step_in_epoch in self.evaluation_steps
 
-    def _check_loss(self, batch: Batch, name: str, value: Tensor) -> None:
-        if not math.isfinite(value):
-            ids_BF, numeric_BN, _ = batch
-            self._fail(name, float(value), f"at step {self.position.step + 1}", lambda: self.model(ids_BF, numeric_BN))
+    def _loss_failed(self, bad: BadLoss) -> NoReturn:
+        ids_BF, numeric_BN, _ = bad.batch
+        if self.losses.every > 1:
+            self.optimizers.clear()  # of the steps that were skipped since
+        self._fail(bad.name, bad.value, f"at step {bad.step}", lambda: self.model(ids_BF, numeric_BN))
 
-    def _fail(self, name: str, value: float, when: str, again: Callable[[], object]) -> None:
+    def _fail(self, name: str, value: float, when: str, again: Callable[[], object]) -> NoReturn:
         first = nonfinite.explain_nonfinite(self.model, self.optimizers, self.columns, again)
         advice = "" if first.startswith(nonfinite.COLUMN) else "; a smaller train.lr or emb.lr may help"
         raise RunFailedError(f"{name} is {value} {when}: first not finite is {first}{advice}")
@@ -227,10 +234,14 @@ class Trainer:
         patience = self.config.patience
         return patience is not None and self.position.evaluations_without_gain >= patience
 
+    def _save_is_due(self) -> bool:
+        waited = time.monotonic() - self._saved_at
+        return signals.requested() is not None or waited >= 60 * self.config.checkpoint_minutes
+
     def _save_if_due(self) -> None:
-        signal_number = signals.requested()
-        if signal_number is None and time.monotonic() - self._saved_at < 60 * self.config.checkpoint_minutes:
+        if not self._save_is_due():
             return
+        signal_number = signals.requested()
         self._save()
         if signal_number is not None:
             raise Interrupted(signal_number, f"stopped after step {self.position.step}, checkpoint saved")

@@ -4,7 +4,6 @@ The rows are read once into a spool (spool.py); then every row gets its split, e
 numbered, and the parts are written (parts.py). Memory grows with the categories, not with the rows.
 """
 
-import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -30,6 +29,7 @@ from mlet_bench.data.sources.text import CHUNK_BYTES
 from mlet_bench.data.splits import SPLITS
 from mlet_bench.errors import UserError
 from mlet_bench.system import files
+from mlet_bench.system.limits import available_cores
 
 PACKED = {".gz": 8, ".parquet": 8}
 """How many bytes of text a byte of such a file stands for, at most as a rule."""
@@ -102,7 +102,7 @@ def _check_room(job: Job) -> None:
     text_bytes = job.source.generated_bytes
     text_bytes += sum(seen["size"] * PACKED.get(path.suffix, 1) for path, seen in job.before.items())
     files.check_disk(job.place, 3 * text_bytes // 2, "preparing")
-    files.check_memory(PIECES_AT_WORK * (os.cpu_count() or 1) * min(CHUNK_BYTES, text_bytes), "preparing")
+    files.check_memory(PIECES_AT_WORK * available_cores() * min(CHUNK_BYTES, text_bytes), "preparing")
 
 
 @contextmanager
@@ -135,7 +135,7 @@ def _write(job: Job, folder: Path, best: Summary, progress: Progress) -> str:
     work.mkdir(parents=True)
     stop = threading.Event()
     reading = job.reading(folder)
-    with ThreadPoolExecutor(os.cpu_count()) as pool, ThreadPoolExecutor(1) as hashing:
+    with ThreadPoolExecutor(available_cores()) as pool, ThreadPoolExecutor(1) as hashing:
         hashed = hashing.submit(lambda: [raw_file(path, stop) for path in job.source.files])
         try:
             encoded, split_words = _encode(job, work, reading, pool, progress)

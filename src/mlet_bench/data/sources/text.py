@@ -1,7 +1,6 @@
 """Delimited text → Arrow tables, plain or gzipped, with every bad row named."""
 
 import gzip
-import os
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from mlet_bench.data.sources.bad_rows import BadRow, Reading
 from mlet_bench.data.sources.lines import Layout, cells_of, count, lines_of, mistake_in, shown
 from mlet_bench.data.sources.parse import BadCellError, Chunk, chunk_of, parse
 from mlet_bench.errors import UserError, listing
+from mlet_bench.system.limits import available_cores
 
 CHUNK_BYTES = 1 << 24
 CHUNKS_HELD = 3
@@ -92,7 +92,7 @@ def read_text(path: Path, layout: Layout, reading: Reading, offset: int = 0) -> 
     it aside, and for a damaged gzip file.
     """
     first = line = 1 + layout.header
-    with ThreadPoolExecutor(os.cpu_count()) as pool, closing(ahead(_chunks(path, layout))) as chunks:
+    with ThreadPoolExecutor(available_cores()) as pool, closing(ahead(_chunks(path, layout))) as chunks:
         for chunk, to_byte in chunks:
             try:
                 table = parse(chunk, layout, pool.map)
