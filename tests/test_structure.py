@@ -11,7 +11,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 FLOW = (
     *("errors", "system", "config", "data", "embedding", "models", "training", "evaluation", "runs", "analysis"),
-    *("report", "commands", "cli"),
+    *("library", "report", "commands", "cli"),
 )
 """Data flows one way: a package imports only what stands before it."""
 

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,9 +11,9 @@ import torch.nn.functional as F
 import yaml
 
 from mlet_bench import cli, models
-from mlet_bench.commands import train as recipe
 from mlet_bench.config import EmbConfig, TrainConfig
 from mlet_bench.embedding import RowTable, SingleEmbedding
+from mlet_bench.embedding.collapse import collapse
 from mlet_bench.models import CTRModel
 from mlet_bench.system.shipped import shipped
 from mlet_bench.training.optimizers import Optimizers
@@ -95,10 +94,8 @@ def test_collapsed_model_gives_the_same_logits_and_loads_into_the_plain_one(name
     changes = {"batch_norm": True} if "mlp" in section(name).settings or name == "dlrm" else {}
     model = small_model(name, 3, numeric, factorised=True, **changes)
     train(model, 3, numeric, steps=5, lr=0.1)
-    config: Any = SimpleNamespace(model=section(name, **changes))
-    prepared: Any = SimpleNamespace(numeric=["I"] * numeric)
-    collapsed = recipe.collapse(model, config, prepared).eval()
-    plain = models.build(config.model, SingleEmbedding.empty([5] * 3, DIM), numeric).eval()
+    collapsed = collapse(model)
+    plain = models.build(section(name, **changes), SingleEmbedding.empty([5] * 3, DIM), numeric).eval()
     plain.load_state_dict(collapsed.state_dict(), strict=True)
     with torch.no_grad():
         trained_B, plain_B = model(*rows(50, 3, numeric)), plain(*rows(50, 3, numeric))

@@ -1,22 +1,19 @@
 """A finished run's collapsed model on a split of its data, or of other data with the same vocabulary."""
 
-import re
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from mlet_bench import models
-from mlet_bench.config import EvaluateCommand, TrainCommand, convert_command
+from mlet_bench.config import EvaluateCommand, TrainCommand
 from mlet_bench.data import Prepared, check_field
 from mlet_bench.data.sources.raw import data_root
 from mlet_bench.embedding import SingleEmbedding
-from mlet_bench.errors import RunFailedError, UserError, nearest_beside
+from mlet_bench.errors import RunFailedError, UserError
 from mlet_bench.evaluation.split import evaluate_split
-from mlet_bench.models import CTRModel
-from mlet_bench.runs.run_folder import CONFIG, MODEL, PREDICTIONS, RESULT, RunFolder
+from mlet_bench.runs import load
+from mlet_bench.runs.run_folder import MODEL, PREDICTIONS
 from mlet_bench.system import files
-from mlet_bench.training.checkpoint import load_weights
 
 EVALUATION = "evaluation.json"
 
@@ -27,14 +24,9 @@ def evaluate_run(config: EvaluateCommand, out: str) -> tuple[Path, dict[str, Any
     `{run}` and `{data}` in `out` are replaced by the fingerprints of both. UserError if the run is not finished, if
     the data has another vocabulary than the one that the model was trained with, or if `config.rank` cuts nothing.
     """
-    folder = RunFolder(config.run)
-    if not config.run.is_dir():
-        raise UserError(f"run={config.run}: no such folder.{nearest_beside(config.run, folders=True)}")
-    if not folder.finished:
-        raise UserError(f"run={config.run}: not the folder of a finished run, it has no DONE")
-    folder.check(CONFIG, RESULT, MODEL)
+    folder = load.finished(config.run)
     result = folder.result()
-    trained, fingerprint = _config_of(folder)
+    trained, fingerprint = load.config_of(folder)
     prepared = _data(config, trained, result)
     if prepared.vocabulary != result["dataset"].get("vocabulary"):
         raise UserError(
@@ -48,7 +40,12 @@ def evaluate_run(config: EvaluateCommand, out: str) -> tuple[Path, dict[str, Any
         raise UserError(f"rank={config.rank}: cuts nothing; allowed: 1 to {trained.emb.dim - 1}, below the run's d")
     group = trained.dataset.group if config.dataset.group is None else config.dataset.group
     check_field("group", group, prepared.fields)
-    model = _model(folder, trained, prepared, config.rank)
+    weights = load.weights_of(folder)
+    model = load.model_of(folder, trained, prepared.cardinalities, len(prepared.numeric), weights)
+    if config.rank is not None and isinstance(model.embedding, SingleEmbedding):
+        model.embedding.truncate_rank(config.rank)
+    if trained.hardware.threads:
+        torch.set_num_threads(trained.hardware.threads)
     cut = "" if config.rank is None else f"-rank{config.rank}"
     grouped = "" if config.dataset.group is None else f"-{files.fingerprint(config.dataset.group)[:6]}"
     written = Path(out.replace("{run}", fingerprint).replace("{data}", prepared.fingerprint + cut + grouped))
@@ -85,18 +82,6 @@ def _check_written(folder: Path) -> None:
         raise UserError(f"hydra.run.dir={folder}: holds files of others ({[*others, PREDICTIONS][0]}); choose another")
 
 
-def _config_of(folder: RunFolder) -> tuple[TrainCommand, str]:
-    """The config that a run was trained with, and the run's fingerprint."""
-    path, values = folder.path / CONFIG, folder.config()
-    fingerprint = str(values.pop("fingerprint", ""))
-    if not re.fullmatch("[0-9a-f]{12}", fingerprint):
-        raise UserError(f"{path}: damaged, its fingerprint is none")
-    try:
-        return convert_command(TrainCommand, values), fingerprint
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
-
-
 def _data(config: EvaluateCommand, trained: TrainCommand, result: dict[str, Any]) -> Prepared:
     if config.dataset.prepared is not None:
         return Prepared.open(config.dataset.prepared)
@@ -106,19 +91,3 @@ def _data(config: EvaluateCommand, trained: TrainCommand, result: dict[str, Any]
     if not own.is_dir():
         raise UserError(f"{own}: the run's data is not there; prepare it again, or give dataset.prepared=DIR")
     return Prepared.open(own)
-
-
-def _model(folder: RunFolder, trained: TrainCommand, prepared: Prepared, rank: int | None) -> CTRModel:
-    path = folder.path / MODEL
-    folder.check(MODEL)
-    try:
-        embedding = SingleEmbedding.empty(prepared.cardinalities, trained.emb.dim)
-        model = models.build(trained.model, embedding, len(prepared.numeric))
-        model.load_state_dict(load_weights(path), strict=True)
-    except RuntimeError as error:  # other names or shapes, or more memory than there is
-        raise UserError(f"{path}: does not fit its config ({str(error).splitlines()[-1].strip()})") from None
-    if rank is not None:
-        embedding.truncate_rank(rank)
-    if trained.hardware.threads:
-        torch.set_num_threads(trained.hardware.threads)
-    return model.eval()

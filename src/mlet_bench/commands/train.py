@@ -14,6 +14,7 @@ from mlet_bench.config import PrepareCommand, TrainCommand, TuneCommand, flat
 from mlet_bench.data import Prepared
 from mlet_bench.data.batches import shuffle_of, training_rows
 from mlet_bench.embedding import build as build_embedding
+from mlet_bench.embedding.collapse import collapse
 from mlet_bench.errors import RunFailedError
 from mlet_bench.evaluation.buckets import EvalRows, evaluate
 from mlet_bench.evaluation.metrics import Scored, auc_with_interval, logloss
@@ -154,7 +155,7 @@ def _stages(
     summary = _train(config, model, prepared, folder, live, record)
     live.stage("collapse and evaluate")
     model.eval()
-    collapsed = collapse(model, config, prepared).to(device).eval()
+    collapsed = collapse(model)
     trained_R = predict(model, prepared.pieces("test"), config.eval.batch_size)
     group = config.dataset.group
     test_R, metrics, buckets = evaluate_split(
@@ -170,6 +171,7 @@ def _stages(
             "name": prepared.name,
             "rows": prepared.rows,
             "fields": len(prepared.fields),
+            "numeric": len(prepared.numeric),
             "categories": sum(entry["categories"] for entry in prepared.manifest["fields"]),
             "fingerprint": prepared.fingerprint,
             "vocabulary": prepared.vocabulary,
@@ -207,15 +209,6 @@ def build_model(config: TrainCommand, prepared: Prepared) -> CTRModel:
         embedding = build_embedding(config.emb, prepared.cardinalities, seen_V)
     with seeded(config.seed, "dense"):
         return models.build(config.model, embedding, len(prepared.numeric))
-
-
-def collapse(model: CTRModel, config: TrainCommand, prepared: Prepared) -> CTRModel:
-    """A new model around the collapsed embedding, with the same dense weights."""
-    collapsed = models.build(config.model, model.embedding.collapse(), len(prepared.numeric))
-    dense = {name: value for name, value in model.state_dict().items() if not name.startswith("embedding.")}
-    embedding = {f"embedding.{name}": value for name, value in collapsed.embedding.state_dict().items()}
-    collapsed.load_state_dict({**dense, **embedding}, strict=True)
-    return collapsed
 
 
 def _train(

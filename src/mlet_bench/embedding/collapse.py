@@ -1,0 +1,35 @@
+"""Any model with its embeddings multiplied out."""
+
+import copy
+from typing import Any, TypeVar
+
+from torch import nn
+
+from mlet_bench.embedding.base import Embedding
+from mlet_bench.embedding.factorize import factorized, plain_of
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+def collapse(model: Model) -> Model:
+    """A copy of a model in which our embeddings, and tables that `factorize` made products, are plain tables.
+
+    Products are taken in float64. What `factorize` had changed gets the names and shapes back that it had, so the
+    copy's `state_dict` fits the model as it was. The model itself stays as it is. ValueError, by name, for factors that
+    are not finite.
+
+    Example:
+        >>> from mlet_bench.embedding import MLETEmbedding
+        >>> type(collapse(nn.Sequential(MLETEmbedding([3, 5], dim=2, inner=4)))[0]).__name__
+        'SingleEmbedding'
+    """
+    replaced: dict[int, Any] = {}  # as deepcopy's memo: these stand for the copies of what they replace
+    for name, module in factorized(model):
+        try:
+            replaced[id(module)] = plain_of(module)
+        except ValueError as error:
+            raise ValueError(f"{name or 'the model'}: {error}") from None
+    for part in model.modules():
+        if isinstance(part, Embedding):
+            replaced[id(part)] = part.collapse().train(part.training)
+    return copy.deepcopy(model, replaced)

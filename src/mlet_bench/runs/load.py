@@ -1,0 +1,101 @@
+"""The collapsed model of a finished run, loaded from its folder."""
+
+import re
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mlet_bench import models
+from mlet_bench.config import ModelSection, TrainCommand, convert_command
+from mlet_bench.embedding import SingleEmbedding
+from mlet_bench.errors import UserError, nearest_beside
+from mlet_bench.models import CTRModel
+from mlet_bench.runs.run_folder import CONFIG, MODEL, RESULT, RunFolder
+from mlet_bench.training.checkpoint import load_weights
+
+MOST_NUMERIC = 1000
+
+
+def load_model(run: str | PathLike[str]) -> CTRModel:
+    """The collapsed model of a finished run, in evaluation mode, on CPU.
+
+    It maps ids within their fields (B × F) and numeric columns (B × N), encoded as the run's data set, to logits (B).
+    `mlet_bench.errors.UserError` with one line if the folder is not that of a finished run, or if a file
+    in it is not what the run wrote.
+    """
+    folder = finished(Path(run))
+    config, _ = config_of(folder)
+    weights = weights_of(folder)
+    cardinalities = _cardinalities(folder, weights)
+    recorded = folder.result()["dataset"].get("numeric")
+    counts = range(MOST_NUMERIC) if recorded is None else [recorded]
+    for numeric in counts:
+        if _fits(config.model, cardinalities, config.emb.dim, numeric, weights):
+            return model_of(folder, config, cardinalities, numeric, weights)
+    raise UserError(f"{folder.path / MODEL}: does not fit its config")
+
+
+def finished(path: Path, key: str = "run") -> RunFolder:
+    """The folder of a finished run whose config, result and weights are as the run left them; UserError if not."""
+    folder = RunFolder(path)
+    if not path.is_dir():
+        raise UserError(f"{key}={path}: no such folder.{nearest_beside(path, folders=True)}")
+    if not folder.finished:
+        raise UserError(f"{key}={path}: not the folder of a finished run, it has no DONE")
+    folder.check(CONFIG, RESULT, MODEL)
+    return folder
+
+
+def config_of(folder: RunFolder) -> tuple[TrainCommand, str]:
+    """The config that a run was trained with, and the run's fingerprint."""
+    path, values = folder.path / CONFIG, folder.config()
+    fingerprint = str(values.pop("fingerprint", ""))
+    if not re.fullmatch("[0-9a-f]{12}", fingerprint):
+        raise UserError(f"{path}: damaged, its fingerprint is none")
+    try:
+        return convert_command(TrainCommand, values), fingerprint
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def weights_of(folder: RunFolder) -> dict[str, Tensor]:
+    """The collapsed model's tensors; UserError if the file is damaged."""
+    folder.check(MODEL)
+    return load_weights(folder.path / MODEL)
+
+
+def model_of(
+    folder: RunFolder, config: TrainCommand, cardinalities: Sequence[int], numeric: int, weights: dict[str, Tensor]
+) -> CTRModel:
+    """The model of a run over tables of these rows, in evaluation mode; UserError if the weights do not fit it."""
+    try:
+        embedding = SingleEmbedding.empty(cardinalities, config.emb.dim)
+        model = models.build(config.model, embedding, numeric)
+        model.load_state_dict(weights, strict=True)
+    except RuntimeError as error:  # other names or shapes, or more memory than there is
+        reason = str(error).splitlines()[-1].strip()
+        raise UserError(f"{folder.path / MODEL}: does not fit its config ({reason})") from None
+    return model.eval()
+
+
+def _cardinalities(folder: RunFolder, weights: dict[str, Any]) -> list[int]:
+    """From the first offsets of fields among the weights: those of the embedding, or of first-order weights alone."""
+    offsets = next((value for name, value in sorted(weights.items()) if name.endswith("fields.offsets")), None)
+    if offsets is None or offsets.ndim != 1 or not (offsets.diff() > 0).all():
+        raise UserError(f"{folder.path / MODEL}: does not fit its config (it has no offsets of fields)")
+    rows: list[int] = offsets.diff().tolist()
+    return rows
+
+
+def _fits(
+    model: ModelSection, cardinalities: Sequence[int], dim: int, numeric: int, weights: dict[str, Tensor]
+) -> bool:
+    """Whether a model with so many numeric columns has these shapes; it takes no memory to ask."""
+    with torch.device("meta"):
+        built = models.build(model, SingleEmbedding.empty(cardinalities, dim), numeric)
+    shapes = {name: value.shape for name, value in built.state_dict().items()}
+    return shapes == {name: value.shape for name, value in weights.items()}
