@@ -48,15 +48,15 @@ class _Attend(torch.autograd.Function):
         grad_BSP[:, :, 3 * ctx.width :] = grad_BSA if projected_BSP.shape[2] > 3 * ctx.width else 0
         for rows, columns in _pieces(len(projected_BSP), ctx.width, ctx.heads):
             query_RSA, key_RSA, value_RSA = _parts(projected_BSP, ctx.width, rows, columns)
-            of_query, of_key, of_value = _parts(grad_BSP, ctx.width, rows, columns)
+            query_grad_RSA, key_grad_RSA, value_grad_RSA = _parts(grad_BSP, ctx.width, rows, columns)
             grad_RSA = grad_BSA[rows, :, columns]
             weight_RSS = _weights(query_RSA, key_RSA, ctx.scale)
-            of_value.copy_(torch.bmm(weight_RSS.transpose(1, 2), grad_RSA))
-            of_score_RSS = _softmax_gradient(torch.bmm(grad_RSA, value_RSA.transpose(1, 2)), weight_RSS)
+            value_grad_RSA.copy_(torch.bmm(weight_RSS.transpose(1, 2), grad_RSA))
+            score_grad_RSS = _softmax_gradient(torch.bmm(grad_RSA, value_RSA.transpose(1, 2)), weight_RSS)
             if ctx.scale != 1:
-                of_score_RSS.mul_(ctx.scale)
-            of_query.copy_(torch.bmm(of_score_RSS, key_RSA))
-            of_key.copy_(torch.bmm(of_score_RSS.transpose(1, 2), query_RSA))
+                score_grad_RSS.mul_(ctx.scale)
+            query_grad_RSA.copy_(torch.bmm(score_grad_RSS, key_RSA))
+            key_grad_RSA.copy_(torch.bmm(score_grad_RSS.transpose(1, 2), query_RSA))
         return grad_BSP, None, None, None
 
 
