@@ -13,7 +13,7 @@ from mlet_bench.commands import train as recipe
 from mlet_bench.config import TrainCommand, TuneCommand, convert_command, monitored, monitored_name
 from mlet_bench.data import Prepared
 from mlet_bench.errors import RunFailedError, UserError
-from mlet_bench.evaluation.paired import paired, spread
+from mlet_bench.evaluation.statistics import Spread, paired_by_seed
 from mlet_bench.report.console.progress import ProgressConsole, SilentConsole
 from mlet_bench.runs import limits
 from mlet_bench.runs.search import Search, Settings
@@ -266,8 +266,8 @@ def _summary(entry: dict[str, Any]) -> dict[str, Any]:
     done = [run for run in entry["seeds"] if run["state"] == "done"]
     seconds = {run["folder"]: run["seconds"] for run in entry["trials"] + done if run["state"] == "done"}
     return {
-        "valid": spread([run["value"] for run in done]),
-        "test": {key: spread(list(_test(entry, key).values())) for key in ("auc", "logloss")},
+        "valid": asdict(Spread.of([run["value"] for run in done])),
+        "test": {key: asdict(Spread.of(list(_test(entry, key).values()))) for key in ("auc", "logloss")},
         "parameters": done[0]["parameters"] if done else None,
         "failed_trials": sum(trial["state"] == "failed" for trial in entry["trials"]),
         "train_minutes": sum(seconds.values()) / 60,
@@ -277,7 +277,12 @@ def _summary(entry: dict[str, Any]) -> dict[str, Any]:
 def _differences(entry: dict[str, Any], base: dict[str, Any] | None) -> dict[str, Any] | None:
     if base is None or base is entry:
         return None
-    return {"dim": base["dim"], **{key: paired(_test(entry, key), _test(base, key)) for key in ("auc", "logloss")}}
+    gains = {key: paired_by_seed(_test(entry, key), _test(base, key)) for key in ("auc", "logloss")}
+    none = {"n": 0, "mean": None, "sd": None, "t": None}  # no seed ended well on both sides
+    return {
+        "dim": base["dim"],
+        **{key: {part: getattr(gain, part) for part in none} if gain else none for key, gain in gains.items()},
+    }
 
 
 def _test(entry: dict[str, Any], key: str) -> dict[int, float]:
