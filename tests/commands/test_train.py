@@ -287,7 +287,7 @@ def test_broken_collapse_saves_results_and_fails(command: Command, monkeypatch: 
 
     def broken(self: MLETEmbedding) -> SingleEmbedding:
         single = collapse(self)
-        single.table.weight.add_(0.5)
+        single.table.weight.data.add_(0.5)
         return single
 
     monkeypatch.setattr(MLETEmbedding, "collapse", broken)

@@ -69,7 +69,7 @@ def ready(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MLET_BENCH_DATA", str(workplace / "nowhere"))
     monkeypatch.setattr(RunFolder, "opened", work)
     monkeypatch.setattr("mlet_bench.data.prepare", work)
-    monkeypatch.setattr(bench, "_peaks", work)
+    monkeypatch.setattr(bench, "peak_flops", work)
     monkeypatch.setattr(tune_command.Comparison, "run", work)
     monkeypatch.setattr("hydra._internal.hydra.Hydra.multirun", work)
     monkeypatch.setattr("torch.set_num_threads", lambda threads: None)
