@@ -77,3 +77,13 @@ def test_every_data_set_is_described() -> None:
     text = (ROOT / "data" / "README.md").read_text()
     for name in choices("dataset"):
         assert f"| `{name}` |" in text
+
+
+LIBRARY = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "library.md").read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("block", [block for block in LIBRARY if "load_model(" not in block])
+def test_example_of_the_library_runs(block: str, capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(block, "docs/library.md", "exec"), {"__name__": "example"})
+    change = re.search(r"largest change of a logit: (\S+)", capsys.readouterr().out)
+    assert change is None or float(change[1]) < 1e-6

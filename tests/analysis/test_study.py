@@ -28,7 +28,7 @@ def test_gain_is_paired_by_seed_and_a_missing_seed_is_left_out_and_named(tmp_pat
     single, mlet = found.qualities
     assert single.auc_gain is None
     assert single.auc.mean == pytest.approx(0.65)
-    assert single.auc.deviation == pytest.approx(0.05)
+    assert single.auc.sd == pytest.approx(0.05)
     assert mlet.auc.n == 4
     assert mlet.auc_gain is not None
     assert (mlet.auc_gain.n, mlet.auc_gain.mean) == (3, pytest.approx(0.02))

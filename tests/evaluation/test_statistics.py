@@ -135,7 +135,7 @@ def test_equal_differences_have_no_t(gap: float, p: float, verdict: str) -> None
 def test_spread_needs_two_values() -> None:
     assert Spread.of([]) == Spread(0, None, None)
     assert Spread.of([0.5]) == Spread(1, 0.5, None)
-    assert Spread.of([1.0, 2.0, 6.0]).deviation == pytest.approx(np.std([1, 2, 6], ddof=1))
+    assert Spread.of([1.0, 2.0, 6.0]).sd == pytest.approx(np.std([1, 2, 6], ddof=1))
 
 
 @pytest.mark.slow

@@ -44,7 +44,7 @@ def test_curves_show_means_and_one_standard_deviation(tmp_path: Path) -> None:
         own = [one for one in found.qualities if one.arm.cell.curve == name]
         assert x == pytest.approx([one.arm.cell.dim for one in own], rel=0.1)  # set a little apart
         assert y == pytest.approx([one.auc.mean for one in own])
-        assert bars == pytest.approx([one.auc.deviation for one in own])
+        assert bars == pytest.approx([one.auc.sd for one in own])
     assert list(curves(figures["auc-by-k"])) == ["d = 2", "d = 4", "d = 8"]
 
 

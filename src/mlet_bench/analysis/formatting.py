@@ -13,7 +13,7 @@ def level(spread: Spread) -> str:
     """
     if spread.mean is None:
         return NONE
-    return f"{spread.mean:.4f}" + ("" if spread.deviation is None else f" ± {spread.deviation:.4f}")
+    return f"{spread.mean:.4f}" + ("" if spread.sd is None else f" ± {spread.sd:.4f}")
 
 
 def plain(value: float | None) -> str:
@@ -85,7 +85,7 @@ def interval_of_ratio(interval: tuple[float, float] | None) -> str:
 def spread_of_ratio(spread: Spread) -> str:
     if spread.mean is None:
         return NONE
-    return f"{spread.mean:.2f}×" + ("" if spread.deviation is None else f" ± {spread.deviation:.2f}")
+    return f"{spread.mean:.2f}×" + ("" if spread.sd is None else f" ± {spread.sd:.2f}")
 
 
 def count(spread: Spread) -> str:
@@ -96,7 +96,7 @@ def count(spread: Spread) -> str:
     """
     if spread.mean is None:
         return NONE
-    return f"{spread.mean:,.0f}" + ("" if spread.deviation is None else f" ± {spread.deviation:,.0f}")
+    return f"{spread.mean:,.0f}" + ("" if spread.sd is None else f" ± {spread.sd:,.0f}")
 
 
 def seconds(spread: Spread) -> str:
@@ -107,7 +107,7 @@ def seconds(spread: Spread) -> str:
     if spread.mean is None:
         return NONE
     digits = 2 if spread.mean < 10 else 0
-    return f"{spread.mean:,.{digits}f}" + ("" if spread.deviation is None else f" ± {spread.deviation:,.{digits}f}")
+    return f"{spread.mean:,.{digits}f}" + ("" if spread.sd is None else f" ± {spread.sd:,.{digits}f}")
 
 
 def mebibytes(value: float | None) -> str:

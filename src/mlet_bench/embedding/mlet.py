@@ -61,7 +61,7 @@ class MLETEmbedding(Embedding):
     def _set(self, cardinalities: Sequence[int], w1_VK: Tensor, w2_FKD: Tensor) -> None:
         self.cardinalities = tuple(cardinalities)
         self.dim = w2_FKD.shape[2]
-        self.fields = FieldOffsets(cardinalities)
+        self.fields = FieldOffsets(cardinalities).to(w1_VK.device)
         self.w1 = RowTable(w1_VK)
         self.w2_FKD = nn.Parameter(w2_FKD)
 

@@ -46,7 +46,7 @@ class SingleEmbedding(Embedding):
     def _set(self, cardinalities: Sequence[int], weight_VD: Tensor) -> None:
         self.cardinalities = tuple(cardinalities)
         self.dim = weight_VD.shape[1]
-        self.fields = FieldOffsets(cardinalities)
+        self.fields = FieldOffsets(cardinalities).to(weight_VD.device)
         self.table = RowTable(weight_VD)
 
     @classmethod

@@ -94,13 +94,13 @@ class Spread:
 
     n: int
     mean: float | None
-    deviation: float | None
+    sd: float | None
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Spread":
         """
-        >>> Spread.of([1.0, 3.0]).deviation, Spread.of([2.0]).deviation
-        (1.4142135623730951, None)
+        >>> Spread.of([1.0, 3.0]), Spread.of([2.0]).sd
+        (Spread(n=2, mean=2.0, sd=1.4142135623730951), None)
         """
         mean = statistics.fmean(values) if values else None
         return cls(len(values), mean, statistics.stdev(values) if len(values) > 1 else None)
@@ -108,17 +108,22 @@ class Spread:
 
 @dataclass(frozen=True)
 class SeedDifference:
-    """Mean difference over `n` shared seeds, with Student's t on n - 1 degrees of freedom; None with one seed.
+    """Mean and standard deviation of differences over `n` shared seeds, with Student's t on n - 1 degrees of freedom.
 
-    t is also None where all differences are equal, and p then says whether they are 0.
+    All but the mean are None with one seed. t is also None where all differences are equal, and p then says whether
+    they are 0.
     """
 
     n: int
     mean: float
-    standard_error: float | None
-    t: float | None
-    p: float | None
-    ci95: tuple[float, float] | None
+    sd: float | None = None
+    t: float | None = None
+    p: float | None = None
+    ci95: tuple[float, float] | None = None
+
+    @property
+    def standard_error(self) -> float | None:
+        return None if self.sd is None else self.sd / math.sqrt(self.n)
 
     @property
     def half(self) -> float | None:
@@ -136,8 +141,8 @@ class SeedDifference:
 def paired_by_seed(one: Mapping[int, float], other: Mapping[int, float]) -> SeedDifference | None:
     """`one` minus `other` over the seeds that both have, None if they share none.
 
-    >>> found = paired_by_seed({1: 0.8, 2: 0.9, 3: 0.7, 4: 0.1}, {1: 0.7, 2: 0.7, 3: 0.4, 5: 0.2})
-    >>> found.n, round(found.mean, 6), round(found.t, 6), found.verdict
+    >>> gain = paired_by_seed({1: 0.8, 2: 0.9, 3: 0.7, 4: 0.1}, {1: 0.7, 2: 0.7, 3: 0.4, 5: 0.2})
+    >>> gain.n, round(gain.mean, 6), round(gain.t, 6), gain.verdict
     (3, 0.2, 3.464102, 'undecided')
     """
     gaps = [one[seed] - other[seed] for seed in sorted(one.keys() & other.keys())]
@@ -145,10 +150,11 @@ def paired_by_seed(one: Mapping[int, float], other: Mapping[int, float]) -> Seed
         return None
     n, mean = len(gaps), statistics.fmean(gaps)
     if n == 1:
-        return SeedDifference(n, mean, None, None, None, None)
-    error = statistics.stdev(gaps) / math.sqrt(n)
+        return SeedDifference(n, mean)
+    sd = statistics.stdev(gaps)
+    error = sd / math.sqrt(n)
     if error == 0:
         return SeedDifference(n, mean, 0.0, None, 1.0 if mean == 0 else 0.0, (mean, mean))
     half = float(stdtrit(n - 1, 0.975)) * error
     p = float(2 * stdtr(n - 1, -abs(mean) / error))
-    return SeedDifference(n, mean, error, mean / error, p, (mean - half, mean + half))
+    return SeedDifference(n, mean, sd, mean / error, p, (mean - half, mean + half))

@@ -216,7 +216,7 @@ def _of_arm(comparison: Comparison, arm: Arm) -> Row:
 
 
 def _spread(name: str, spread: Spread) -> Row:
-    return {f"{name}_mean": spread.mean, f"{name}_sd": spread.deviation}
+    return {f"{name}_mean": spread.mean, f"{name}_sd": spread.sd}
 
 
 def _difference(name: str, found: SeedDifference | None) -> Row:

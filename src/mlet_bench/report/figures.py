@@ -198,7 +198,7 @@ def dodges(curves: int) -> list[float]:
 
 def _line(plot: Axes, points: Mapping[int, Spread], label: str, shown: Look, shift: float) -> None:
     """Means, with one standard deviation where there are two seeds or more."""
-    known = [(x, one.mean, one.deviation or 0.0) for x, one in sorted(points.items()) if one.mean is not None]
+    known = [(x, one.mean, one.sd or 0.0) for x, one in sorted(points.items()) if one.mean is not None]
     plot.errorbar(
         [x * shift for x, _, _ in known],
         [mean for _, mean, _ in known],

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from mlet_bench.errors import UserError
-from mlet_bench.evaluation.paired import paired, spread
+from mlet_bench.evaluation.statistics import Spread, paired_by_seed
 from mlet_bench.system import files
 
 TUNE, LOCK = "tune.json", ".lock"
@@ -63,8 +63,8 @@ def summary(arm: dict[str, Any]) -> dict[str, Any]:
     done = _done(arm)
     seconds = {run["folder"]: run["seconds"] for run in (*arm["trials"], *done) if run["state"] == "done"}
     return {
-        "valid": spread([run["value"] for run in done]),
-        "test": {score: spread(list(_test(arm, score).values())) for score in SCORES},
+        "valid": asdict(Spread.of([run["value"] for run in done])),
+        "test": {score: asdict(Spread.of(list(_test(arm, score).values()))) for score in SCORES},
         "parameters": done[0]["parameters"] if done else None,
         "failed_trials": sum(trial["state"] == "failed" for trial in arm["trials"]),
         "train_minutes": sum(seconds.values()) / 60,
@@ -75,12 +75,20 @@ def against(arm: dict[str, Any], singles: list[dict[str, Any]]) -> dict[str, Any
     """The arm's differences, paired by seed, to the single tables of its own d and of the largest."""
     by_dim = {single["dim"]: single for single in singles}
     bases = {"single_same_dim": by_dim.get(arm["dim"]), "single_largest_dim": by_dim.get(max(by_dim, default=None))}
-    return {
-        name: None
-        if base is None or base is arm
-        else {"dim": base["dim"], **{score: paired(_test(arm, score), _test(base, score)) for score in SCORES}}
-        for name, base in bases.items()
-    }
+    return {name: None if base is arm else _differences(arm, base) for name, base in bases.items()}
+
+
+def _differences(arm: dict[str, Any], base: dict[str, Any] | None) -> dict[str, Any] | None:
+    if base is None:
+        return None
+    found: dict[str, Any] = {"dim": base["dim"]}
+    for score in SCORES:
+        gain = paired_by_seed(_test(arm, score), _test(base, score))
+        if gain is None:  # no seed ended well on both sides
+            found[score] = {"n": 0, "mean": None, "sd": None, "t": None}
+        else:
+            found[score] = {"n": gain.n, "mean": gain.mean, "sd": gain.sd, "t": gain.t}
+    return found
 
 
 def _done(arm: dict[str, Any]) -> list[dict[str, Any]]:
