@@ -21,6 +21,7 @@ from tests import counts as damaged_inputs
 from tests.counts import pytest_sessionfinish, pytest_testnodedown  # noqa: F401  hooks
 
 Cells = list[list[str]]
+os.environ.pop("MLET_BENCH_DATA", None)  # of who runs the tests: data/ is that of each test
 os.environ.setdefault("MLET_BENCH_FAULTS_SEED", str(random.SystemRandom().randrange(10**6)))  # one for all workers
 CONF = Path(__file__).parents[1] / "conf"
 

@@ -16,12 +16,13 @@ from safetensors.torch import load_file
 from sklearn.metrics import log_loss, roc_auc_score
 
 from mlet_bench import cli, data, models
-from mlet_bench.commands import train as recipe
 from mlet_bench.commands.help_text import choices
+from mlet_bench.commands.prepare import best_reachable
 from mlet_bench.config import EMBEDDINGS, BarsConfig, TrainCommand, convert_command
 from mlet_bench.config.compose import Composer
 from mlet_bench.data.batches import training_rows
 from mlet_bench.embedding import SingleEmbedding, build
+from mlet_bench.models.seeded import build_model
 from mlet_bench.system import files
 from mlet_bench.system.seeds import order, seeded
 from mlet_bench.training import trainer
@@ -92,7 +93,7 @@ def test_metrics_are_those_of_the_predictions(command: Command) -> None:
 def test_collapsed_model_loads_strictly_into_the_plain_model(command: Command) -> None:
     command(*words("emb=mlet", "hydra.run.dir=run"))
     config = config_of()
-    prepared = data.prepared_for(config.dataset, best=recipe.best_reachable, progress=unheard)
+    prepared = data.prepared_for(config.dataset, best=best_reachable, progress=unheard)
     plain = models.build(config.model, SingleEmbedding.empty(prepared.cardinalities, 4), len(prepared.numeric))
     plain.load_state_dict(load_file("run/model.safetensors"), strict=True)
     test = prepared.split("test")
@@ -126,8 +127,8 @@ def test_mode_changes_nothing_but_the_embedding() -> None:
     dense, orders = [], []
     for more in (["emb=single"], ["emb=mlet"], ["emb=mlet", "emb.inner=3"]):
         config = config_of(*more)
-        prepared = data.prepared_for(config.dataset, best=recipe.best_reachable, progress=unheard)
-        model = recipe.build_model(config, prepared)
+        prepared = data.prepared_for(config.dataset, best=best_reachable, progress=unheard)
+        model = build_model(config.model, config.emb, prepared.cardinalities, len(prepared.numeric), config.seed)
         dense.append({name: value for name, value in model.state_dict().items() if "embedding" not in name})
         rows = training_rows(prepared, config.train, config.seed, torch.device("cpu"))
         orders.append([ids_BF for ids_BF, _, _ in rows.batches(0, 0)])

@@ -156,7 +156,7 @@ def _last_error(log: Path) -> str:
 
 def _result(path: Path) -> Result:
     try:
-        return Result.model_validate(RunFolder(path).result())
+        return RunFolder(path).result()
     except UserError as error:
         raise _DamagedError(str(error).replace(f"{path / RESULT}", RESULT)) from None
 

@@ -26,8 +26,7 @@ class EmbConfig(Section):
 
     def single(self) -> "SingleEmbConfig":
         """A single table of the same width, with everything else alike."""
-        (name,) = (name for name, section in EMBEDDINGS.items() if section is SingleEmbConfig)
-        return SingleEmbConfig.model_validate({**self.model_dump(), "mode": name})
+        return SingleEmbConfig.model_validate({**self.model_dump(), "mode": mode_of(SingleEmbConfig)})
 
 
 class SingleEmbConfig(EmbConfig):
@@ -57,3 +56,12 @@ EMBEDDINGS: dict[str, type[EmbConfig]] = {
     "mlet": MLETEmbConfig,
     "mlet_frozen": FrozenMLETEmbConfig,
 }
+
+
+def mode_of(section: type[EmbConfig]) -> str:
+    """The name of a mode.
+
+    >>> mode_of(SingleEmbConfig)
+    'single'
+    """
+    return next(name for name, known in EMBEDDINGS.items() if known is section)
