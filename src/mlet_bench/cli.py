@@ -123,7 +123,7 @@ def _train(arguments: Arguments) -> int:
 
     console = make_console()
     folder, result = recipe.run(config, composed.run_dir, ProgressConsole(console))
-    show_result(console, result, folder, config.dataset.item_field)
+    show_result(console, result.as_json(), folder, config.dataset.item_field)
     return DONE
 
 
@@ -131,10 +131,10 @@ def _sweep(composer: "Composer", arguments: Arguments) -> int:
     jobs = composer.jobs(arguments.overrides)
     with signals.exit_immediately():
         from mlet_bench.commands import sweep as sweep_command
-    from mlet_bench.report.console.progress import make_console
+    from mlet_bench.report.console.progress import make_console, make_progress
     from mlet_bench.report.console.sweep_table import show_sweep
 
-    outcomes = sweep_command.sweep(composer, arguments.overrides, jobs)
+    outcomes = sweep_command.sweep(composer, arguments.overrides, jobs, make_progress)
     show_sweep(make_console(), outcomes)
     return DONE if all(outcome["error"] is None for outcome in outcomes) else FAILED
 
@@ -147,25 +147,13 @@ def _prepare(arguments: Arguments) -> int:
 
     config = convert_command(PrepareCommand, composed.values)
     with signals.exit_immediately():
-        from mlet_bench import data
-        from mlet_bench.commands import train as recipe
-        from mlet_bench.system import files
+        from mlet_bench.commands.prepare import prepare
     from mlet_bench.report.console.progress import ProgressConsole, make_console
     from mlet_bench.report.console.run_table import show_prepared
 
-    data.check(config.dataset)
-    if composed.run_dir_given and Path(composed.run_dir).is_file():
-        raise UserError(f"hydra.run.dir={composed.run_dir}: is a file, not a folder")
     console = make_console()
-    prepared = recipe.prepare(config, ProgressConsole(console))
-    if config.verify:
-        prepared.verify()
-    if composed.run_dir_given:
-        Path(composed.run_dir).mkdir(parents=True, exist_ok=True)
-        folder, notes = str(prepared.folder.absolute()), list(prepared.notes)
-        summary = {"folder": folder, "notes": notes, "manifest": prepared.manifest}
-        files.write_json(Path(composed.run_dir) / "prepare.json", summary)
-    show_prepared(console, prepared)
+    folder = Path(composed.run_dir) if composed.run_dir_given else None
+    show_prepared(console, prepare(config, folder, ProgressConsole(console)))
     return DONE
 
 
@@ -197,11 +185,12 @@ def _tune(arguments: Arguments) -> int:
         from mlet_bench.commands import tune as tune_command
     from mlet_bench.report.console.progress import ProgressConsole, make_console
     from mlet_bench.report.console.tune_table import show_tuning
+    from mlet_bench.runs.tune_folder import succeeded
 
     console = make_console()
     folder, found = tune_command.tune(config, composed.run_dir, ProgressConsole(console))
     show_tuning(console, found, folder)
-    return DONE if tune_command.sound(found) else FAILED
+    return DONE if succeeded(found) else FAILED
 
 
 def _bench(arguments: Arguments) -> int:

@@ -16,15 +16,18 @@ from safetensors.torch import load_file
 from sklearn.metrics import log_loss, roc_auc_score
 
 from mlet_bench import cli, data, models
-from mlet_bench.commands import train as recipe
 from mlet_bench.commands.help_text import choices
-from mlet_bench.config import EMBEDDINGS, TrainCommand, convert_command
+from mlet_bench.commands.prepare import best_reachable
+from mlet_bench.config import EMBEDDINGS, BarsConfig, TrainCommand, convert_command
 from mlet_bench.config.compose import Composer
 from mlet_bench.data.batches import training_rows
-from mlet_bench.embedding import SingleEmbedding
+from mlet_bench.embedding import SingleEmbedding, build
+from mlet_bench.models.seeded import build_model
 from mlet_bench.system import files
-from mlet_bench.system.seeds import order
+from mlet_bench.system.seeds import order, seeded
 from mlet_bench.training import trainer
+from mlet_bench.training.optimizers import Optimizers
+from mlet_bench.training.step import step
 from tests.conftest import CONF, TINY, Ended, criteo_cells, unheard, write_criteo
 
 Command = Callable[..., Ended]
@@ -90,7 +93,7 @@ def test_metrics_are_those_of_the_predictions(command: Command) -> None:
 def test_collapsed_model_loads_strictly_into_the_plain_model(command: Command) -> None:
     command(*words("emb=mlet", "hydra.run.dir=run"))
     config = config_of()
-    prepared = data.prepared_for(config.dataset, best=recipe.best_reachable, progress=unheard)
+    prepared = data.prepared_for(config.dataset, best=best_reachable, progress=unheard)
     plain = models.build(config.model, SingleEmbedding.empty(prepared.cardinalities, 4), len(prepared.numeric))
     plain.load_state_dict(load_file("run/model.safetensors"), strict=True)
     test = prepared.split("test")
@@ -124,8 +127,8 @@ def test_mode_changes_nothing_but_the_embedding() -> None:
     dense, orders = [], []
     for more in (["emb=single"], ["emb=mlet"], ["emb=mlet", "emb.inner=3"]):
         config = config_of(*more)
-        prepared = data.prepared_for(config.dataset, best=recipe.best_reachable, progress=unheard)
-        model = recipe.build_model(config, prepared)
+        prepared = data.prepared_for(config.dataset, best=best_reachable, progress=unheard)
+        model = build_model(config.model, config.emb, prepared.cardinalities, len(prepared.numeric), config.seed)
         dense.append({name: value for name, value in model.state_dict().items() if "embedding" not in name})
         rows = training_rows(prepared, config.train, config.seed, torch.device("cpu"))
         orders.append([ids_BF for ids_BF, _, _ in rows.batches(0, 0)])
@@ -252,9 +255,9 @@ def test_share_of_an_epoch_is_evaluated_as_often_as_it_fits(every: float) -> Non
         due = sorted(trainer.evaluation_steps(steps, every))
         assert len(due) == int(1 / every + 1e-9)
         assert due[-1] <= steps
-        for part, step in enumerate(due, 1):
-            assert step - 1 < part * every * steps + 1e-3
-            assert part * every * steps < step + 1e-3
+        for part, due_step in enumerate(due, 1):
+            assert due_step - 1 < part * every * steps + 1e-3
+            assert part * every * steps < due_step + 1e-3
 
 
 @pytest.mark.usefixtures("criteo_file")
@@ -286,7 +289,7 @@ def test_broken_collapse_saves_results_and_fails(command: Command, monkeypatch: 
 
     def broken(self: MLETEmbedding) -> SingleEmbedding:
         single = collapse(self)
-        single.table.weight.add_(0.5)
+        single.table.weight.data.add_(0.5)
         return single
 
     monkeypatch.setattr(MLETEmbedding, "collapse", broken)
@@ -337,7 +340,30 @@ def write_bars(folder: Path, dataset: str) -> Path:
 
 
 @pytest.mark.parametrize("name", choices("experiment"))
-def test_every_experiment_runs(command: Command, workplace: Path, name: str) -> None:
+def test_every_experiment_takes_a_step(name: str) -> None:
+    """Composed and checked as the command does it, with its model over tables of a few rows."""
+    config = convert_command(TrainCommand, Composer("config").one([f"experiment={name}"]).values)
+    layout = config.dataset if isinstance(config.dataset, BarsConfig) else None
+    fields, numeric = (len(layout.categorical), len(layout.numeric)) if layout else (4, 3)
+    with seeded(config.seed, "test"):
+        model = models.build(config.model, build(config.emb, [3] * fields), numeric)
+        ids_BF, numeric_BN = torch.randint(3, (8, fields)), torch.rand(8, numeric)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    batch = (ids_BF, numeric_BN, torch.tensor([0.0, 1.0] * 4))
+    step(model, Optimizers(model, config.train, config.emb), batch, lambda part, loss: None, config.hardware.precision)
+    assert any(not torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def representative(name: str) -> bool:
+    """A model of each data set, and the experiments of their own."""
+    return "/" not in name or name.startswith(("paper/", "criteo/")) or name.endswith("/dcn")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if representative(name) else pytest.mark.more) for name in choices("experiment")],
+)
+def test_experiment_runs(command: Command, workplace: Path, name: str) -> None:
     dataset = name.split("/")[0]
     if dataset == "criteo":
         more = [f"dataset.raw={write_criteo(workplace / 'train.txt', criteo_cells(420))}"]

@@ -11,16 +11,15 @@ import torch
 
 from mlet_bench import cli
 from mlet_bench.commands import train as recipe
-from mlet_bench.commands.tune import Arm, arms_of, run_config
+from mlet_bench.commands.tune import Arm, arms_of, run_config, search_of
 from mlet_bench.config import TrainCommand, TuneCommand, convert_command
 from mlet_bench.config.compose import Composer
 from mlet_bench.errors import RunFailedError, UserError
-from mlet_bench.runs.search import Search
+from mlet_bench.runs import result
 from mlet_bench.training import trainer
 from tests.conftest import TINY, Ended
 
 Command = Callable[..., Ended]
-Result = dict[str, Any]
 Scores = dict[str, tuple[float, float]]
 DATA = ("dataset=criteo", "dataset.raw=train.txt")
 WORDS = (
@@ -48,7 +47,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[TrainCommand]:
     """The configs of all runs that were begun."""
     begun, run = [], recipe.run
 
-    def counted(config: TrainCommand, *more: Any) -> tuple[Path, Result]:
+    def counted(config: TrainCommand, *more: Any) -> tuple[Path, result.Result]:
         begun.append(config)
         return run(config, *more)
 
@@ -63,12 +62,16 @@ def faked(
     """Runs that take no time: what each scores, (AUC, logloss) of both splits, is told by a function of its config."""
 
     def install(scores: Callable[[TrainCommand], Scores]) -> None:
-        def run(config: TrainCommand, *more: Any) -> tuple[Path, Result]:
+        def run(config: TrainCommand, *more: Any) -> tuple[Path, result.Result]:
             metrics = {
-                split: dict(zip(("auc", "logloss"), pair, strict=True)) for split, pair in scores(config).items()
+                split: result.Scores.model_construct(auc=auc, logloss=logloss)
+                for split, (auc, logloss) in scores(config).items()
             }
-            size = {"parameters_training": 2, "parameters_inference": 1}
-            return Path("nowhere"), {"metrics": metrics, "collapse": size, "train": {"seconds": 60.0}}
+            return Path("nowhere"), result.Result.model_construct(
+                metrics=result.Metrics.model_construct(**metrics),
+                collapse=result.Collapse.model_construct(parameters_training=2, parameters_inference=1),
+                train=result.Train.model_construct(seconds=60.0),
+            )
 
         monkeypatch.setattr(recipe, "run", run)
 
@@ -237,7 +240,7 @@ def test_experiments_settings_hold_for_every_arm() -> None:
         *("single d=4", "mlet d=4 k=4", "mlet d=4 k=7", "mlet d=4 k=16"),
         *("single d=10", "mlet d=10 k=7", "mlet d=10 k=10", "mlet d=10 k=40"),
     ]
-    own = Search(config).own
+    own = search_of(config).own
     made = run_config(config, Arm("mlet", 4, 16), own, 3)
     assert (made.emb.l2, made.emb.l2_on, made.emb.l2_rows, made.emb.init_std) == (0.05, "product", "table", 0.0001)
     assert (made.model.name, made.train.update, made.train.lr, made.seed) == ("dcn", "exact", 0.001, 3)

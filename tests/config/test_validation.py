@@ -27,7 +27,6 @@ from mlet_bench.config import (
 from mlet_bench.config.compose import Composer
 from mlet_bench.errors import UserError, one_line
 from mlet_bench.runs.run_folder import RunFolder
-from mlet_bench.runs.search import Search
 from tests.conftest import criteo_cells, prepare, write_criteo
 from tests.counts import count, times
 from tests.ends import alarmed, assert_one_clear_line, end_of, everything_in
@@ -70,7 +69,7 @@ def ready(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MLET_BENCH_DATA", str(workplace / "nowhere"))
     monkeypatch.setattr(RunFolder, "opened", work)
     monkeypatch.setattr("mlet_bench.data.prepare", work)
-    monkeypatch.setattr(bench, "_peaks", work)
+    monkeypatch.setattr(bench, "peak_flops", work)
     monkeypatch.setattr(tune_command.Comparison, "run", work)
     monkeypatch.setattr("hydra._internal.hydra.Hydra.multirun", work)
     monkeypatch.setattr("torch.set_num_threads", lambda threads: None)
@@ -216,7 +215,7 @@ def refusal(schema: type[Section], values: dict[str, Any]) -> str | None:
             recipe.check(config)
         elif isinstance(config, TuneCommand):
             for arm in tune_command.arms_of(config):
-                recipe.check(tune_command.run_config(config, arm, Search(config).highest, config.seed))
+                recipe.check(tune_command.run_config(config, arm, tune_command.search_of(config).highest, config.seed))
         elif isinstance(config, BenchCommand):
             models.settings_of(config.model)
     except UserError as error:

@@ -144,6 +144,6 @@ def test_a_run_never_takes_more_disk_than_planned(command: Command, monkeypatch:
     config: Any = convert_command(TrainCommand, Composer("config").one(words[1:]).values)
     prepared = made_before(config.dataset)
     assert prepared is not None
-    planned = limits.needs_of(config, prepared)
-    assert planned.working / 3 < max(seen) < planned.working
-    assert files.bytes_below(Path("run")) < planned.left
+    needs = limits.needs_of(config.model, config.emb, config.train, prepared)
+    assert needs.peak_disk_bytes / 3 < max(seen) < needs.peak_disk_bytes
+    assert files.bytes_below(Path("run")) < needs.final_disk_bytes

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mlet_bench.commands.tune import search_of
 from mlet_bench.config import TuneCommand, convert_command
 from mlet_bench.config.compose import Composer
 from mlet_bench.runs.search import Search, Settings, quasi_random
@@ -13,7 +14,7 @@ WIDE = ("search.lr=[0.0001,0.1]", "search.emb_lr=[0.1,10]", "search.emb_l2=[0.00
 
 
 def search(*words: str) -> Search:
-    return Search(convert_command(TuneCommand, Composer("tune").one(words).values))
+    return search_of(convert_command(TuneCommand, Composer("tune").one(words).values))
 
 
 def asked(made: Search, values: list[float | None]) -> list[Settings]:

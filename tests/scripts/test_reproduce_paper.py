@@ -12,10 +12,9 @@ from types import ModuleType
 import pytest
 
 from mlet_bench import models
-from mlet_bench.commands.tune import arms_of, run_config
+from mlet_bench.commands.tune import arms_of, run_config, search_of
 from mlet_bench.config import TuneCommand, convert_command
 from mlet_bench.config.compose import Composer
-from mlet_bench.runs.search import Search
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "reproduce_paper.py"
 
@@ -49,7 +48,7 @@ def test_every_arm_of_every_comparison_can_run(script: ModuleType, profile: str,
         arms = arms_of(config)
         assert {arm.mode for arm in arms} >= {"single", "mlet"}
         for arm in arms:
-            made = run_config(config, arm, Search(config).highest, 1)
+            made = run_config(config, arm, search_of(config).highest, 1)
             models.settings_of(made.model)
             assert made.dataset.raw is None or made.dataset.raw.exists()
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from mlet_bench.analysis.comparisons import StudyComparison, auc_on_valid
 from mlet_bench.analysis.size_ratio import SizeRatio
-from mlet_bench.analysis.variants import SVD
-from mlet_bench.config import BASELINE
+from mlet_bench.analysis.variants import BASELINE, SVD
 
 FEW_SEEDS = 5
 

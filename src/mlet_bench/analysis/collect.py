@@ -112,7 +112,7 @@ def _read(path: Path) -> Run | LeftOut:
     if not folder.finished:
         return _unfinished(path)
     try:
-        result = Result.model_validate(folder.result())
+        result = folder.result()
         config = _flat_config(folder)
     except UserError as error:
         return LeftOut(path, "damaged", str(error).removeprefix(f"{path}{os.sep}"))

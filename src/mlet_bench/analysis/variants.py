@@ -2,9 +2,10 @@
 
 from typing import NamedTuple
 
-from mlet_bench.config import BASELINE, EMBEDDINGS
+from mlet_bench.config.emb import EMBEDDINGS, SingleEmbConfig, mode_of
 from mlet_bench.runs.result import Emb
 
+BASELINE = mode_of(SingleEmbConfig)
 SVD = "svd"
 """A single table whose rank was truncated after training; no mode that anything is trained with."""
 

@@ -13,11 +13,10 @@ from mlet_bench.data import Split
 from mlet_bench.data.batches import MemoryRows
 from mlet_bench.data.sources.criteo_like import CARDINALITIES, NUMERIC, rows_like_criteo
 from mlet_bench.embedding import SingleEmbedding
-from mlet_bench.embedding import build as build_embedding
 from mlet_bench.evaluation.predictions import milliseconds
 from mlet_bench.models import CTRModel
+from mlet_bench.models.seeded import build_model
 from mlet_bench.system import files, hardware
-from mlet_bench.system.seeds import seeded
 from mlet_bench.training.memory import MemoryPlan, plan
 from mlet_bench.training.optimizers import Optimizers
 from mlet_bench.training.speed import (
@@ -88,10 +87,7 @@ def _planned_memory(config: BenchCommand, arms: list[EmbConfig]) -> MemoryPlan:
 
 def _timed_model(config: BenchCommand, emb: EmbConfig, device: torch.device) -> TimedModel:
     cardinalities = CARDINALITIES[config.categories]
-    with seeded(config.seed, "embedding"):
-        embedding = build_embedding(emb, cardinalities)
-    with seeded(config.seed, "dense"):
-        model = models.build(config.model, embedding, NUMERIC).to(device)
+    model = build_model(config.model, emb, cardinalities, NUMERIC, config.seed).to(device)
     return TimedModel(model, Optimizers(model, config.train, emb))
 
 

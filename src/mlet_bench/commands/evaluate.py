@@ -12,6 +12,7 @@ from mlet_bench.embedding import SingleEmbedding
 from mlet_bench.errors import RunFailedError, UserError
 from mlet_bench.evaluation.split import evaluate_split
 from mlet_bench.runs import load
+from mlet_bench.runs.result import Result
 from mlet_bench.runs.run_folder import MODEL, PREDICTIONS
 from mlet_bench.system import files
 
@@ -28,7 +29,7 @@ def evaluate_run(config: EvaluateCommand, out: str) -> tuple[Path, dict[str, Any
     result = folder.result()
     trained, fingerprint = load.config_of(folder)
     prepared = _data(config, trained, result)
-    if prepared.vocabulary != result["dataset"].get("vocabulary"):
+    if prepared.vocabulary != result.dataset.vocabulary:
         raise UserError(
             f"{prepared.folder}: has another vocabulary than the run was trained with; prepare it with dataset.vocab="
             "the run's prepared folder"
@@ -58,7 +59,7 @@ def evaluate_run(config: EvaluateCommand, out: str) -> tuple[Path, dict[str, Any
         raise UserError(f"{config.run / MODEL}: {error}; its weights are damaged or too large") from None
     found = {
         "version": 1,
-        "run": {"fingerprint": fingerprint, **{key: result[key] for key in ("model", "emb", "seed")}},
+        "run": {"fingerprint": fingerprint, **result.model_dump(include={"model", "emb", "seed"})},
         "dataset": {"name": prepared.name, "rows": prepared.rows, "fingerprint": prepared.fingerprint},
         "item_field": trained.dataset.item_field,
         "split": config.split,
@@ -82,12 +83,12 @@ def _check_written(folder: Path) -> None:
         raise UserError(f"hydra.run.dir={folder}: holds files of others ({[*others, PREDICTIONS][0]}); choose another")
 
 
-def _data(config: EvaluateCommand, trained: TrainCommand, result: dict[str, Any]) -> Prepared:
+def _data(config: EvaluateCommand, trained: TrainCommand, result: Result) -> Prepared:
     if config.dataset.prepared is not None:
         return Prepared.open(config.dataset.prepared)
     own = trained.dataset.prepared
     if own is None:
-        own = data_root() / "prepared" / f"{result['dataset']['name']}-{result['dataset']['fingerprint']}"
+        own = data_root() / "prepared" / f"{result.dataset.name}-{result.dataset.fingerprint}"
     if not own.is_dir():
         raise UserError(f"{own}: the run's data is not there; prepare it again, or give dataset.prepared=DIR")
     return Prepared.open(own)

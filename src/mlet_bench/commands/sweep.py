@@ -1,7 +1,8 @@
 """A sweep: every combination of values as an ordinary run."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,83 +14,82 @@ from mlet_bench.commands import train as recipe
 from mlet_bench.config import TrainCommand, convert_command
 from mlet_bench.config.compose import Composed, Composer, plain
 from mlet_bench.errors import RunFailedError, UserError
-from mlet_bench.report.console.progress import ProgressConsole, make_console
 from mlet_bench.runs import limits
-from mlet_bench.runs.limits import Needs
-from mlet_bench.runs.run_folder import RunFolder
+from mlet_bench.runs.planned import PlannedRun
+from mlet_bench.runs.progress import Progress
 from mlet_bench.runs.sweep_folder import SweepFolder
 
+MakeProgress = Callable[[str], Progress]
+"""From the words that stand before a bar. A job makes its own: it may run in another process."""
 
-def sweep(composer: Composer, overrides: Sequence[str], jobs: Sequence[Composed]) -> list[dict[str, Any]]:
+
+def sweep(
+    composer: Composer, overrides: Sequence[str], jobs: Sequence[Composed], make_progress: MakeProgress
+) -> list[dict[str, Any]]:
     """Run the jobs that the overrides stand for; what each came to.
 
     UserError, before anything is created, if none of them can run, or if the disk cannot hold what they will leave.
     Where the data are not prepared yet, each job looks for itself when its turn comes.
     """
-    mistakes, known = [], {}
-    for one in jobs:
+    mistakes, planned = [], {}
+    for composed in jobs:
         try:
-            found = _needs(one)
+            run = _planned(composed)
         except UserError as error:
-            mistakes.append((one, error))
+            mistakes.append((composed, error))
             continue
-        if found is not None:
-            known[found[1].path] = found
+        if run is not None:
+            planned[run.folder.path] = (run.needs, run.folder)
     if len(mistakes) == len(jobs):  # as with a single command
         raise mistakes[0][1]
-    limits.check_runs(list(known.values()), "the sweep")
-    live = ProgressConsole(make_console())
-    for one, mistake in mistakes:
-        live.say(f"a job will fail: {' '.join(one.overrides)}: {mistake}")
+    limits.check_runs(list(planned.values()), "the sweep")
+    progress = make_progress("")
+    for composed, mistake in mistakes:
+        progress.say(f"a job will fail: {' '.join(composed.overrides)}: {mistake}")
 
     @contextmanager
     def held(folder: Path) -> Iterator[None]:
-        with SweepFolder(folder).opened([one.overrides for one in jobs]):
-            ProgressConsole(make_console()).say(
-                f"{len(jobs)} jobs; mlet-bench report runs={folder} shows how far they are"
-            )
+        with SweepFolder(folder).opened([composed.overrides for composed in jobs]):
+            progress.say(f"{len(jobs)} jobs; mlet-bench report runs={folder} shows how far they are")
             yield
 
-    return composer.sweep(overrides, job, held)
+    return composer.sweep(overrides, partial(job, make_progress), held)
 
 
-def _needs(one: Composed) -> tuple[Needs, RunFolder] | None:
-    """What a job will take, and its folder; None where its data are not prepared yet. UserError if it cannot run."""
-    config = convert_command(TrainCommand, one.values)
+def _planned(composed: Composed) -> PlannedRun | None:
+    """A job that fits the machine; None where its data are not prepared yet. UserError if it cannot run."""
+    config = convert_command(TrainCommand, composed.values)
     device = recipe.check(config)
     prepared = data.made_before(config.dataset)
     if prepared is None:
         return None
     limits.check_rows(prepared)
-    folder = recipe.run_folder(one.run_dir, prepared, recipe.run_fingerprint(config, prepared))
-    needs = limits.needs_of(config, prepared)
-    if config.rerun or not folder.finished:
-        limits.check_run(needs, folder, device)
-    return needs, folder
+    planned = PlannedRun(config, prepared, composed.run_dir)
+    planned.check(device)
+    return planned
 
 
-def job(task: DictConfig) -> dict[str, Any]:
+def job(make_progress: MakeProgress, task: DictConfig) -> dict[str, Any]:
     """One job, as Hydra's launchers call it: what failed is recorded and the others go on."""
     settings = HydraConfig.get()
-    outcome: dict[str, Any] = {
-        "job": list(settings.overrides.task),
-        "folder": None,
-        "result": None,
-        "error": None,
-    }
+    overrides = list(settings.overrides.task)
     number = settings.job.num + 1
+    folder = result = None
     with SweepFolder(Path(str(settings.sweep.dir))).job(number) as at_work:
-        live = ProgressConsole(make_console(), f"{at_work.headline} · ")
-        live.say(f"{at_work.headline} · {' '.join(outcome['job'])}")
+        progress = make_progress(f"{at_work.headline} · ")
+        progress.say(f"{at_work.headline} · {' '.join(overrides)}")
         try:
             config = convert_command(TrainCommand, plain(task))
-            folder, outcome["result"] = recipe.run(config, str(settings.run.dir), live, at_work.is_in)
-            outcome["folder"] = str(folder)
+            folder, result = recipe.run(config, str(settings.run.dir), progress, at_work.is_in)
         except (UserError, RunFailedError) as error:
-            outcome["error"] = str(error)
+            at_work.error = str(error)
         except Exception as error:  # a fault of ours in one job must not stop the others
-            outcome["error"] = f"{type(error).__name__}: {error}"
-        at_work.error = outcome["error"]
-    if outcome["error"]:
-        live.say(f"job {number} failed: {outcome['error']}")
-    return outcome
+            at_work.error = f"{type(error).__name__}: {error}"
+    if at_work.error:
+        progress.say(f"job {number} failed: {at_work.error}")
+    return {
+        "job": overrides,
+        "folder": None if folder is None else str(folder),
+        "result": None if result is None else result.as_json(),
+        "error": at_work.error,
+    }

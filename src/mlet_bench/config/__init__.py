@@ -29,11 +29,10 @@ from mlet_bench.config.dataset import (
     SyntheticConfig,
     TableConfig,
 )
-from mlet_bench.config.emb import BASELINE, EMBEDDINGS, EmbConfig, FrozenMLETEmbConfig, MLETEmbConfig, SingleEmbConfig
+from mlet_bench.config.emb import EMBEDDINGS, EmbConfig, FrozenMLETEmbConfig, MLETEmbConfig, SingleEmbConfig
 from mlet_bench.config.tune import ArmsConfig, SearchConfig, TuneCommand
 
 __all__ = [
-    "BASELINE",
     "DATASETS",
     "EMBEDDINGS",
     "ArmsConfig",

@@ -31,7 +31,7 @@ class EmbConfig(Section):
 
     def single(self) -> "SingleEmbConfig":
         """A single table of the same width, with everything else alike."""
-        return SingleEmbConfig.model_validate({**self.model_dump(), "mode": BASELINE})
+        return SingleEmbConfig.model_validate({**self.model_dump(), "mode": mode_of(SingleEmbConfig)})
 
 
 class SingleEmbConfig(EmbConfig):
@@ -67,4 +67,12 @@ EMBEDDINGS: dict[str, type[EmbConfig]] = {
     "mlet": MLETEmbConfig,
     "mlet_frozen": FrozenMLETEmbConfig,
 }
-BASELINE = next(name for name, section in EMBEDDINGS.items() if section.role == "baseline")
+
+
+def mode_of(section: type[EmbConfig]) -> str:
+    """The name of a mode.
+
+    >>> mode_of(SingleEmbConfig)
+    'single'
+    """
+    return next(name for name, known in EMBEDDINGS.items() if known is section)

@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 
 from mlet_bench.config.base import Section, as_tuple
 from mlet_bench.config.command import RunSections
+from mlet_bench.config.emb import MLETEmbConfig
 
 
 def _searched(value: Any, info: ValidationInfo) -> Any:
@@ -70,7 +71,7 @@ class TuneCommand(RunSections):
 
     @model_validator(mode="after")
     def _sound(self) -> "TuneCommand":
-        if self.emb.mode != "mlet":  # emb=single would have lost the keys that only the factors have
+        if type(self.emb) is not MLETEmbConfig:  # emb=single would have lost the keys that only the factors have
             raise ValueError(f"emb.mode={self.emb.mode}: the modes of a comparison are its arms; leave emb= away")
         if self.trials > 1 and not self.search.ranges:
             raise ValueError("search: nothing is searched; give search.lr=[low,high], or trials=1")

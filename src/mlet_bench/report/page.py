@@ -90,7 +90,7 @@ def _section(study: Study, pictures: Sequence[Picture]) -> StudySection:
         study_tables.quality(study),
         *(study_tables.gains(study, field) for field in study.headline_fields),
         study_tables.costs([study]),
-        size_ratio.every_ratio([study]).without("seeds", "parameters"),
+        *([size_ratio.every_ratio([study]).without("seeds", "parameters")] if len(study.ratios) > 1 else []),
         spectra.updates(study),
     ]
     folded = [study_tables.tried_settings(study), study_tables.pairs([study]), study_tables.runs([study])]

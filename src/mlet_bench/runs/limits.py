@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from mlet_bench.config import TrainCommand
+from mlet_bench.config import EmbConfig, ModelSection, TrainConfig
 from mlet_bench.data import Prepared
 from mlet_bench.data.batches import bytes_held
 from mlet_bench.errors import UserError
@@ -24,36 +24,35 @@ class Needs:
     """What a run will take."""
 
     memory: MemoryPlan
-    working: int
-    """Bytes of disk while it is unfinished: two checkpoints and one that is being written, each with best weights."""
-    left: int
-    """Bytes of disk when it is finished."""
+    peak_disk_bytes: int
+    """While it is unfinished: two checkpoints and one that is being written, each with best weights."""
+    final_disk_bytes: int
 
 
-def needs_of(config: TrainCommand, prepared: Prepared) -> Needs:
-    rows = bytes_held(prepared, config.train)
-    planned = plan(config.model, config.emb, config.train, prepared.cardinalities, len(prepared.numeric), rows)
-    files_left = planned.model + PREDICTION_BYTES * prepared.rows["test"] + SMALL_FILES
-    checkpoints = 3 * (planned.weights + planned.optimizer) + 3 * planned.weights
-    return Needs(planned, checkpoints + files_left, files_left)
+def needs_of(model: ModelSection, emb: EmbConfig, train: TrainConfig, prepared: Prepared) -> Needs:
+    rows = bytes_held(prepared, train)
+    memory = plan(model, emb, train, prepared.cardinalities, len(prepared.numeric), rows)
+    final = memory.model + PREDICTION_BYTES * prepared.rows["test"] + SMALL_FILES
+    checkpoints = 3 * (memory.weights + memory.optimizer) + 3 * memory.weights
+    return Needs(memory, checkpoints + final, final)
 
 
 def check_run(needs: Needs, folder: RunFolder, device: torch.device) -> None:
     """UserError with the bytes if a run cannot fit; what it holds on disk already is its own to use."""
     needs.memory.check(device)
     held = files.bytes_below(folder.path / CHECKPOINT)
-    files.check_disk(folder.path, needs.working - held, "the run")
+    files.check_disk(folder.path, needs.peak_disk_bytes - held, "the run")
 
 
-def check_runs(several: Sequence[tuple[Needs, RunFolder]], what: str) -> None:
+def check_runs(runs: Sequence[tuple[Needs, RunFolder]], what: str) -> None:
     """UserError if what unfinished runs will leave, and one of them at work, cannot fit on the disk."""
-    pending = [(needs, folder) for needs, folder in several if not folder.finished]
+    pending = [(needs, folder) for needs, folder in runs if not folder.finished]
     if not pending:
         return
-    left = sum(needs.left for needs, _ in pending)
-    largest = max(needs.working - needs.left for needs, _ in pending)
+    final = sum(needs.final_disk_bytes for needs, _ in pending)
+    largest = max(needs.peak_disk_bytes - needs.final_disk_bytes for needs, _ in pending)
     held = sum(files.bytes_below(folder.path / CHECKPOINT) for _, folder in pending)
-    files.check_disk(pending[0][1].path, left + largest - held, what)
+    files.check_disk(pending[0][1].path, final + largest - held, what)
 
 
 def check_rows(prepared: Prepared) -> None:

@@ -31,7 +31,7 @@ def load_model(run: str | PathLike[str]) -> CTRModel:
     config, _ = config_of(folder)
     weights = weights_of(folder)
     cardinalities = _cardinalities(folder, weights)
-    recorded = folder.result()["dataset"].get("numeric")
+    recorded = folder.result().dataset.numeric
     counts = range(MOST_NUMERIC) if recorded is None else [recorded]
     for numeric in counts:
         if _fits(config.model, cardinalities, config.emb.dim, numeric, weights):

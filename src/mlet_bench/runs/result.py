@@ -1,4 +1,7 @@
-"""result.json read back: the parts that are shown or compared, typed. Keys that are not known here are left alone."""
+"""What a run writes and what is read back of it, typed, in the order of the files' keys.
+
+What has a default here is missing in files of earlier versions, or where it means nothing.
+"""
 
 from typing import Annotated, Any, Literal
 
@@ -16,21 +19,35 @@ class Scores(_Part):
     auc: Share | None
     auc_ci95: Annotated[list[Share], Field(min_length=2, max_length=2)] | None = None
     """DeLong's, of the rows alone."""
+    auc_reason: str = "-"
+    """Why there is none."""
     logloss: float | None
+    normalized_entropy: float | None = None
+    calibration: float | None = None
     rows: Count
     positives: Count
     gauc: Share | None = None
-    auc_reason: str = "-"
-    """Why there is none."""
+    gauc_rows: Count | None = None
+    gauc_groups: Count | None = None
+    gauc_one_class_groups: Count | None = None
+    gauc_unknown_rows: Count | None = None
     best_auc: Share | None = None
     best_logloss: float | None = None
     """What the truth itself scores, where the data were generated."""
+    gauc_field: str | None = None
 
 
-class Bucket(Scores):
+class _Rows(_Part):
+    """Which rows a bucket holds."""
+
     field: str
     bucket: str
     min_count: Count
+    max_count: Count | None = None
+
+
+class Bucket(Scores, _Rows):
+    pass
 
 
 class Metrics(_Part):
@@ -41,7 +58,11 @@ class Metrics(_Part):
 class Dataset(_Part):
     name: Annotated[str, Field(min_length=1)]
     rows: dict[str, Count]
+    fields: Count | None = None
+    numeric: Count | None = None
+    categories: Count | None = None
     fingerprint: str | None = None
+    vocabulary: str | None = None
 
 
 class Emb(_Part):
@@ -59,16 +80,21 @@ class Collapse(_Part):
 
 
 class Inference(_Part):
+    """Milliseconds that a batch takes in the trained, the collapsed and a fresh single-layer model."""
+
     batch_size: Count
+    trained_ms: Annotated[float, Field(ge=0)] | None = None
     collapsed_ms: Annotated[float, Field(ge=0)]
     single_ms: Annotated[float, Field(ge=0)]
 
 
 class Train(_Part):
     steps: Count
+    epochs: Annotated[float, Field(ge=0)] | None = None
     best_step: Count | None
     samples_per_s: Annotated[float, Field(gt=0)] | None
     seconds: Annotated[float, Field(ge=0)] | None
+    planned_memory_bytes: Count | None = None
     peak_memory_bytes: Count | None
 
 
@@ -85,6 +111,10 @@ class Result(_Part):
     collapse: Collapse
     inference: Inference | None = None
     train: Train
+
+    def as_json(self) -> dict[str, Any]:
+        """As it stands in result.json: what is not given is left out."""
+        return self.model_dump(exclude_unset=True)
 
 
 class Evaluated(_Part):

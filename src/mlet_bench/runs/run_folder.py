@@ -12,16 +12,17 @@ from pydantic import ValidationError
 
 from mlet_bench.config.validation import describe_error
 from mlet_bench.errors import UserError
+from mlet_bench.runs.loggers import LOGGERS
 from mlet_bench.runs.result import Result
 from mlet_bench.system import files
 
 CONFIG, RESULT, PREDICTIONS, MODEL = "config.yaml", "result.json", "predictions.parquet", "model.safetensors"
 METRICS, SPECTRA, LOG = "metrics.jsonl", "spectra.jsonl", "train.log"
 CHECKPOINT, DONE, LOCK = "checkpoint", "DONE", ".lock"
-TENSORBOARD, MLFLOW = "tensorboard", "mlflow.json"
 SEALED = (CONFIG, RESULT, PREDICTIONS, MODEL, METRICS, SPECTRA)
 """What DONE knows the content of, as far as it is there."""
-OURS = {CONFIG, RESULT, PREDICTIONS, MODEL, METRICS, SPECTRA, LOG, CHECKPOINT, DONE, LOCK, TENSORBOARD, MLFLOW}
+OURS = {*SEALED, LOG, CHECKPOINT, DONE, LOCK, *(logger.PATH for logger in LOGGERS.values())}
+FOLDERS = {CHECKPOINT, *(logger.PATH for logger in LOGGERS.values() if logger.IS_FOLDER)}
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,18 @@ class RunFolder:
     def finished(self) -> bool:
         return (self.path / DONE).is_file()
 
+    def finished_as(self, fingerprint: str) -> bool:
+        """Whether it holds the finished run with this fingerprint."""
+        with suppress(UserError):
+            return self.finished and self._fingerprint() == fingerprint
+        return False
+
     def check_usable(self) -> None:
         """UserError if the path holds anything that no run of ours wrote, or is no folder."""
         self._check_foreign()
         for name in OURS:
             path = self.path / name
-            if path.exists() and path.is_dir() != (name in (CHECKPOINT, TENSORBOARD)):
+            if path.exists() and path.is_dir() != (name in FOLDERS):
                 kind, wanted = ("a folder", "a file") if path.is_dir() else ("a file", "a folder")
                 raise UserError(f"{path}: is {kind} and should be {wanted}; remove it")
 
@@ -97,7 +104,10 @@ class RunFolder:
             if not same:
                 raise UserError(f"{path}: damaged, it is not what the run wrote; rerun=true makes the run anew")
 
-    def result(self) -> dict[str, Any]:
+    def save(self, result: Result) -> None:
+        files.write_json(self.path / RESULT, result.as_json())
+
+    def result(self) -> Result:
         """result.json of a run that has one; UserError if it is missing or damaged, or if another file is cut."""
         path = self.path / RESULT
         self.check(RESULT)
@@ -109,10 +119,9 @@ class RunFolder:
         if not isinstance(result, dict):
             raise UserError(f"{path}: not a result")
         try:
-            Result.model_validate(result)
+            return Result.model_validate(result)
         except ValidationError as error:
             raise UserError(f"{path}: {describe_error(error, Result, '')}") from None
-        return result
 
     def config(self) -> dict[str, Any]:
         """config.yaml, its fingerprint among it; UserError if it is missing or damaged."""
@@ -156,17 +165,10 @@ class RunFolder:
     def _empty(self) -> None:
         (self.path / DONE).unlink(missing_ok=True)  # first, so that a half-emptied folder is not taken for finished
         shutil.rmtree(self.path / CHECKPOINT, ignore_errors=True)
-        remove_events(self.path)
-        for name in OURS - {CHECKPOINT, LOCK, TENSORBOARD}:
+        for logger in LOGGERS.values():
+            logger.remove(self.path)
+        for name in {*SEALED, LOG}:
             (self.path / name).unlink(missing_ok=True)
-
-
-def remove_events(folder: Path) -> None:
-    """Remove TensorBoard's event files of a run, and their folder unless it holds anything else."""
-    for path in (folder / TENSORBOARD).glob("events.out.tfevents.*"):
-        path.unlink()
-    with suppress(OSError):
-        (folder / TENSORBOARD).rmdir()
 
 
 def _ours(name: str) -> bool:

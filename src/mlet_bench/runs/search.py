@@ -10,7 +10,7 @@ import numpy as np
 import optuna
 from optuna.distributions import FloatDistribution
 
-from mlet_bench.config import TuneCommand
+from mlet_bench.config import SearchConfig
 
 EDGE = 0.1
 """The outermost part of a range, on its logarithmic scale, in which a chosen value counts as lying at its end."""
@@ -28,14 +28,15 @@ class Settings:
 class Search:
     """The proposals for one arm: `ask` for the next settings, `tell` what came of them."""
 
-    def __init__(self, config: TuneCommand) -> None:
-        self.config, self.train_lr, self.emb = config.search, config.train.lr, config.emb
+    def __init__(self, config: SearchConfig, base: Settings, seed: int) -> None:
+        """`base` has what is not searched."""
+        self.config, self.base = config, base
         self.own = self._settings({})
-        self._shift_P = np.random.default_rng(config.seed).random(len(self.config.ranges))
+        self._shift_P = np.random.default_rng(seed).random(len(config.ranges))
         self._asked = 0
         self._trial: optuna.Trial | None = None
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        sampler = optuna.samplers.TPESampler(seed=config.seed % 2**32, n_startup_trials=1)
+        sampler = optuna.samplers.TPESampler(seed=seed % 2**32, n_startup_trials=1)
         self._study = optuna.create_study(direction="maximize", sampler=sampler)
 
     @property
@@ -72,16 +73,16 @@ class Search:
         """Settings at a point of the unit cube, to three digits, so that a command can name them; no point: our own."""
         search, zero, l2_unit = self.config, self.config.emb_l2_zero, units.get("emb_l2")
         lr = _value(search.lr, units.get("lr"))
-        lr = self.train_lr if lr is None else lr
+        lr = self.base.lr if lr is None else lr
         emb_lr = _value(search.emb_lr, units.get("emb_lr"))
         if emb_lr is None:
-            emb_lr = self.emb.lr
+            emb_lr = self.base.emb_lr
         elif search.emb_lr_as == "multiple":
             emb_lr = _rounded(emb_lr * lr)
         if l2_unit is not None and l2_unit < zero:
             return Settings(lr, emb_lr, 0.0)
         l2 = _value(search.emb_l2, None if l2_unit is None else (l2_unit - zero) / (1 - zero))
-        return Settings(lr, emb_lr, self.emb.l2 if l2 is None else l2)
+        return Settings(lr, emb_lr, self.base.emb_l2 if l2 is None else l2)
 
     def _units(self, settings: Settings) -> dict[str, float]:
         """Where settings lie in the unit cube; a value outside of its range lies outside of the cube."""

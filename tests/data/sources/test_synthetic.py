@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mlet_bench import data
-from mlet_bench.commands import train as recipe
+from mlet_bench.commands.prepare import best_reachable
 from mlet_bench.config import SyntheticConfig
 from mlet_bench.data.prepared import Prepared
 from mlet_bench.data.sources import synthetic
@@ -20,7 +20,7 @@ def config(**changes: object) -> SyntheticConfig:
 
 
 def prepare(**changes: object) -> Prepared:
-    return data.prepared_for(config(**changes), best=recipe.best_reachable, progress=unheard)
+    return data.prepared_for(config(**changes), best=best_reachable, progress=unheard)
 
 
 def test_truth_scores_the_wanted_auc_in_both_structures() -> None:

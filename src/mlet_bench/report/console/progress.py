@@ -52,6 +52,9 @@ class ProgressConsole:
     def stage(self, text: str) -> None:
         log.info(text)
 
+    def quiet(self) -> "SilentConsole":
+        return SilentConsole(self.console)
+
     @contextmanager
     def preparing(self) -> Iterator[Callable[[str, int, int, int], None]]:
         """Hears of a stage, how much of how much of it is done, and the rows so far; shows rate and time left."""
@@ -74,6 +77,11 @@ class ProgressConsole:
             transient=True,
             disable=not self.console.is_terminal,
         )
+
+
+def make_progress(before: str = "") -> ProgressConsole:
+    """That of standard output."""
+    return ProgressConsole(make_console(), before)
 
 
 class SilentConsole(ProgressConsole):

@@ -14,6 +14,14 @@ from mlet_bench.runs.loggers.tensorboard import TensorBoardLogger
 
 
 class Logger(Protocol):
+    PATH: str
+    """The file or folder that it keeps in a run's folder."""
+    IS_FOLDER: bool
+
+    @classmethod
+    def remove(cls, folder: Path) -> None:
+        """What it wrote in a run's folder, and nothing of others."""
+
     def evaluated(self, line: Mapping[str, Any]) -> None:
         """A line of metrics.jsonl."""
 
@@ -40,7 +48,7 @@ def check(names: Sequence[str]) -> None:
             raise UserError(f"logger={name}: {error}; pip install 'mlet-bench[{name}]' brings it") from None
 
 
-class Record:
+class MetricLoggers:
     """All loggers of a run. One that fails is left away, which is said: the run goes on without it."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
@@ -73,21 +81,21 @@ class Record:
 @contextmanager
 def opened(
     names: Sequence[str], folder: Path, config: Mapping[str, Any], say: Callable[[str], None]
-) -> Iterator[Record]:
+) -> Iterator[MetricLoggers]:
     """The loggers of a run, closed at its end; RunFailedError if one cannot begin."""
-    record = Record(say)
+    metric_loggers = MetricLoggers(say)
     try:
         for name in names:
             try:
-                record.loggers[name] = LOGGERS[name](folder, config)
+                metric_loggers.loggers[name] = LOGGERS[name](folder, config)
             except Exception as error:
                 raise RunFailedError(f"logger={name}: cannot begin ({_first_line(error)})") from None
-        yield record
+        yield metric_loggers
     except Interrupted:
-        record.state = "stopped"
+        metric_loggers.state = "stopped"
         raise
     finally:
-        record.close()
+        metric_loggers.close()
 
 
 def _first_line(error: Exception) -> str:

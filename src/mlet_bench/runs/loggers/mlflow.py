@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from mlet_bench.errors import UserError
-from mlet_bench.runs.run_folder import MLFLOW
 from mlet_bench.system import files
 
 EXPERIMENT = "mlet-bench"
@@ -20,12 +19,14 @@ STATES = {"done": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 
 
 class MLflowLogger:
+    PATH, IS_FOLDER = "mlflow.json", False
+
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # by default minutes until a server is given up
         from mlflow import MlflowClient
 
         self._client: Any = MlflowClient()
-        self._path = folder / MLFLOW
+        self._path = folder / self.PATH
         self._run: str = self._begun() or self._begin(config)
         self._client.update_run(self._run, status="RUNNING")
         self._held: dict[str, set[int]] = {}
@@ -40,6 +41,10 @@ class MLflowLogger:
         except ImportError:
             raise ImportError("the package mlflow is not installed") from None
         assert mlflow
+
+    @classmethod
+    def remove(cls, folder: Path) -> None:
+        (folder / cls.PATH).unlink(missing_ok=True)
 
     def evaluated(self, line: Mapping[str, Any]) -> None:
         self._step = line["step"]

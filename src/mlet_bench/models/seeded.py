@@ -1,0 +1,29 @@
+"""A fresh model, drawn from a seed."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from mlet_bench import models
+from mlet_bench.config import EmbConfig, ModelSection
+from mlet_bench.embedding import build as build_embedding
+from mlet_bench.models.base import CTRModel
+from mlet_bench.system.seeds import seeded
+
+
+def build_model(
+    model: ModelSection,
+    emb: EmbConfig,
+    cardinalities: Sequence[int],
+    numeric: int,
+    seed: int,
+    seen_V: Tensor | None = None,
+) -> CTRModel:
+    """The embedding and the dense weights each draw from a stream of their own; rows that are not `seen_V` start at 0.
+
+    `cardinalities` are the rows of each field's table, `numeric` is the number of numeric columns.
+    """
+    with seeded(seed, "embedding"):
+        embedding = build_embedding(emb, cardinalities, seen_V)
+    with seeded(seed, "dense"):
+        return models.build(model, embedding, numeric)

@@ -1,0 +1,100 @@
+"""A comparison's folder: tune.json, written whole after every run, and what it says of the runs on the seeds."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mlet_bench.errors import UserError
+from mlet_bench.evaluation.statistics import Spread, paired_by_seed
+from mlet_bench.system import files
+
+TUNE, LOCK = "tune.json", ".lock"
+SCORES = ("auc", "logloss")
+
+
+@dataclass(frozen=True)
+class TuneFolder:
+    path: Path
+
+    @property
+    def begun(self) -> bool:
+        return (self.path / TUNE).exists()
+
+    def check_usable(self) -> None:
+        """UserError if the path holds anything that no comparison wrote, or is no folder."""
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"hydra.run.dir={self.path}: is a file, not a folder")
+        names = sorted(path.name for path in self.path.iterdir()) if self.path.is_dir() else []
+        foreign = [name for name in names if name not in (TUNE, LOCK) and not name.startswith(f".{TUNE}.")]
+        if foreign:
+            raise UserError(f"hydra.run.dir={self.path}: holds files of others ({foreign[0]}); choose another folder")
+
+    @contextmanager
+    def opened(self, fingerprint: str) -> Iterator[None]:
+        """Hold the folder, made if missing; UserError if it holds another comparison, or if one is at work in it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with files.locked(self.path / LOCK, f"{self.path}: another process works on this comparison"):
+            for half in self.path.glob(f".{TUNE}.*.tmp"):  # of killed processes
+                half.unlink()
+            if self.begun and self._fingerprint() != fingerprint:
+                raise UserError(f"hydra.run.dir={self.path}: holds another comparison; choose another folder")
+            yield
+
+    def save(self, comparison: dict[str, Any]) -> None:
+        files.write_json(self.path / TUNE, comparison)
+
+    def _fingerprint(self) -> Any:
+        try:
+            comparison = files.read_json(self.path / TUNE)
+        except UserError as error:
+            raise UserError(f"{error}; remove it: the same command writes it again from the runs") from None
+        return comparison.get("fingerprint") if isinstance(comparison, dict) else None
+
+
+def succeeded(comparison: dict[str, Any]) -> bool:
+    """Whether every arm has chosen settings and no run on the seeds failed; a failed trial is a part of searching."""
+    return all(arm["chosen"] and len(_done(arm)) == len(arm["seeds"]) for arm in comparison["arms"])
+
+
+def summary(arm: dict[str, Any]) -> dict[str, Any]:
+    """An arm over its seeds. Minutes are those of training steps, each different run counted once."""
+    done = _done(arm)
+    seconds = {run["folder"]: run["seconds"] for run in (*arm["trials"], *done) if run["state"] == "done"}
+    return {
+        "valid": asdict(Spread.of([run["value"] for run in done])),
+        "test": {score: asdict(Spread.of(list(_test(arm, score).values()))) for score in SCORES},
+        "parameters": done[0]["parameters"] if done else None,
+        "failed_trials": sum(trial["state"] == "failed" for trial in arm["trials"]),
+        "train_minutes": sum(seconds.values()) / 60,
+    }
+
+
+def against(arm: dict[str, Any], singles: list[dict[str, Any]]) -> dict[str, Any]:
+    """The arm's differences, paired by seed, to the single tables of its own d and of the largest."""
+    by_dim = {single["dim"]: single for single in singles}
+    bases = {"single_same_dim": by_dim.get(arm["dim"]), "single_largest_dim": by_dim.get(max(by_dim, default=None))}
+    return {name: None if base is arm else _differences(arm, base) for name, base in bases.items()}
+
+
+def _differences(arm: dict[str, Any], base: dict[str, Any] | None) -> dict[str, Any] | None:
+    if base is None:
+        return None
+    found: dict[str, Any] = {"dim": base["dim"]}
+    for score in SCORES:
+        gain = paired_by_seed(_test(arm, score), _test(base, score))
+        if gain is None:  # no seed ended well on both sides
+            found[score] = {"n": 0, "mean": None, "sd": None, "t": None}
+        else:
+            found[score] = {"n": gain.n, "mean": gain.mean, "sd": gain.sd, "t": gain.t}
+    return found
+
+
+def _done(arm: dict[str, Any]) -> list[dict[str, Any]]:
+    return [run for run in arm["seeds"] if run["state"] == "done"]
+
+
+def _test(arm: dict[str, Any], score: str) -> dict[int, float]:
+    """By seed; a run whose test split has one class has no AUC."""
+    return {run["seed"]: run["test"][score] for run in _done(arm) if run["test"][score] is not None}
