@@ -51,6 +51,8 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working folder of a test: new, empty, and where data/ and outputs/ go."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLET_BENCH_DATA", raising=False)
+    # Tests share the machine: threads that wait for each other take many times as long as one thread.
+    monkeypatch.setattr("mlet_bench.system.hardware.available_cores", lambda: 1)
     return tmp_path
 
 
