@@ -4,7 +4,7 @@
 `hydra.main` makes these objects for that.
 """
 
-from importlib import metadata
+import hydra
 
 from mlet_bench.errors import UserError
 
@@ -17,7 +17,7 @@ try:
     Hydra.create_main_hydra2, Hydra.multirun, Hydra.compose_config, BasicSweeper.split_arguments  # noqa: B018
 except (ImportError, AttributeError) as error:
     raise UserError(
-        f"hydra-core {metadata.version('hydra-core')} is not what mlet-bench was made for ({error}); "
+        f"hydra-core {hydra.__version__} is not what mlet-bench was made for ({error}); "
         "pip install 'hydra-core>=1.3.2,<1.4'"
     ) from None
 
