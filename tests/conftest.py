@@ -149,5 +149,25 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line(f"  {number:>4} {name}")
 
 
-TINY = ("model.bottom_mlp=[8]", "model.top_mlp=[8]", "train.batch_size=64", "emb.dim=4")
-"""Overrides that make a run a matter of seconds."""
+TINY = ("model.bottom_mlp=[8]", "model.top_mlp=[8]", "train.batch_size=64", "emb.dim=4", "hardware.threads=1")
+"""Overrides that make a run a matter of half a second."""
+RUN = ("train", "dataset=criteo", "dataset.raw=train.txt", *TINY, "emb=mlet", "emb.inner=8", "hydra.run.dir=run")
+"""The run of `finished_run`."""
+
+
+@pytest.fixture(scope="session")
+def finished_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working folder in which RUN was done, not to be changed."""
+    place = tmp_path_factory.mktemp("finished")
+    write_criteo(place / "train.txt", criteo_cells(420))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        assert cli.main([*RUN]) == cli.DONE
+    return place
+
+
+@pytest.fixture
+def finished_run(workplace: Path, finished_place: Path) -> Path:
+    """The folder of RUN, in a copy of its working folder."""
+    shutil.copytree(finished_place, workplace, dirs_exist_ok=True)
+    return Path("run")

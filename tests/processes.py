@@ -46,7 +46,10 @@ class Running:
 
     def __init__(self, words: list[str], place: Path, trouble: Trouble | None = None) -> None:
         context = multiprocessing.get_context("forkserver")
-        modules = ["experiment", "compose", "sweeping", "tuning", "evaluating", "report.write", "report.make"]
+        modules = [
+            *("config.compose", "commands.train", "commands.sweep", "commands.tune", "commands.evaluate"),
+            *("commands.report", "report.console.progress", "report.console.run_table"),
+        ]
         context.set_forkserver_preload([*(f"mlet_bench.{name}" for name in modules), "tests.processes"])
         pipes = [context.Pipe(duplex=False) for _ in range(3)]  # no limit on the size of files holds for them
         self._out, self._err, self._passed = (reader for reader, _ in pipes)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -21,14 +22,15 @@ from mlet_bench.commands.prepare import best_reachable
 from mlet_bench.config import EMBEDDINGS, BarsConfig, TrainCommand, convert_command
 from mlet_bench.config.compose import Composer
 from mlet_bench.data.batches import training_rows
-from mlet_bench.embedding import SingleEmbedding, build
+from mlet_bench.embedding import SingleEmbedding
 from mlet_bench.models.seeded import build_model
-from mlet_bench.system import files
+from mlet_bench.runs.planned import PlannedRun
+from mlet_bench.system import files, hardware
 from mlet_bench.system.seeds import order, seeded
 from mlet_bench.training import trainer
 from mlet_bench.training.optimizers import Optimizers
 from mlet_bench.training.step import step
-from tests.conftest import CONF, TINY, Ended, criteo_cells, unheard, write_criteo
+from tests.conftest import CONF, RUN, TINY, Ended, criteo_cells, unheard, write_criteo
 
 Command = Callable[..., Ended]
 FILES = {"DONE", "config.yaml", "metrics.jsonl", "model.safetensors", "predictions.parquet", "result.json",
@@ -75,36 +77,32 @@ def test_run_folder_holds_what_the_contract_says(command: Command, mode: str) ->
     assert result["metrics"]["valid"]["auc"] == pytest.approx(max(line["valid_auc"] for line in lines), abs=1e-6)
 
 
-@pytest.mark.usefixtures("criteo_file")
-def test_metrics_are_those_of_the_predictions(command: Command) -> None:
-    command(*words("emb=mlet", "hydra.run.dir=run"))
-    table = pq.read_table("run/predictions.parquet")
+def test_metrics_are_those_of_the_predictions(finished_run: Path) -> None:
+    table = pq.read_table(finished_run / "predictions.parquet")
     assert [str(field.type) for field in table.schema] == ["int64", "int8", "float", "double"]
     assert table.column("row").to_pylist() == list(range(30))
     label, p = table.column("label").to_numpy(), table.column("probability").to_numpy()
-    test = result_of("run")["metrics"]["test"]
+    test = result_of(finished_run)["metrics"]["test"]
     assert test["auc"] == pytest.approx(roc_auc_score(label, p), abs=1e-12)
     assert test["logloss"] == pytest.approx(log_loss(label, p), abs=1e-12)
     assert test["calibration"] == pytest.approx(p.mean() / label.mean(), abs=1e-12)
     assert label.tolist() == [int(row[0]) for row in criteo_cells(420)[390:]]
 
 
-@pytest.mark.usefixtures("criteo_file")
-def test_collapsed_model_loads_strictly_into_the_plain_model(command: Command) -> None:
-    command(*words("emb=mlet", "hydra.run.dir=run"))
+def test_collapsed_model_loads_strictly_into_the_plain_model(finished_run: Path) -> None:
     config = config_of()
     prepared = data.prepared_for(config.dataset, best=best_reachable, progress=unheard)
     plain = models.build(config.model, SingleEmbedding.empty(prepared.cardinalities, 4), len(prepared.numeric))
-    plain.load_state_dict(load_file("run/model.safetensors"), strict=True)
+    plain.load_state_dict(load_file(finished_run / "model.safetensors"), strict=True)
     test = prepared.split("test")
     with torch.no_grad():
         logit_B = plain.eval()(torch.from_numpy(test.ids_BF), torch.from_numpy(test.numeric_BN)).numpy()
-    stored = pq.read_table("run/predictions.parquet").column("logit").to_numpy()
+    stored = pq.read_table(finished_run / "predictions.parquet").column("logit").to_numpy()
     np.testing.assert_allclose(logit_B, stored, atol=1e-6)
-    collapse = result_of("run")["collapse"]
+    collapse = result_of(finished_run)["collapse"]
     assert collapse["max_abs_logit_diff"] <= 1e-5 * max(1, np.abs(stored).max())
     assert collapse["parameters_inference"] == sum(p.numel() for p in plain.parameters())
-    grown = sum(prepared.cardinalities) * (64 - 4) + 26 * 64 * 4
+    grown = sum(prepared.cardinalities) * (8 - 4) + 26 * 8 * 4
     assert collapse["parameters_training"] - collapse["parameters_inference"] == grown
     assert collapse["embedding_bytes_inference"] == 4 * sum(prepared.cardinalities) * 4
 
@@ -146,29 +144,25 @@ def test_order_of_an_epoch_comes_from_seed_and_epoch_alone() -> None:
     assert not torch.equal(order(100, 1, 0), order(100, 2, 0))
 
 
-@pytest.mark.usefixtures("criteo_file")
-def test_finished_run_is_shown_and_rerun_starts_anew(command: Command) -> None:
-    first = command(*words("hydra.run.dir=run"))
-    written = {path.name: path.stat().st_mtime_ns for path in Path("run").iterdir()}
-    again = command(*words("hydra.run.dir=run"))
-    assert again.code == cli.DONE
-    assert "finished before" in again.out
-    assert again.out.splitlines()[-3:] == first.out.splitlines()[-3:]
-    assert {path.name: path.stat().st_mtime_ns for path in Path("run").iterdir()} == written
-    anew = command(*words("hydra.run.dir=run", "rerun=true"))
+def test_finished_run_is_shown_and_rerun_starts_anew(command: Command, finished_run: Path) -> None:
+    written = {path.name: path.stat().st_mtime_ns for path in finished_run.iterdir()}
+    first = command(*RUN)
+    assert first.code == cli.DONE
+    assert "finished before" in first.out
+    assert {path.name: path.stat().st_mtime_ns for path in finished_run.iterdir()} == written
+    anew = command(*RUN, "rerun=true")
     assert "finished before" not in anew.out
-    assert {path.name for path in Path("run").iterdir()} == FILES
+    assert {path.name for path in finished_run.iterdir()} == FILES
+    assert command(*RUN).out.splitlines()[-3:] == anew.out.splitlines()[-3:]
 
 
-@pytest.mark.usefixtures("criteo_file")
-def test_folder_of_another_run_or_of_others_is_refused(command: Command) -> None:
-    command(*words("hydra.run.dir=run"))
-    other = command(*words("hydra.run.dir=run", "seed=2"))
+def test_folder_of_another_run_or_of_others_is_refused(command: Command, finished_run: Path) -> None:
+    other = command(*RUN, "seed=2")
     assert other.code == cli.MISTAKE
     assert "holds another run" in other.err
     Path("theirs").mkdir()
     Path("theirs/thesis.tex").write_text("dear")
-    foreign = command(*words("hydra.run.dir=theirs", "rerun=true"))
+    foreign = command(*RUN, "hydra.run.dir=theirs", "rerun=true")
     assert foreign.code == cli.MISTAKE
     assert "thesis.tex" in foreign.err
     assert [path.name for path in Path("theirs").iterdir()] == ["thesis.tex"]
@@ -176,26 +170,51 @@ def test_folder_of_another_run_or_of_others_is_refused(command: Command) -> None
 
 @pytest.mark.usefixtures("criteo_file")
 def test_default_folder_is_named_by_what_was_run(command: Command) -> None:
+    """Whatever the path of the data."""
     command(*words("emb=mlet", "seed=7"))
     (folder,) = Path("outputs/criteo/dlrm/mlet").iterdir()
-    assert folder.name.startswith("seed7-")
-    assert len(folder.name) == len("seed7-") + 12
-
-
-@pytest.mark.usefixtures("criteo_file")
-def test_prepared_folder_given_by_hand_is_the_same_run(command: Command) -> None:
-    command(*words())
+    assert re.fullmatch("seed7-[0-9a-f]{12}", folder.name)
     (prepared,) = Path("data/prepared").glob("criteo-*")
     moved = prepared.rename("elsewhere")
-    again = command("train", "dataset=criteo", f"dataset.prepared={moved}", *TINY)
-    assert again.code == cli.DONE
+    again = command("train", "dataset=criteo", f"dataset.prepared={moved}", *TINY, "emb=mlet", "seed=7")
     assert "finished before" in again.out
 
 
+@pytest.mark.parametrize("given", [True, False], ids=["folder given", "default folder"])
+def test_number_of_cores_makes_no_other_run(
+    command: Command, criteo_file: Path, monkeypatch: pytest.MonkeyPatch, given: bool
+) -> None:
+    """Neither on another machine, nor for runs of versions that counted it in the fingerprint."""
+    monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
+    monkeypatch.setattr(hardware, "available_cores", lambda: 1)
+    place = ("hydra.run.dir=run",) if given else ()
+    ours = words("hardware.threads=null", *place)
+    with monkeypatch.context() as patch:
+        as_counted = PlannedRun._fingerprint
+        patch.setattr(PlannedRun, "_fingerprint", lambda self, _: as_counted(self, {"threads": 1}))
+        assert command(*ours).code == cli.DONE
+    assert "finished before" in command(*ours).out
+    monkeypatch.setattr(hardware, "available_cores", lambda: 3)
+    elsewhere = command(*words("hardware.threads=null"))
+    assert "finished before" not in elsewhere.out
+    monkeypatch.setattr(hardware, "available_cores", lambda: 7)
+    assert "finished before" in command(*words("hardware.threads=null")).out
+    folders = [path.parent for path in Path("outputs").rglob("DONE")]
+    (folder,) = (folder for folder in folders if result_of(folder)["hardware"]["threads"] == 3)
+    assert yaml.safe_load((folder / "config.yaml").read_text())["hardware"]["threads"] is None
+
+
 @pytest.mark.usefixtures("criteo_file")
-@pytest.mark.parametrize("mode", EMBEDDINGS)
-@pytest.mark.parametrize("optimizer", ["adam", "rowwise_adagrad"])
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("mode", "optimizer", "number", "code"),
+    [
+        ("mlet", "adam", signal.SIGINT, 130),
+        ("single", "rowwise_adagrad", signal.SIGTERM, 143),
+        pytest.param("mlet", "rowwise_adagrad", signal.SIGTERM, 143, marks=pytest.mark.more),
+        pytest.param("single", "adam", signal.SIGINT, 130, marks=pytest.mark.more),
+        pytest.param("mlet_frozen", "adam", signal.SIGTERM, 143, marks=pytest.mark.more),
+    ],
+)
 def test_stopped_run_goes_on_to_the_same_result(
     command: Command, monkeypatch: pytest.MonkeyPatch, mode: str, optimizer: str, number: int, code: int
 ) -> None:
@@ -339,14 +358,28 @@ def write_bars(folder: Path, dataset: str) -> Path:
     return folder
 
 
+def raw_words(dataset: str, place: Path) -> list[str]:
+    """Words that give an experiment few rows."""
+    if dataset == "criteo":
+        return [f"dataset.raw={write_criteo(place / 'train.txt', criteo_cells(120))}"]
+    if dataset in ("quick", "paper"):
+        return ["dataset.rows=1200"]
+    return [f"dataset.raw={write_bars(place / 'raw', dataset)}"]
+
+
+@pytest.fixture(scope="module")
+def composer() -> Composer:
+    return Composer("config")
+
+
 @pytest.mark.parametrize("name", choices("experiment"))
-def test_every_experiment_takes_a_step(name: str) -> None:
+def test_every_experiment_takes_a_step(name: str, composer: Composer) -> None:
     """Composed and checked as the command does it, with its model over tables of a few rows."""
-    config = convert_command(TrainCommand, Composer("config").one([f"experiment={name}"]).values)
+    config = convert_command(TrainCommand, composer.one([f"experiment={name}"]).values)
     layout = config.dataset if isinstance(config.dataset, BarsConfig) else None
     fields, numeric = (len(layout.categorical), len(layout.numeric)) if layout else (4, 3)
+    model = build_model(config.model, config.emb, [3] * fields, numeric, config.seed)
     with seeded(config.seed, "test"):
-        model = models.build(config.model, build(config.emb, [3] * fields), numeric)
         ids_BF, numeric_BN = torch.randint(3, (8, fields)), torch.rand(8, numeric)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     batch = (ids_BF, numeric_BN, torch.tensor([0.0, 1.0] * 4))
@@ -354,26 +387,20 @@ def test_every_experiment_takes_a_step(name: str) -> None:
     assert any(not torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
-def representative(name: str) -> bool:
-    """A model of each data set, and the experiments of their own."""
-    return "/" not in name or name.startswith(("paper/", "criteo/")) or name.endswith("/dcn")
+FIRST = {name.split("/")[0]: name for name in reversed(choices("experiment"))}
+"""An experiment of each data set."""
 
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=() if representative(name) else pytest.mark.more) for name in choices("experiment")],
+    [pytest.param(name, marks=[] if name in FIRST.values() else pytest.mark.more) for name in choices("experiment")],
 )
-def test_experiment_runs(command: Command, workplace: Path, name: str) -> None:
+def test_every_experiment_runs(command: Command, workplace: Path, name: str) -> None:
     dataset = name.split("/")[0]
-    if dataset == "criteo":
-        more = [f"dataset.raw={write_criteo(workplace / 'train.txt', criteo_cells(420))}"]
-    elif dataset in ("quick", "paper"):
-        more = ["dataset.rows=1200"]
-    else:
-        more = [f"dataset.raw={write_bars(workplace / 'raw', dataset)}", "hydra.run.dir=run"]
-    ended = command("train", f"experiment={name}", *more, "train.batch_size=400", "train.epochs=1")
+    few = ("train.batch_size=400", "train.epochs=1", "hardware.threads=1")
+    ended = command("train", f"experiment={name}", *raw_words(dataset, workplace), *few, "hydra.run.dir=run")
     assert ended.code == cli.DONE, ended.err
-    if Path("run").exists():
+    if dataset not in ("criteo", "quick", "paper"):
         result = result_of("run")
         assert (result["dataset"]["name"], result["model"]) == (dataset, name.split("/")[1])
         assert result["train"]["steps"] == 1
@@ -381,7 +408,8 @@ def test_experiment_runs(command: Command, workplace: Path, name: str) -> None:
 
 
 def test_synthetic_result_stands_beside_the_best_reachable(command: Command) -> None:
-    ended = command("train", "experiment=quick", "emb=mlet", "hydra.run.dir=run")
+    few = ("dataset.rows=4000", "train.epochs=1", "hardware.threads=1")
+    ended = command("train", "experiment=quick", "emb=mlet", *few, "hydra.run.dir=run")
     assert yaml.safe_load(Path("run/config.yaml").read_text())["dataset"]["structure"] == "shared"
     manifest = json.loads(next(Path("data/prepared").glob("synthetic-*/manifest.json")).read_text())
     result = result_of("run")
@@ -396,14 +424,16 @@ def test_synthetic_result_stands_beside_the_best_reachable(command: Command) -> 
 def test_learns_what_can_be_learned(command: Command, workplace: Path) -> None:
     write_criteo(workplace / "train.txt", criteo_cells(2_000))
     for mode in EMBEDDINGS:
-        command(*words(f"emb={mode}", f"hydra.run.dir={mode}", "train.epochs=6", "train.lr=0.01"))
+        command(*words(f"emb={mode}", "emb.inner=8", f"hydra.run.dir={mode}", "train.epochs=6", "train.lr=0.01"))
         assert result_of(mode)["metrics"]["test"]["auc"] > 0.95
         assert math.isclose(result_of(mode)["metrics"]["test"]["calibration"], 1, abs_tol=0.3)
 
 
 def test_real_criteo_rows_end_to_end(command: Command, shared_data: Path) -> None:
     raw = shared_data / "criteo" / "train.txt"
-    ended = command("train", "dataset=criteo", f"dataset.raw={raw}", "emb=mlet", "hydra.run.dir=run")
+    ended = command(
+        "train", "dataset=criteo", f"dataset.raw={raw}", "emb=mlet", "hardware.threads=1", "hydra.run.dir=run"
+    )
     assert ended.code == cli.DONE
     table = pq.read_table("run/predictions.parquet")
     auc = roc_auc_score(table.column("label"), table.column("probability"))
