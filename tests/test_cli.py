@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from mlet_bench import cli
+from mlet_bench.commands.help_text import choices
 from tests.conftest import TINY, Ended, criteo_cells, write_criteo
 
 Command = Callable[..., Ended]
@@ -198,3 +199,20 @@ def test_piped_output_is_neither_wrapped_nor_cut(command: Command, criteo_file: 
     ended = command("train", "dataset=criteo", f"dataset.raw={criteo_file}", *TINY, f"hydra.run.dir={deep}")
     assert f"run folder: {deep}\n" in ended.out
     assert "…" not in ended.out
+
+
+def test_help_of_train_fits_a_screen_and_each_group_is_listed_whole(command: Command) -> None:
+    lines = command("train", "--help").out.splitlines()
+    assert len(lines) <= 50
+    assert max(map(len, lines)) <= 105
+    assert "frappe_x1/ (11)" in "".join(lines)
+    listed = command("train", "--help", "experiment").out
+    for name in choices("experiment"):
+        folder, _, leaf = name.rpartition("/")
+        (line,) = [
+            line for line in listed.replace("\n    ", " ").splitlines() if line.split()[:1] == [f"{folder}/"]
+        ] or [listed]
+        assert leaf in line
+    ended = command("train", "--help", "experimnt")
+    assert (ended.code, ended.err.count("\n")) == (cli.MISTAKE, 1)
+    assert "Did you mean experiment?" in ended.err

@@ -41,7 +41,7 @@ def test_command_of_the_documentation_works(
         words += SHORT
         words += SHORT_DLRM if all(word == "model=dlrm" or not word.startswith("model=") for word in words) else []
     if words[0] in ("train", "prepare", "tune") and not any(
-        word.startswith(("dataset=", "experiment=criteo")) for word in words
+        word.startswith(("dataset=", "experiment=criteo")) and word != "dataset=synthetic" for word in words
     ):
         words.append("dataset.rows=2400")
     words = [re.sub(r"seed=1,2,3,4,5", "seed=1,2", word) for word in words]

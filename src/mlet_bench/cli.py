@@ -70,8 +70,10 @@ def _dispatch(words: list[str]) -> int:
     command, rest = words[0], words[1:]
     if command not in COMMANDS:
         raise UserError(f"{command}: no such command; allowed: {listing(COMMANDS)}.{nearest(command, COMMANDS)}")
-    if "--help" in rest or "-h" in rest:
-        print(help_text.of(command))
+    asked = next((word for word in rest if word in ("--help", "-h")), None)
+    if asked is not None:
+        following = rest[rest.index(asked) + 1 :]
+        print(help_text.of(command, following[0] if following and "=" not in following[0] else None))
         return DONE
     signals.install()
     return COMMANDS[command](_parse(rest))

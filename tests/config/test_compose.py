@@ -1,5 +1,7 @@
 """Composition: a user's own configs, sweeps, and what may not be instantiated."""
 
+import importlib
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,3 +73,11 @@ def test_run_folder_is_no_part_of_the_values() -> None:
     assert (composed.run_dir, composed.run_dir_given) == ("/tmp/x", True)
     assert "hydra" not in composed.values
     assert Composer("config").one([]).run_dir == "outputs/{dataset}/dlrm/single/seed1-{fingerprint}"
+
+
+@pytest.mark.parametrize("name", ["hydra._internal.hydra", "hydra._internal.core_plugins.basic_sweeper"])
+def test_a_hydra_without_what_is_used_of_it_is_named_in_one_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "mlet_bench.config.hydra_internals")
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(UserError, match=r"hydra-core \S+ is not what mlet-bench was made for .*pip install"):
+        importlib.import_module("mlet_bench.config.hydra_internals")

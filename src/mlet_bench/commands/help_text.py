@@ -1,6 +1,12 @@
 """What --help prints: plain words and examples; the choices are read off the config folder."""
 
+import textwrap
+
+from mlet_bench.errors import UserError, listing, nearest
 from mlet_bench.system.shipped import shipped
+
+WIDTH = 100
+"""Columns of the help."""
 
 WHAT = {
     "train": "train a model, collapse its embedding and evaluate_split it",
@@ -13,32 +19,27 @@ WHAT = {
 
 TRAIN = """mlet-bench train [group=choice] [key=value] …
 
-Trains a click-through-rate model, multiplies the factors of its embedding out, and evaluates AUC and logloss
-overall and by how often an item occurred in training. The data set is prepared first if need be.
+Trains a click-through-rate model, multiplies the factors of its embedding out, and evaluates AUC
+and logloss overall and by how often an item occurred in training. The data set is prepared first if
+need be.
 
-Choices:
+Choices (--help GROUP lists a group):
 {choices}
 
 Keys people set:
-  emb.dim=16           d, width of an embedding
-  emb.inner=64         k, inner dimension of emb=mlet
-  emb.lr=0.001         learning rate of the embeddings; null: train.lr
-  emb.l2=0.0           strength of L2 on the embeddings
-  train.epochs=1       train.batch_size=1024  train.lr=0.001
-  train.optimizer=adam adam, sgd or rowwise_adagrad
-  train.update=lazy    lazy: a step moves only the batch's rows; exact: as PyTorch's dense optimiser
-  train.patience=4     evaluations without gain before training stops; train.plateau_factor=0.1 lowers the rate at each
-  train.spectra=true   spectra.jsonl: singular values of the tables, and steps beside what SGD's algebra predicts
-  dataset.raw=PATH     raw file or folder         dataset.prepared=DIR  a prepared folder
-  dataset.min_count=1  dataset.train_share=1.0    hardware.threads=2
-  dataset.group=null   a field, for example user: AUC within its categories too (GAUC)
-  seed=1               rerun=true starts a finished run anew
-  logger=tensorboard   the numbers of metrics.jsonl go there too; mlflow, or [tensorboard,mlflow]
-  hydra.run.dir=DIR    where the run folder lies; default outputs/DATASET/MODEL/EMB/seedS-FINGERPRINT
+  emb.dim=16           d, width of an embedding            emb.inner=64  k, inner dimension of emb=mlet
+  emb.lr=null          learning rate of the embeddings; null: train.lr          emb.l2=0.0  their L2
+  train.epochs=1       train.batch_size=1024 train.lr=0.001 train.optimizer=adam (sgd, rowwise_adagrad)
+  train.update=lazy    a step moves only the batch's rows; exact: as PyTorch's dense optimiser
+  train.patience=4     evaluations without gain before training stops; train.plateau_factor=0.1
+  train.spectra=true   spectra.jsonl: singular values of the tables, and steps beside SGD's algebra
+  dataset.raw=PATH     raw file or folder                  dataset.prepared=DIR  a prepared folder
+  dataset.min_count=1  dataset.train_share=1.0  dataset.group=null  a field to average AUC within (GAUC)
+  hardware.threads=2   seed=1  rerun=true (anew)           logger=tensorboard (mlflow)
+  hydra.run.dir=DIR    the run folder; default outputs/DATASET/MODEL/EMB/seedS-FINGERPRINT
 
 Options:
-  -m, --multirun       run every combination of the values given: emb.inner=16,32,64; the first line tells how to see
-                       how far it is
+  -m, --multirun       run every combination of the values given: emb.inner=16,32,64
   --cfg job            print the config and stop
   --config-dir DIR     a folder of your own configs, searched before the shipped ones
 
@@ -46,10 +47,9 @@ Examples:
   mlet-bench train model=dlrm emb=mlet emb.inner=64
   mlet-bench train dataset=criteo dataset.raw=train.txt emb=single
   mlet-bench train -m emb=mlet emb.inner=16,32,64 seed=1,2,3
-  mlet-bench train experiment=quick
 
-The same command finds its run again: finished, it is shown; stopped, it goes on. A value with = or spaces
-needs quotes inside the shell's: 'dataset.raw="a=b.txt"'."""
+The same command finds its run again: finished, it is shown; stopped, it goes on. A value with = or
+spaces needs quotes inside the shell's: 'dataset.raw="a=b.txt"'."""
 
 PREPARE = """mlet-bench prepare dataset=NAME [dataset.raw=PATH] [key=value] …
 
@@ -179,15 +179,50 @@ def overview() -> str:
     )
 
 
-def of(command: str) -> str:
-    """The help of one command."""
+GROUPS = ("dataset", "model", "emb", "hardware", "train", "experiment")
+"""What `train` lets choose, in the order of the config."""
+
+
+def of(command: str, group: str | None = None) -> str:
+    """The help of one command, or of one of its config groups."""
+    if group is not None:
+        return _group(command, group)
     if command == "train":
-        groups = ("dataset", "model", "emb", "hardware", "train", "experiment")
-        lines = [f"  {group:<11} {', '.join(choices(group))}" for group in groups]
-        return TRAIN.format(choices="\n".join(lines))
+        return TRAIN.format(choices="\n".join(_wrapped(group, _summary(group)) for group in GROUPS))
     if command == "prepare":
         return PREPARE.format(datasets=", ".join(choices("dataset")))
     return {"evaluate": EVALUATE, "tune": TUNE, "report": REPORT, "bench": BENCH}[command]
+
+
+def _group(command: str, group: str) -> str:
+    """Every choice of a group, those of a folder on a line; UserError for a group that there is not."""
+    if group not in GROUPS:
+        raise UserError(f"--help {group}: no such group; allowed: {listing(GROUPS)}.{nearest(group, GROUPS)}")
+    lines = [f"mlet-bench {command} {group}=CHOICE", ""]
+    folders = _folders(group)
+    width = max(len(folder) for folder in folders) + 4
+    for folder, names in folders.items():
+        lines.append(_wrapped(f"{folder}/" if folder else "", ", ".join(names), width if len(folders) > 1 else 2))
+    return "\n".join([*lines, "", f"mlet-bench {command} --cfg job {group}=CHOICE shows what a choice sets."])
+
+
+def _summary(group: str) -> str:
+    """The choices of a group; of folders in it the number of theirs, so that the help fits a screen."""
+    folders = _folders(group)
+    named = [*folders.get("", []), *(f"{folder}/ ({len(names)})" for folder, names in folders.items() if folder)]
+    return ", ".join(named) + (f"; --help {group} lists them" if len(folders) > 1 else "")
+
+
+def _folders(group: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name in choices(group):
+        folder, _, leaf = name.rpartition("/")
+        found.setdefault(folder, []).append(leaf)
+    return dict(sorted(found.items()))
+
+
+def _wrapped(name: str, text: str, width: int = 14) -> str:
+    return textwrap.fill(f"  {name:<{width - 2}}{text}", WIDTH, subsequent_indent=" " * width)
 
 
 def choices(group: str) -> list[str]:

@@ -14,9 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
-from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -30,6 +27,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mlet_bench.config import hydra_section
+from mlet_bench.config.hydra_internals import BasicSweeper, ConfigLoaderImpl, ConfigSearchPathImpl, Hydra
 from mlet_bench.errors import UserError, listing, nearest, nearest_beside
 from mlet_bench.system.shipped import shipped
 
@@ -89,8 +87,6 @@ class Composer:
 
     def jobs(self, overrides: Sequence[str]) -> list[Composed]:
         """The config of every job that Hydra's basic sweeper would make, in its order."""
-        from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-
         parsed = self._parse(overrides)
         expected = math.prod(_values(override) for override in parsed)
         if not 0 < expected <= MOST_JOBS:
