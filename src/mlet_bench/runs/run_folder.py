@@ -33,6 +33,11 @@ class RunFolder:
     def finished(self) -> bool:
         return (self.path / DONE).is_file()
 
+    @property
+    def checkpoint_bytes(self) -> int:
+        """What its checkpoints take on the disk now."""
+        return files.bytes_below(self.path / CHECKPOINT)
+
     def finished_as(self, fingerprint: str) -> bool:
         """Whether it holds the finished run with this fingerprint."""
         with suppress(UserError):
