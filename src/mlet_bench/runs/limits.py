@@ -29,9 +29,9 @@ class Needs:
     final_disk_bytes: int
 
 
-def needs_of(model: ModelSection, emb: EmbConfig, train: TrainConfig, prepared: Prepared) -> Needs:
+def needs_of(model: ModelSection, emb: EmbConfig, train: TrainConfig, prepared: Prepared, device: str = "cpu") -> Needs:
     rows = bytes_held(prepared, train)
-    memory = plan(model, emb, train, prepared.cardinalities, len(prepared.numeric), rows)
+    memory = plan(model, emb, train, prepared.cardinalities, len(prepared.numeric), rows, device)
     final = memory.model + PREDICTION_BYTES * prepared.rows["test"] + SMALL_FILES
     checkpoints = 3 * (memory.weights + memory.optimizer) + 3 * memory.weights
     return Needs(memory, checkpoints + final, final)

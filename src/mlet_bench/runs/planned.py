@@ -47,7 +47,8 @@ class PlannedRun:
 
     @cached_property
     def needs(self) -> Needs:
-        return limits.needs_of(self.config.model, self.config.emb, self.config.train, self.prepared)
+        config = self.config
+        return limits.needs_of(config.model, config.emb, config.train, self.prepared, config.hardware.device)
 
     @property
     def pending(self) -> bool:
