@@ -9,9 +9,26 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from mlet_bench.analysis.collect import collect
+from mlet_bench.analysis.comparisons import StudyComparison, compare
+from mlet_bench.analysis.study import Study, study
 from mlet_bench.evaluation.metrics import Scored, auc_with_interval, probability
 
 Values = dict[str, Any]
+
+
+def comparisons(*roots: Path) -> list[StudyComparison]:
+    """Of the runs below these folders."""
+    return compare(collect(roots).runs)[0]
+
+
+def studies(*roots: Path, margin: float = 0.0, dim: int | None = None) -> list[Study]:
+    return [study(comparison, margin, dim) for comparison in comparisons(*roots)]
+
+
+def only_study(root: Path, margin: float = 0.0, dim: int | None = None) -> Study:
+    (study,) = studies(root, margin=margin, dim=dim)
+    return study
 
 
 def scores(auc: float | None, rows: int = 1000, logloss: float = 0.5) -> Values:
@@ -51,11 +68,11 @@ def result_of(
 
 
 def merged(values: Values, changes: Values) -> Values:
-    """`values` with some keys of its parts changed; None takes a key out."""
-    found = dict(values)
+    """`values` with some keys of its parts changed."""
+    whole = dict(values)
     for key, change in changes.items():
-        found[key] = merged(found[key], change) if isinstance(change, dict) and key in found else change
-    return found
+        whole[key] = merged(whole[key], change) if isinstance(change, dict) and key in whole else change
+    return whole
 
 
 def config_of(mode: str, dim: int, inner: int | None, seed: int, changes: Values) -> Values:
@@ -110,8 +127,8 @@ def write_predictions(folder: Path, label_R: np.ndarray, logit_R: np.ndarray) ->
     pq.write_table(pa.table(columns), folder / "predictions.parquet")
     auc, interval = auc_with_interval(Scored.of(label_R, logit_R)[0])
     values = json.loads((folder / "result.json").read_text())
-    found = {"auc": auc, "auc_ci95": interval, "rows": len(label_R), "positives": int(label_R.sum())}
-    values["metrics"]["test"].update(found)
+    own = {"auc": auc, "auc_ci95": interval, "rows": len(label_R), "positives": int(label_R.sum())}
+    values["metrics"]["test"].update(own)
     (folder / "result.json").write_text(json.dumps(values))
 
 
@@ -135,8 +152,8 @@ def write_spectra(folder: Path, fields: dict[str, int], values: list[list[float]
     for step, singular in enumerate(values):
         moved = {"held_rows": 2, "absent_rows": 8, "held_rms": 0.5, "absent_rms": 0.1, "absent_share": share,
                  "cosine": 0.5 + 0.1 * step, "error": None, "first_order_error": 1e-3}  # fmt: skip
-        one = {"singular_values": {"E": singular}, "effective_rank": 4.0 - step, "imbalance": 0.5,
+        spectrum = {"singular_values": {"E": singular}, "effective_rank": 4.0 - step, "imbalance": 0.5,
                "movement": moved if step < len(values) - 1 else None}  # fmt: skip
-        found = {name: {"rows": rows, **one} for name, rows in fields.items()}
-        lines.append(json.dumps({"step": step, "epoch": step / 2, "lr": 0.1, "fields": found}))
+        of_fields = {name: {"rows": rows, **spectrum} for name, rows in fields.items()}
+        lines.append(json.dumps({"step": step, "epoch": step / 2, "lr": 0.1, "fields": of_fields}))
     (folder / "spectra.jsonl").write_text("".join(line + "\n" for line in lines))

@@ -5,23 +5,19 @@ from typing import Any
 
 import pytest
 
-from mlet_bench.analysis.arms import compare
 from mlet_bench.analysis.claims import Claim, claims
-from mlet_bench.analysis.collect import collect
-from mlet_bench.analysis.study import study
-from tests.analysis.runs import bucket, write_run
+from tests.analysis.runs import bucket, studies, write_run
 
 SEEDS = (1, 2, 3, 4, 5)
 NOISE = (0.0, 0.0002, -0.0001, 0.0001, -0.0002)
 
 
 def judged(root: Path) -> dict[str, Claim]:
-    comparisons, _ = compare(collect([root]).runs)
-    return {one.claim: one for one in claims([study(one, 0.0, None) for one in comparisons])}
+    return {claim.claim: claim for claim in claims(studies(root))}
 
 
 def said(root: Path, words: str) -> Claim:
-    return next(one for name, one in judged(root).items() if words in name)
+    return next(claim for name, claim in judged(root).items() if words in name)
 
 
 def write_arm(root: Path, mode: str, dim: int, inner: int | None, test: float, seeds: tuple[int, ...] = SEEDS,
@@ -49,17 +45,17 @@ def test_a_gain_holds_by_the_number_of_comparisons_in_which_it_is_decided(
         own = {"config": {"model": {"name": "dlrm", "top_mlp": [number]}}, "result": {"model": f"m{number}"}}
         write_arm(tmp_path / str(number), "single", 4, None, 0.7, **own)
         write_arm(tmp_path / str(number), "mlet", 4, 16, 0.7 + gain, **own)
-    found = said(tmp_path, "better than a single table")
-    assert found.holds == holds
+    claim = said(tmp_path, "better than a single table")
+    assert claim.holds == holds
     higher, lower = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
-    assert found.measured.startswith(f"higher in {higher} of 3, lower in {lower}")
+    assert claim.measured.startswith(f"higher in {higher} of 3, lower in {lower}")
 
 
 def test_fewer_than_five_seeds_decide_nothing(tmp_path: Path) -> None:
     write_arm(tmp_path, "single", 4, None, 0.7, (1, 2, 3, 4))
     write_arm(tmp_path, "mlet", 4, 16, 0.75, (1, 2, 3, 4))
-    found = said(tmp_path, "better than a single table")
-    assert (found.holds, "(4 seeds)" in found.measured, "+0.050" in found.measured) == ("undecided", True, True)
+    claim = said(tmp_path, "better than a single table")
+    assert (claim.holds, "(4 seeds)" in claim.measured, "+0.050" in claim.measured) == ("undecided", True, True)
 
 
 def test_k_up_to_d_and_a_frozen_w2_are_controls_and_not_the_method(tmp_path: Path) -> None:
@@ -129,11 +125,11 @@ def test_size_ratios_are_held_against_what_the_widths_can_show(
     write_arm(tmp_path, "mlet", 4, 64, narrow)
     if narrow == 0.71:
         write_arm(tmp_path, "mlet", 8, 64, 0.73)
-    found = said(tmp_path, "on average")
-    assert found.paper == "5.8×"
-    assert words in found.measured
-    assert "4.0× at most" in found.measured
-    assert found.holds == holds
+    claim = said(tmp_path, "on average")
+    assert claim.paper == "5.8×"
+    assert words in claim.measured
+    assert "4.0× at most" in claim.measured
+    assert claim.holds == holds
 
 
 @pytest.mark.parametrize(("words", "holds"), [("on average", "undecided"), ("at most", "undecided")])
@@ -174,8 +170,8 @@ def test_tuning_of_the_single_table_is_measured_against_the_rate_of_the_network(
         write_run(tmp_path, "single", 4, None, seed, valid=0.8, test=0.72, name=f"tuned{seed}", config=tuned)
         write_run(tmp_path, "mlet", 4, 16, seed)
         write_run(tmp_path, "single", 4, None, seed, test=0.6, name=f"rate{seed}", config={"train": {"lr": 0.0001}})
-    found = said(tmp_path, "its own tuning")
-    assert (found.holds, "+0.0200" in found.measured) == ("yes", True)
+    claim = said(tmp_path, "its own tuning")
+    assert (claim.holds, "+0.0200" in claim.measured) == ("yes", True)
 
 
 def test_time_and_inference(tmp_path: Path) -> None:

@@ -11,19 +11,20 @@ from tests.analysis.runs import write_run
 
 
 def left_out(root: Path) -> list[tuple[str, str, str]]:
-    return [(one.path.name, one.state, one.reason) for one in collect([root]).left_out]
+    return [(out.path.name, out.state, out.reason) for out in collect([root]).left_out]
 
 
 def test_finds_runs_at_any_depth_in_a_path_with_spaces(tmp_path: Path) -> None:
     root = tmp_path / "a path [with] = signs"
     write_run(root, name="b/run 1")
     write_run(root, name="a", seed=2)
-    found = collect([root])
-    assert [run.result.seed for run in found.runs] == [2, 1]
-    assert found.runs[0].config["emb.dim"] == 4
-    assert found.runs[0].config["model.top_mlp"] == "[8, 8]"
-    assert [one.valid_auc for one in found.runs[0].curve] == pytest.approx([0.65, 0.7])
-    assert found.left_out == []
+    collected = collect([root])
+    first, second = collected.runs
+    assert (first.result.seed, second.result.seed) == (2, 1)
+    assert first.config["emb.dim"] == 4
+    assert first.config["model.top_mlp"] == "[8, 8]"
+    assert [line.valid_auc for line in first.curve] == pytest.approx([0.65, 0.7])
+    assert collected.left_out == []
 
 
 def test_overlapping_folders_count_a_run_once(tmp_path: Path) -> None:
@@ -38,8 +39,8 @@ def test_a_folder_may_be_the_run_itself(tmp_path: Path) -> None:
 def test_configs_of_others_are_no_runs(tmp_path: Path) -> None:
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "config.yaml").write_text("defaults: []\n")
-    found = collect([tmp_path])
-    assert (found.runs, found.left_out) == ([], [])
+    collected = collect([tmp_path])
+    assert (collected.runs, collected.left_out) == ([], [])
 
 
 def test_unfinished_and_failed_runs_are_listed(tmp_path: Path) -> None:

@@ -45,37 +45,37 @@ def damage(folder: Path, rng: random.Random) -> dict[Path, bytes]:
     return kept
 
 
-def told(found: Collected) -> dict[Path, tuple[object, ...]]:
+def contents(collected: Collected) -> dict[Path, tuple[object, ...]]:
     """All that a report takes from each run that counts."""
-    shelf = PredictionCache(keep=99)
-    placed = {run.path: shelf.of(run) for run in found.runs}
+    predictions = PredictionCache(keep=99)
     return {
-        run.path: (run.result, run.config, run.curve or None, None if rows is None else rows.auc)
-        for run in found.runs
-        for rows in [placed[run.path]]
+        run.path: (run.result, run.config, run.curve or None, getattr(predictions.placed(run), "auc", None))
+        for run in collected.runs
     }
 
 
 def test_what_counts_is_what_was_written(runs: Path) -> None:
-    whole = told(collect([runs]))
+    whole = contents(collect([runs]))
     folders = sorted(runs.iterdir())
     for number in range(times(260)):
         rng = random.Random(number)
         folder = rng.choice(folders)
         kept = damage(folder, rng)
         with count("run folders at report"), alarmed():
-            found = collect([folder])
-            assert len(found.runs) + len(found.left_out) == 1
-            assert all(out.reason for out in found.left_out)
-            for values in told(found).values():
-                for one, other in zip(values, whole[folder], strict=True):
-                    assert one == other or one is None, kept.keys()
+            collected = collect([folder])
+            assert len(collected.runs) + len(collected.left_out) == 1
+            assert all(out.reason for out in collected.left_out)
+            for values in contents(collected).values():
+                for value, undamaged in zip(values, whole[folder], strict=True):
+                    assert value == undamaged or value is None, kept.keys()
         for path, content in kept.items():
             path.write_bytes(content)
 
 
 def test_runs_without_checksums_make_a_page(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(write, "_draw", lambda folder, number, drawn: list(drawn) and [])  # to write them takes longest
+    monkeypatch.setattr(
+        write, "_write_figures", lambda folder, number, figures: list(figures) and []
+    )  # to write them takes longest
     folders = sorted(runs.iterdir())
     for number in range(times(12)):
         rng = random.Random(number)

@@ -7,15 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlet_bench.analysis.arms import Comparison, compare
-from mlet_bench.analysis.collect import collect
+from mlet_bench.analysis.comparisons import StudyComparison
 from mlet_bench.analysis.size_ratio import bootstrap, size_ratios, smallest_width
-from tests.analysis.runs import write_run
+from tests.analysis.runs import comparisons, write_run
 
 
-def only(root: Path) -> Comparison:
-    ((one,), _) = compare(collect([root]).runs)
-    return one
+def only(root: Path) -> StudyComparison:
+    (comparison,) = comparisons(root)
+    return comparison
 
 
 def write_toy(root: Path, seeds: tuple[int, ...] = (1, 2)) -> None:
@@ -29,51 +28,51 @@ def write_toy(root: Path, seeds: tuple[int, ...] = (1, 2)) -> None:
 
 def test_ratio_by_hand(tmp_path: Path) -> None:
     write_toy(tmp_path)
-    (found,) = size_ratios(only(tmp_path), margin=0.0)
-    assert found.reached is not None
-    assert (found.ref_dim, found.reached.dim, found.ratio, found.seeds) == (16, 8, 2.0, 2)
-    assert found.valid_auc == pytest.approx(0.70)
-    assert found.reached.interpolated == pytest.approx(4 * math.sqrt(2))  # half way between 4 and 8 over log d
-    assert found.interpolated_ratio == pytest.approx(16 / (4 * math.sqrt(2)))
-    assert found.ci95 == (2.0, 2.0)  # both seeds have the same gaps
-    assert found.test is not None
-    assert found.test.mean == pytest.approx(0.748 - 0.75)
-    assert found.parameters == pytest.approx(1650 / 850)
+    (ratio,) = size_ratios(only(tmp_path), margin=0.0)
+    assert ratio.reached is not None
+    assert (ratio.ref_dim, ratio.reached.dim, ratio.ratio, ratio.seeds) == (16, 8, 2.0, 2)
+    assert ratio.valid_auc == pytest.approx(0.70)
+    assert ratio.reached.interpolated == pytest.approx(4 * math.sqrt(2))  # half way between 4 and 8 over log d
+    assert ratio.interpolated_ratio == pytest.approx(16 / (4 * math.sqrt(2)))
+    assert ratio.ci95 == (2.0, 2.0)  # both seeds have the same gaps
+    assert ratio.test is not None
+    assert ratio.test.mean == pytest.approx(0.748 - 0.75)
+    assert ratio.parameters == pytest.approx(1650 / 850)
 
 
 @pytest.mark.parametrize(("margin", "dim"), [(0.0, 8), (0.0099, 8), (0.0101, 4), (0.0201, 2)])
 def test_margin(tmp_path: Path, margin: float, dim: int) -> None:
     write_toy(tmp_path)
-    (found,) = size_ratios(only(tmp_path), margin)
-    assert found.reached is not None
-    assert found.reached.dim == dim
-    assert found.reached.is_smallest_tried == (dim == 2)
+    (ratio,) = size_ratios(only(tmp_path), margin)
+    assert ratio.reached is not None
+    assert ratio.reached.dim == dim
+    assert ratio.reached.is_smallest_tried == (dim == 2)
 
 
 def test_the_best_k_of_a_width_stands_for_it_by_validation(tmp_path: Path) -> None:
     write_toy(tmp_path)
     for seed in (1, 2):
         write_run(tmp_path, "mlet", 4, 8, seed, valid=0.705, test=0.5)
-    (found,) = size_ratios(only(tmp_path), 0.0)
-    assert found.cell is not None
-    assert (found.cell.dim, found.cell.inner, found.ratio) == (4, 8, 4.0)
-    assert found.test is not None
-    assert found.test.mean == pytest.approx(0.5 - 0.75)  # told, not used
+    (ratio,) = size_ratios(only(tmp_path), 0.0)
+    assert ratio.group is not None
+    assert (ratio.group.variant, ratio.ratio) == (("mlet", 4, 8), 4.0)
+    assert ratio.test is not None
+    assert ratio.test.mean == pytest.approx(0.5 - 0.75)  # told, not used
 
 
 def test_not_reached(tmp_path: Path) -> None:
     for seed in (1, 2, 3):
         write_run(tmp_path, "single", 8, None, seed, valid=0.8)
         write_run(tmp_path, "mlet", 4, 8, seed, valid=0.7)
-    (found,) = size_ratios(only(tmp_path), 0.0)
-    assert (found.reached, found.ratio, found.cell, found.test, found.widest) == (None, None, None, None, 4)
-    assert found.ci95 == (0.0, 0.0)
+    (ratio,) = size_ratios(only(tmp_path), 0.0)
+    assert (ratio.reached, ratio.ratio, ratio.group, ratio.test, ratio.widest) == (None, None, None, None, 4)
+    assert ratio.ci95 == (0.0, 0.0)
 
 
 def test_one_seed_has_no_interval(tmp_path: Path) -> None:
     write_toy(tmp_path, seeds=(1,))
-    (found,) = size_ratios(only(tmp_path), 0.0)
-    assert (found.ratio, found.ci95, found.interpolated_ci95) == (2.0, None, None)
+    (ratio,) = size_ratios(only(tmp_path), 0.0)
+    assert (ratio.ratio, ratio.ci95, ratio.interpolated_ci95) == (2.0, None, None)
 
 
 def test_gaps_are_paired_where_a_seed_is_missing(tmp_path: Path) -> None:
@@ -81,8 +80,8 @@ def test_gaps_are_paired_where_a_seed_is_missing(tmp_path: Path) -> None:
     for seed, level in ((1, 0.6), (2, 0.8)):
         write_run(tmp_path, "single", 8, None, seed, valid=level)
     write_run(tmp_path, "mlet", 4, 8, 1, valid=0.61)
-    (found,) = size_ratios(only(tmp_path), 0.0)
-    assert (found.ratio, found.seeds) == (2.0, 1)
+    (ratio,) = size_ratios(only(tmp_path), 0.0)
+    assert (ratio.ratio, ratio.seeds) == (2.0, 1)
 
 
 def test_without_single_or_without_mlet_there_is_no_ratio(tmp_path: Path) -> None:
@@ -93,9 +92,9 @@ def test_without_single_or_without_mlet_there_is_no_ratio(tmp_path: Path) -> Non
 
 
 def test_width_that_meets_the_quality_exactly_is_its_own_interpolation() -> None:
-    found = smallest_width({2: -0.1, 4: 0.0, 8: 0.1}, 0.0)
-    assert found is not None
-    assert (found.dim, found.interpolated) == (4, pytest.approx(4))
+    reached = smallest_width({2: -0.1, 4: 0.0, 8: 0.1}, 0.0)
+    assert reached is not None
+    assert (reached.dim, reached.interpolated) == (4, pytest.approx(4))
     assert smallest_width({2: -0.1}, 0.0) is None
     assert smallest_width({}, 0.0) is None
 

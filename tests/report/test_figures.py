@@ -5,69 +5,73 @@ from pathlib import Path
 import pytest
 from matplotlib.container import ErrorbarContainer
 
-from mlet_bench.analysis.arms import Cell, compare
-from mlet_bench.analysis.collect import collect
-from mlet_bench.analysis.study import Study, study
-from mlet_bench.report.figures import Drawn, of_study
-from mlet_bench.report.ratio_figure import size_ratios
-from mlet_bench.report.style import BLACK, COLOURS, looks, styled
-from tests.analysis.runs import write_grid, write_run
+from mlet_bench.analysis.study import Study
+from mlet_bench.analysis.variants import EmbeddingVariant
+from mlet_bench.report.figures import study_figures
+from mlet_bench.report.plotting import BLACK, COLOURS, FigureFile, looks, styled
+from mlet_bench.report.size_ratio import size_ratio_figure
+from tests.analysis.runs import only_study, write_grid, write_run
 
 OKABE_ITO = {"#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"}
 
 
-def drawn(root: Path) -> tuple[Study, dict[str, Drawn]]:
-    ((one,), _) = compare(collect([root]).runs)
-    found = study(one, 0.0, None)
+def drawn(root: Path) -> tuple[Study, dict[str, FigureFile]]:
+    study = only_study(root)
     with styled():
-        return found, {figure.name: figure for figure in (*of_study(found), *size_ratios([found]))}
+        return study, {figure.name: figure for figure in (*study_figures(study), *size_ratio_figure([study]))}
 
 
-def curves(figure: Drawn) -> dict[str, tuple[list[float], list[float], list[float]]]:
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, dict[str, FigureFile]]:
+    root = tmp_path_factory.mktemp("grid")
+    write_grid(root)
+    return drawn(root)
+
+
+def curves(figure: FigureFile) -> dict[str, tuple[list[float], list[float], list[float]]]:
     """Label → x, y and half the length of the bars."""
     (axes,) = figure.figure.axes
-    found = {}
-    for one in axes.containers:
-        assert isinstance(one, ErrorbarContainer)
-        line, _, (bars,) = one.lines
+    shown = {}
+    for curve in axes.containers:
+        assert isinstance(curve, ErrorbarContainer)
+        line, _, (bars,) = curve.lines
         ends = [(segment[1][1] - segment[0][1]) / 2 for segment in bars.get_segments()]
-        found[str(one.get_label())] = ([float(x) for x in line.get_xdata()], [float(y) for y in line.get_ydata()], ends)
-    return found
+        points = [float(x) for x in line.get_xdata()], [float(y) for y in line.get_ydata()]
+        shown[str(curve.get_label())] = (*points, ends)
+    return shown
 
 
-def test_curves_show_means_and_one_standard_deviation(tmp_path: Path) -> None:
-    write_grid(tmp_path)
-    found, figures = drawn(tmp_path)
+def test_curves_show_means_and_one_standard_deviation(grid: tuple[Study, dict[str, FigureFile]]) -> None:
+    study, figures = grid
     shown = curves(figures["auc-by-d"])
     assert list(shown) == ["single", "mlet k = 8", "mlet k = 32"]
     for name, (x, y, bars) in shown.items():
-        own = [one for one in found.qualities if one.arm.cell.curve == name]
-        assert x == pytest.approx([one.arm.cell.dim for one in own], rel=0.1)  # set a little apart
-        assert y == pytest.approx([one.auc.mean for one in own])
-        assert bars == pytest.approx([one.auc.sd for one in own])
+        own = [result for result in study.results if result.variant.curve == name]
+        assert x == pytest.approx([result.variant.dim for result in own], rel=0.1)  # set a little apart
+        assert y == pytest.approx([result.auc.mean for result in own])
+        assert bars == pytest.approx([result.auc.sd for result in own])
     assert list(curves(figures["auc-by-k"])) == ["d = 2", "d = 4", "d = 8"]
 
 
-def test_gains_show_the_interval(tmp_path: Path) -> None:
-    write_grid(tmp_path)
-    found, figures = drawn(tmp_path)
+def test_gains_show_the_interval(grid: tuple[Study, dict[str, FigureFile]]) -> None:
+    study, figures = grid
     for name, (_, y, bars) in curves(figures["gain-rarest"]).items():
-        own = [one.auc_gain for one in found.buckets if one.cell.curve == name and one.cell.dim == 8 and one.auc_gain]
-        assert y == pytest.approx([one.mean for one in own])
-        assert bars == pytest.approx([one.half for one in own], abs=1e-12)
+        of_curve = [row for row in study.buckets if row.variant.curve == name and row.variant.dim == 8]
+        own = [row.auc_gain for row in of_curve if row.auc_gain]
+        assert y == pytest.approx([gain.mean for gain in own])
+        assert bars == pytest.approx([gain.half for gain in own], abs=1e-12)
 
 
-def test_every_figure_says_what_and_in_which_units(tmp_path: Path) -> None:
-    write_grid(tmp_path)
-    _, figures = drawn(tmp_path)
+def test_every_figure_says_what_and_in_which_units(grid: tuple[Study, dict[str, FigureFile]]) -> None:
+    _, figures = grid
     assert set(figures) == {"auc-by-d", "auc-by-k", "gain-rarest", "learning-curves", "time-ratio", "memory-ratio",
                             "size-ratio"}  # fmt: skip
-    for name, one in figures.items():
-        (axes,) = one.figure.axes
+    for name, figure in figures.items():
+        (axes,) = figure.figure.axes
         assert axes.get_title(loc="left")
         assert axes.get_xlabel()
         assert axes.get_ylabel() or name == "size-ratio"
-        assert one.caption
+        assert figure.caption
 
 
 def test_nothing_to_draw_is_no_figure(tmp_path: Path) -> None:
@@ -77,8 +81,14 @@ def test_nothing_to_draw_is_no_figure(tmp_path: Path) -> None:
 
 
 def test_curves_differ_in_more_than_colour() -> None:
-    cells = [Cell("single", 4, None), *(Cell("mlet", 4, 2**power) for power in range(12))]
-    shown = looks(cells)
+    factorised = [EmbeddingVariant("mlet", 4, 2**power) for power in range(12)]
+    shown = looks([EmbeddingVariant("single", 4, None), *factorised])
     assert shown["single"].color == BLACK
     assert set(COLOURS) < OKABE_ITO
     assert len({(look.marker, look.linestyle) for look in shown.values()}) == len(set(shown.values())) == 13
+
+
+def test_curves_over_k_are_told_apart_by_mode_where_several_have_a_k(tmp_path: Path) -> None:
+    for mode, inner in (("single", None), ("later", 4), ("later", 8), ("mlet", 4), ("mlet", 8)):
+        write_run(tmp_path, mode, 4, inner)
+    assert list(curves(drawn(tmp_path)[1]["auc-by-k"])) == ["later, d = 4", "mlet, d = 4"]

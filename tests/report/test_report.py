@@ -1,8 +1,8 @@
 """The whole command: what it prints, what it writes, and what it refuses."""
 
+import contextlib
 import csv
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from mlet_bench import cli
-from tests.analysis.runs import bucket, write_grid, write_run
+from tests.analysis.runs import bucket, write_grid, write_run, write_spectra
 from tests.conftest import Ended
+from tests.ends import end_of
 
 Command = Callable[..., Ended]
 
@@ -38,35 +39,73 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def read(name: str) -> list[dict[str, str]]:
-    return list(csv.DictReader((Path("outputs/report/tables") / f"{name}.csv").open(encoding="utf-8")))
+def read(name: str, folder: Path = Path()) -> list[dict[str, str]]:
+    with (folder / f"outputs/report/tables/{name}.csv").open(encoding="utf-8") as opened:
+        return list(csv.DictReader(opened))
 
 
-@pytest.fixture
-def grid(workplace: Path) -> Path:
-    write_grid(workplace / "runs")
-    return workplace / "runs"
-
-
-def test_tables_figures_and_page(command: Command, grid: Path) -> None:
-    before = contents(grid)
-    ended = command("report", "runs=runs")
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ended]:
+    """A folder with runs, some of them with spectra, and their report; how the command ended."""
+    folder = tmp_path_factory.mktemp("reported")
+    write_grid(folder / "runs")
+    for name in ("single-d8-kNone-s1", "mlet-d8-k8-s1"):
+        write_spectra(folder / "runs" / name, {"item": 10}, [[2.0, 1.0], [4.0, 2.0]])
+    before = contents(folder)
+    with contextlib.chdir(folder):
+        ended = end_of("report", "runs=runs")
     assert ended.code == cli.DONE, ended.err
+    assert {name: content for name, content in contents(folder).items() if name.startswith("runs")} == before
+    return folder, ended
+
+
+def test_tables_figures_and_page(reported: tuple[Path, Ended]) -> None:
+    folder, ended = reported
     assert ended.err == ""
     assert ended.out.splitlines()[-1] == "outputs/report/report.html"
     assert "Size ratio at equal quality" in ended.out
-    assert contents(grid) == before  # read-only on the runs
-    written = contents(Path("outputs/report"))
-    names = ("00-size-ratio", "01-auc-by-d", "01-auc-by-k", "01-gain-rarest", "01-learning-curves", "01-time-ratio")
+    assert "Spectra and updates: field item" in ended.out
+    written = contents(folder / "outputs/report")
+    names = ("00-size-ratio", "01-auc-by-d", "01-auc-by-k", "01-gain-rarest", "01-learning-curves", "01-time-ratio",
+             "01-singular-values", "01-effective-rank")  # fmt: skip
     assert {f"figures/{name}.{kind}" for name in names for kind in ("svg", "png")} <= set(written)
-    quality = read("quality")
-    assert len(quality) == 9
-    assert {row["chosen"] for row in quality} == {"True"}
-    assert len(read("paired_delong")) == 18
-    assert [row["d_ref"] for row in read("size_ratio")] == ["2", "4", "8"]
-    assert len(read("runs")) == 27
-    assert len(read("cost")) == 9
-    assert {row["bucket"] for row in read("buckets")} == {"0", "1-9"}
+    tables = {path.stem: read(path.stem, folder) for path in (folder / "outputs/report/tables").iterdir()}
+    assert {name: len(rows) for name, rows in tables.items() if name not in ("buckets", "claims")} == {
+        "quality": 9, "paired_delong": 18, "size_ratio": 3, "size_ratio_summary": 0, "cost": 9, "runs": 27,
+        "spectra": 4,
+    }  # fmt: skip
+    assert {row["chosen"] for row in tables["quality"]} == {"True"}
+    assert [row["d_ref"] for row in tables["size_ratio"]] == ["2", "4", "8"]
+    assert {row["bucket"] for row in tables["buckets"]} == {"0", "1-9"}
+
+
+def test_another_process_writes_the_same_bytes_and_imports_no_torch(reported: tuple[Path, Ended]) -> None:
+    folder, _ = reported
+    program = (
+        "import sys; from mlet_bench import cli; code = cli.main(['report', 'runs=runs', 'hydra.run.dir=again']); "
+        "assert code == 0; assert 'torch' not in sys.modules; assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert contents(folder / "again") == contents(folder / "outputs/report")
+
+
+def test_page_is_one_file_without_script_or_network(reported: tuple[Path, Ended]) -> None:
+    path = reported[0] / "outputs/report/report.html"
+    page = Page(path)
+    tags = {tag for tag, _ in page.tags}
+    assert "svg" in tags
+    assert not tags & {"script", "link", "iframe", "img", "object", "embed"}
+    for _, attributes in page.tags:
+        assert not [name for name in attributes if name.startswith("on")]
+        for name in ("src", "href", "xlink:href", "data"):
+            assert (attributes.get(name) or "#").startswith("#")
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    text = path.read_text()
+    assert "@media print" in text
+    assert 'name="viewport"' in text
+    assert not re.search(r"@import|url\((?!#)", text)
 
 
 def test_auc_within_groups_is_a_column_where_runs_have_it(command: Command) -> None:
@@ -78,30 +117,6 @@ def test_auc_within_groups_is_a_column_where_runs_have_it(command: Command) -> N
         assert ("GAUC" in ended.out) == ("0.6543" in ended.out) == (name == "with")
         assert ("test_gauc_mean" in read("quality")[0]) == ("test_gauc" in read("runs")[0]) == (name == "with")
         assert ("GAUC" in Page(Path("outputs/report/report.html")).text) == (name == "with")
-
-
-def test_the_same_runs_give_the_same_bytes(command: Command, grid: Path) -> None:
-    command("report", "runs=runs", "hydra.run.dir=one")
-    command("report", "runs=runs", "hydra.run.dir=two")
-    assert contents(Path("one")) == contents(Path("two"))
-
-
-def test_page_is_one_file_without_script_or_network(command: Command, grid: Path) -> None:
-    command("report", "runs=runs")
-    page = Page(Path("outputs/report/report.html"))
-    tags = {tag for tag, _ in page.tags}
-    assert "svg" in tags
-    assert not tags & {"script", "link", "iframe", "img", "object", "embed"}
-    for _, attributes in page.tags:
-        assert not [name for name in attributes if name.startswith("on")]
-        for name in ("src", "href", "xlink:href", "data"):
-            assert (attributes.get(name) or "#").startswith("#")
-    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
-    assert len(ids) == len(set(ids))
-    text = Path("outputs/report/report.html").read_text()
-    assert "@media print" in text
-    assert 'name="viewport"' in text
-    assert not re.search(r"@import|url\((?!#)", text)
 
 
 def test_names_from_data_are_escaped(command: Command, workplace: Path) -> None:
@@ -124,9 +139,6 @@ def test_names_from_data_are_escaped(command: Command, workplace: Path) -> None:
     assert hostile in ended.out
 
 
-ODD = ["two\nlines", "bell\x07 and \x1b[2J", "漢字 $\\frac{1}{2}$ %s {x}", "a" * 300]
-
-
 def test_half_a_character_is_damage_that_can_be_shown(command: Command, workplace: Path) -> None:
     write_run(workplace / "runs", name="sound")
     write_run(workplace / "runs", seed=2, result={"model": "half \ud800"})
@@ -136,17 +148,18 @@ def test_half_a_character_is_damage_that_can_be_shown(command: Command, workplac
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("name", ODD)
-def test_odd_names_do_no_harm(command: Command, workplace: Path, name: str) -> None:
-    changes = {"dataset": {"name": name}, "model": name, "buckets": [bucket(name, "0", 0.5)]}
-    for mode, inner in (("single", None), ("mlet", 8)):
-        write_run(workplace / "runs", mode, 4, inner, 1, result=changes,
-                  config={"dataset": {"item_field": name}})  # fmt: skip
+def test_odd_names_do_no_harm(command: Command, workplace: Path) -> None:
+    names = ["two\nlines", "bell\x07 and \x1b[2J", "漢字 $\\frac{1}{2}$ %s {x}", "a" * 300]
+    for place, name in enumerate(names):
+        changes = {"dataset": {"name": name}, "model": name, "buckets": [bucket(name, "0", 0.5)]}
+        for mode, inner in (("single", None), ("mlet", 8)):
+            write_run(workplace / "runs" / str(place), mode, 4, inner, 1, result=changes,
+                      config={"dataset": {"item_field": name}})  # fmt: skip
     ended = command("report", "runs=runs")
     assert ended.code == cli.DONE, ended.err
     assert "\x1b" not in ended.out
     assert "\x07" not in ended.out
-    assert Page(Path("outputs/report/report.html")).text
+    assert Page(Path("outputs/report/report.html")).text.count("a" * 300) > 1
 
 
 def test_one_run_alone(command: Command, workplace: Path) -> None:
@@ -167,7 +180,7 @@ def test_several_data_sets_and_folders(command: Command, workplace: Path) -> Non
     assert ended.code == cli.DONE, ended.err
     rows = read("quality")
     assert [row["dataset"] for row in rows] == ["one", "one", "two", "two"]
-    assert "all: mean (of 2)" in ended.out
+    assert "Size ratio over several comparisons" in ended.out
     assert (Path("outputs/report/figures") / "02-gain-rarest.png").is_file()
 
 
@@ -187,34 +200,19 @@ def test_runs_that_do_not_count_are_shown_with_the_reason(command: Command, work
         assert states[name][1] in ended.out
 
 
-def test_figures_of_an_earlier_report_are_removed_and_nothing_else(command: Command, grid: Path) -> None:
+def test_what_an_earlier_report_wrote_is_removed_and_nothing_else(command: Command, workplace: Path) -> None:
+    folder = write_run(workplace / "runs")
+    write_spectra(folder, {"item": 10}, [[2.0, 1.0], [4.0, 2.0]])
     command("report", "runs=runs")
+    assert Path("outputs/report/figures/01-effective-rank.png").is_file()
+    assert len(read("spectra")) == 2
     (Path("outputs/report/figures") / "mine.png").touch()
-    shutil.rmtree(grid)
-    write_run(grid)
-    command("report", "runs=runs")
+    (folder / "spectra.jsonl").unlink()
+    ended = command("report", "runs=runs")
     assert {path.name for path in Path("outputs/report/figures").iterdir()} == {
         "mine.png", "01-learning-curves.svg", "01-learning-curves.png"}  # fmt: skip
-
-
-def test_a_narrow_terminal_shows_less_and_says_so(grid: Path) -> None:
-    from rich.console import Console
-
-    from mlet_bench.analysis.arms import compare
-    from mlet_bench.analysis.collect import collect
-    from mlet_bench.analysis.study import study
-    from mlet_bench.report.console.comparison_table import show_report
-
-    comparisons, _ = compare(collect([grid]).runs)
-    studies = [study(one, 0.0, None) for one in comparisons]
-    for width in (60, 80, 120, 200):
-        console = Console(width=width, force_terminal=True, color_system=None, record=True, quiet=False)
-        with console.capture() as captured:
-            show_report(console, studies, [])
-        lines = captured.get().splitlines()
-        assert max(map(len, lines)) <= width
-        assert "…" not in captured.get()
-        assert ("no room here for" in captured.get()) == (width < 200)
+    assert "Spectra" not in ended.out + Path("outputs/report/report.html").read_text()
+    assert not list(workplace.rglob("spectra.csv"))
 
 
 @pytest.mark.parametrize(
@@ -246,12 +244,3 @@ def test_mistakes(command: Command, workplace: Path, words: list[str], named: li
         assert part in ended.err
     assert contents(workplace) == before
     assert not (workplace / "outputs").exists()
-
-
-def test_torch_is_not_imported(grid: Path) -> None:
-    program = (
-        "import sys; from mlet_bench import cli; code = cli.main(['report', 'runs=runs']); "
-        "assert code == 0; assert 'torch' not in sys.modules; assert 'matplotlib.pyplot' not in sys.modules"
-    )
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr

@@ -1,19 +1,22 @@
 """The paper's claims (arXiv 2309.15881) beside what the runs of a report say, and the controls that explain them.
 
-A difference counts as higher or lower only with five or more paired seeds whose 95 % interval leaves out 0.
+A difference counts as higher or lower only with five or more paired seeds whose 95 % interval leaves out 0. "MLET" is
+the method with k > d; of several k the best on validation counts.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 from mlet_bench.analysis import formatting
-from mlet_bench.analysis.arms import FROZEN, MLET, SINGLE, SVD, Arm, Cell, Comparison, auc_on_test, quality
 from mlet_bench.analysis.collect import Run
+from mlet_bench.analysis.comparisons import RunGroup, StudyComparison, auc_on_test, quality
 from mlet_bench.analysis.size_ratio import Summary
 from mlet_bench.analysis.study import Study
+from mlet_bench.analysis.variants import SVD, EmbeddingVariant
 from mlet_bench.evaluation.buckets import RAREST
-from mlet_bench.evaluation.statistics import SeedDifference, paired_by_seed
+from mlet_bench.evaluation.statistics import SeedDifference, Spread, paired_by_seed
 from mlet_bench.runs.result import Bucket
 
 SEEDS = 5
@@ -23,10 +26,9 @@ RARE = 100
 OF_A_CLASS = 50
 """Test rows of either class that a bucket needs."""
 MEAN_RATIO, LARGEST_RATIO = 5.8, 16.0
+"""Of sizes at equal quality, over the paper's models."""
 TIME_RATIO = 1.25
 """Training time over the single table's, of the predecessor (arXiv 2006.05623)."""
-
-Differences = Iterable[SeedDifference | None]
 
 
 @dataclass(frozen=True)
@@ -39,43 +41,94 @@ class Claim:
     """Whether the sentence in `claim` is true here: yes, partly, no, undecided."""
 
 
+GAINS = "At equal d, MLET is better than a single table"
+RARE_GAINS = "It gains more on rare items than on frequent ones"
+OVER_SQUARE = "k matters: the best k > d is better than k = d"
+SQUARE_GAINS = "Control: k = d gains too"
+LOW_RANK_GAINS = "Control: k < d (plain low rank) gains too"
+FROZEN_GAINS = "Control: MLET with W2 frozen at random gains too"
+OVER_FROZEN = "Control: training W2 is better than freezing it"
+OVER_SVD = "Control: MLET is better than a wide table cut to d by SVD"
+INDEPENDENT_GAINS = "Control: it gains where categories share nothing"
+TUNING_GAINS = "Control: the single table gains by its own tuning"
+
+
 def claims(studies: Sequence[Study]) -> list[Claim]:
     """All that the runs can speak of; none where no single table stands beside MLET with k > d."""
-    sharing = [one for one in studies if not _is_independent(one.comparison)]
-    comparisons = [one.comparison for one in sharing]
-    independent = [one.comparison for one in studies if _is_independent(one.comparison)]
-    if not any(True for one in studies for _ in _pairs(one.comparison)):
+    pairs = [pair for study in studies for pair in _pairs(study.comparison)]
+    if not pairs:
         return []
-    said = [
-        _tallied("At equal d, MLET is better than a single table", "yes", _gains(comparisons)),
-        _tallied("It gains more on rare items than on frequent ones", "yes", _rare_gains(comparisons)),
-        _tallied("k matters: the best k > d is better than k = d", "yes", _over_square(comparisons)),
-        *_sizes(sharing),
+    differences: dict[str, list[SeedDifference | None]] = defaultdict(list)
+    for study in studies:
+        for claim, difference in _differences(study.comparison):
+            if not _is_independent(study):
+                differences[claim].append(difference)
+            elif claim == GAINS:
+                differences[INDEPENDENT_GAINS].append(difference)
+    entries = [
+        *(_tallied(claim, "yes", differences[claim]) for claim in (GAINS, RARE_GAINS, OVER_SQUARE)),
+        *_sizes([study for study in studies if not _is_independent(study)]),
         _training_time(studies),
-        _inference(studies),
-        _tallied("Control: k = d gains too", "", _gains_of(comparisons, lambda cell: cell.inner == cell.dim)),
-        _tallied("Control: k < d (plain low rank) gains too", "", _gains_of(comparisons, _is_low_rank)),
-        _tallied("Control: MLET with W2 frozen at random gains too", "", _gains_of(comparisons, _is_frozen)),
-        _tallied("Control: training W2 is better than freezing it", "", _over(comparisons, FROZEN)),
-        _tallied("Control: MLET is better than a wide table cut to d by SVD", "", _over(comparisons, SVD)),
-        _tallied("Control: it gains where categories share nothing", "", _gains(independent)),
-        _tallied("Control: the single table gains by its own tuning", "", _by_tuning(comparisons)),
+        _inference(pairs),
+        *(
+            _tallied(claim, "", differences[claim])
+            for claim in (
+                SQUARE_GAINS,
+                LOW_RANK_GAINS,
+                FROZEN_GAINS,
+                OVER_FROZEN,
+                OVER_SVD,
+                INDEPENDENT_GAINS,
+                TUNING_GAINS,
+            )
+        ),
     ]
-    return [one for one in said if one is not None]
+    return [claim for claim in entries if claim is not None]
 
 
-def _tallied(claim: str, paper: str, differences: Differences) -> Claim | None:
+def _differences(comparison: StudyComparison) -> Iterator[tuple[str, SeedDifference | None]]:
+    """Of test AUC, each with the claim that it speaks of."""
+    for group in comparison.chosen_groups:
+        mode, dim, inner = variant = group.variant
+        single, mlet = comparison.baseline(dim), _best(comparison, dim)
+        is_frozen = variant.is_control and mode != SVD
+        if single is not None and inner is not None and (variant.is_method or is_frozen):
+            gain = group.minus(single, auc_on_test)
+            if inner == dim:
+                yield SQUARE_GAINS, gain
+            if inner < dim and variant.is_method:
+                yield LOW_RANK_GAINS, gain
+            if is_frozen:
+                yield FROZEN_GAINS, gain
+        if variant.is_control:
+            same = (other for other in comparison.chosen_groups if other.variant.is_method)
+            trained = next((other for other in same if other.variant[1:] == (dim, inner)), mlet)
+            if trained is not None:  # with another k where that of the control was not tried
+                yield OVER_FROZEN if is_frozen else OVER_SVD, trained.minus(group, auc_on_test)
+        if variant.is_method and inner == dim and mlet is not None:
+            yield OVER_SQUARE, mlet.minus(group, auc_on_test)
+        if variant.is_baseline and mlet is not None:
+            yield GAINS, mlet.minus(group, auc_on_test)
+            yield RARE_GAINS, _rare_gain(comparison, mlet, group)
+        if variant.is_baseline:
+            tried = comparison.tried(variant)
+            left = [other for other in tried if other.tuned.emb_lr == other.tuned.lr == group.tuned.lr]
+            if left and len(tried) > 1:  # beside the setting that leaves its learning rate at the network's
+                yield TUNING_GAINS, group.minus(left[0], auc_on_test)
+
+
+def _tallied(claim: str, paper: str, differences: Sequence[SeedDifference | None]) -> Claim | None:
     """How many differences are decided, and their mean; None without any."""
-    found = [one for one in differences if one is not None]
-    if not found:
+    known = [difference for difference in differences if difference is not None]
+    if not known:
         return None
-    verdicts = [one.verdict if one.n >= SEEDS else "undecided" for one in found]
+    verdicts = [difference.verdict if difference.n >= SEEDS else "undecided" for difference in known]
     higher, lower = verdicts.count("higher"), verdicts.count("lower")
-    counts = f"higher in {higher} of {len(found)}, lower in {lower}, undecided in {verdicts.count('undecided')}"
-    few = min(one.n for one in found)
-    seeds = "" if few >= SEEDS else f" ({few} seed{'s' * (few > 1)})"
-    mean = f"{formatting.signed(fmean(one.mean for one in found))} AUC on average{seeds}"
-    return Claim(claim, paper, f"{counts}; {mean}", _holds(higher, lower, len(found)))
+    counts = f"higher in {higher} of {len(known)}, lower in {lower}, undecided in {verdicts.count('undecided')}"
+    fewest = min(difference.n for difference in known)
+    seeds = "" if fewest >= SEEDS else f" ({fewest} seed{'s' * (fewest > 1)})"
+    mean = f"{formatting.signed(fmean(difference.mean for difference in known))} AUC on average{seeds}"
+    return Claim(claim, paper, f"{counts}; {mean}", _holds(higher, lower, len(known)))
 
 
 def _holds(higher: int, lower: int, of: int) -> str:
@@ -88,179 +141,115 @@ def _holds(higher: int, lower: int, of: int) -> str:
     return "yes" if not lower and higher > of / 2 else "partly"
 
 
-def _is_independent(comparison: Comparison) -> bool:
+def _is_independent(study: Study) -> bool:
     """Generated rows whose categories share no structure."""
-    return any(run.config.get("dataset.structure") == "independent" for run in comparison.runs)
+    return any(run.config.get("dataset.structure") == "independent" for run in study.comparison.runs)
 
 
-def _is_low_rank(cell: Cell) -> bool:
-    return cell.mode == MLET and cell.inner is not None and cell.inner < cell.dim
+def _is_mlet(variant: EmbeddingVariant) -> bool:
+    return variant.is_method and variant.inner is not None and variant.inner > variant.dim
 
 
-def _is_frozen(cell: Cell) -> bool:
-    return cell.mode == FROZEN
+def _pairs(comparison: StudyComparison) -> Iterator[tuple[RunGroup, RunGroup]]:
+    """For each d the single table, and the best of MLET."""
+    for group in comparison.chosen_groups:
+        mlet = _best(comparison, group.variant.dim)
+        if group.variant.is_baseline and mlet is not None:
+            yield group, mlet
 
 
-def _pairs(comparison: Comparison) -> Iterator[tuple[Arm, Arm]]:
-    """For each d the single table, and of MLET with k > d the arm that is best on validation."""
-    for cell in comparison.cells:
-        if cell.mode == SINGLE and (best := _best(comparison, cell.dim)) is not None:
-            yield comparison.chosen(cell), best
+def _best(comparison: StudyComparison, dim: int) -> RunGroup | None:
+    groups = [group for group in comparison.chosen_groups if group.variant.dim == dim and _is_mlet(group.variant)]
+    return max(groups, key=quality, default=None)
 
 
-def _best(comparison: Comparison, dim: int) -> Arm | None:
-    cells = [one for one in comparison.cells if one.mode == MLET and one.dim == dim and (one.inner or 0) > dim]
-    arms = [comparison.chosen(cell) for cell in cells]
-    return max(arms, key=quality, default=None)
-
-
-def _minus(one: Arm, other: Arm, of: Callable[[Run], float | None] = auc_on_test) -> SeedDifference | None:
-    return paired_by_seed(one.values(of), other.values(of))
-
-
-def _gains(comparisons: Iterable[Comparison]) -> Differences:
-    for comparison in comparisons:
-        yield from (_minus(best, single) for single, best in _pairs(comparison))
-
-
-def _gains_of(comparisons: Iterable[Comparison], wanted: Callable[[Cell], bool]) -> Differences:
-    """Of the arms of such cells over the single table of the same d; of MLET alone unless it asks for another mode."""
-    for comparison in comparisons:
-        for cell in comparison.cells:
-            single = comparison.single(cell.dim)
-            if single is not None and cell.mode in (MLET, FROZEN) and wanted(cell):
-                yield _minus(comparison.chosen(cell), single)
-
-
-def _over_square(comparisons: Iterable[Comparison]) -> Differences:
-    """The best k > d minus k = d."""
-    for comparison in comparisons:
-        for cell in comparison.cells:
-            best = _best(comparison, cell.dim)
-            if cell.mode == MLET and cell.inner == cell.dim and best is not None:
-                yield _minus(best, comparison.chosen(cell))
-
-
-def _over(comparisons: Iterable[Comparison], mode: str) -> Differences:
-    """MLET minus the control of the same d and k; with another k where that one was not tried."""
-    for comparison in comparisons:
-        for cell in comparison.cells:
-            if cell.mode != mode:
-                continue
-            same = Cell(MLET, cell.dim, cell.inner)
-            arm = comparison.chosen(same) if same in comparison.cells else _best(comparison, cell.dim)
-            if arm is not None:
-                yield _minus(arm, comparison.chosen(cell))
-
-
-def _by_tuning(comparisons: Iterable[Comparison]) -> Differences:
-    """The chosen settings of a single table minus those that leave its learning rate at the network's."""
-    for comparison in comparisons:
-        for cell in (cell for cell in comparison.cells if cell.mode == SINGLE):
-            chosen = comparison.chosen(cell)
-            left = [arm for arm in comparison.tried(cell) if arm.setting.emb_lr == arm.setting.lr == chosen.setting.lr]
-            if left and len(comparison.tried(cell)) > 1:
-                yield _minus(chosen, left[0])
-
-
-def _rare_gains(comparisons: Iterable[Comparison]) -> Differences:
+def _rare_gain(comparison: StudyComparison, mlet: RunGroup, single: RunGroup) -> SeedDifference | None:
     """The gain in the rarest bucket that can be judged minus the gain in the most frequent one."""
-    for comparison in comparisons:
-        merged = any((run.config.get("dataset.min_count") or 1) != 1 for run in comparison.runs)
-        for single, best in _pairs(comparison):
-            ends = _ends(comparison, single)
-            if ends is not None and not merged:
-                rare, frequent = ends
-                yield paired_by_seed(_gaps(best, single, rare), _gaps(best, single, frequent))
+    ends = _ends(comparison, single)
+    merged = any((run.config.get("dataset.min_count") or 1) != 1 for run in comparison.runs)
+    return None if ends is None or merged else paired_by_seed(*(_gaps(mlet, single, bucket) for bucket in ends))
 
 
-def _ends(comparison: Comparison, arm: Arm) -> tuple[Bucket, Bucket] | None:
+def _ends(comparison: StudyComparison, group: RunGroup) -> tuple[Bucket, Bucket] | None:
     """The rarest and the most frequent bucket with enough rows of either class, of the item field if it has them."""
-    first = next(iter(arm.runs.values()))
     for field in (comparison.item_field, RAREST):
         fit = [
-            one
-            for one in first.result.buckets
-            if one.field == field and one.min_count > 0 and min(one.positives, one.rows - one.positives) >= OF_A_CLASS
+            bucket
+            for bucket in group.first.result.buckets
+            if bucket.field == field
+            and bucket.min_count > 0
+            and min(bucket.positives, bucket.rows - bucket.positives) >= OF_A_CLASS
         ]
-        fit.sort(key=lambda one: one.min_count)
+        fit.sort(key=lambda bucket: bucket.min_count)
         if len(fit) > 1 and fit[0].min_count < RARE:
             return fit[0], fit[-1]
     return None
 
 
-def _gaps(one: Arm, other: Arm, bucket: Bucket) -> dict[int, float]:
+def _gaps(group: RunGroup, other: RunGroup, bucket: Bucket) -> dict[int, float]:
     """By seed."""
 
     def auc(run: Run) -> float | None:
-        same = (found for found in run.result.buckets if (found.field, found.bucket) == (bucket.field, bucket.bucket))
-        return next((found.auc for found in same), None)
+        own = run.buckets.get((bucket.field, bucket.bucket))
+        return None if own is None else own.auc
 
-    ours, theirs = one.values(auc), other.values(auc)
+    ours, theirs = group.values(auc), other.values(auc)
     return {seed: ours[seed] - theirs[seed] for seed in ours.keys() & theirs.keys()}
 
 
 def _sizes(studies: Sequence[Study]) -> Iterator[Claim]:
     """The size ratios at the largest d of the single table."""
-    headed = [(one, one.headline) for one in studies if one.headline is not None]
-    if not headed:
+    ratios, bounds = [], []
+    for study in studies:
+        if study.headline is not None:
+            dims = [variant.dim for variant in study.comparison.variants if variant.is_method]
+            ratios.append(study.headline)
+            bounds.append(study.headline.ref_dim / min(dims))
+    if not ratios:
         return
-    found = Summary.of([ratio for _, ratio in headed])
-    bounds = [ratio.ref_dim / min(_mlet_dims(one.comparison), default=ratio.ref_dim) for one, ratio in headed]
-    most = formatting.times(max(bounds))
-    reached = f"reached in {found.reached} of {found.comparisons}; these widths can show {most} at most"
-    decided = min(ratio.seeds for _, ratio in headed) >= SEEDS
-    everywhere = found.reached == found.comparisons
-    for claim, paper, wanted, value, bound, enough in (
-        ("Equal quality with smaller embeddings, on average", f"{MEAN_RATIO}×", MEAN_RATIO, found.mean, fmean(bounds),
-         everywhere),
-        ("Equal quality with smaller embeddings, at most", f"{LARGEST_RATIO:.0f}×", LARGEST_RATIO, found.maximum,
-         max(bounds), found.reached > 0),
-    ):  # fmt: skip
+    summary = Summary.of(ratios)
+    most = formatting.ratio(max(bounds))
+    reached = f"reached in {summary.reached} of {summary.comparisons}; these widths can show {most} at most"
+    decided = min(ratio.seeds for ratio in ratios) >= SEEDS
+    everywhere = summary.reached == summary.comparisons
+    for which, paper, wanted, value, bound, enough in (
+        ("on average", f"{MEAN_RATIO}×", MEAN_RATIO, summary.mean, fmean(bounds), everywhere),
+        ("at most", f"{LARGEST_RATIO:.0f}×", LARGEST_RATIO, summary.maximum, max(bounds), summary.reached > 0),
+    ):
         holds = "no"
         if not decided or (enough and value is not None and bound <= value < wanted):
             holds = "undecided"
         elif enough and value is not None and value >= wanted:
             holds = "yes"
-        at_least = "≥ " * found.is_bound
-        shown = "not reached" if value is None else f"{at_least}{formatting.times(value)} where reached"
-        yield Claim(claim, paper, f"{shown}; {reached}", holds)
-
-
-def _mlet_dims(comparison: Comparison) -> list[int]:
-    return [cell.dim for cell in comparison.cells if cell.mode == MLET]
+        at_least = "≥ " * summary.is_bound
+        shown = "not reached" if value is None else f"{at_least}{formatting.ratio(value)} where reached"
+        yield Claim(f"Equal quality with smaller embeddings, {which}", paper, f"{shown}; {reached}", holds)
 
 
 def _training_time(studies: Sequence[Study]) -> Claim | None:
-    spreads = [
-        cost.time_ratio
-        for one in studies
-        for cost in one.costs
-        if cost.cell.mode == MLET and (cost.cell.inner or 0) > cost.cell.dim
-    ]
-    ratios = [one.mean for one in spreads if one.mean is not None]
+    results = [result for study in studies for result in study.chosen if _is_mlet(result.variant)]
+    spreads = [result.time_ratio or Spread.of([]) for result in results]
+    ratios = [spread.mean for spread in spreads if spread.mean is not None]
     if not ratios:
         return None
     mean = fmean(ratios)
     ends = f"{min(ratios) - 1:+.0%} to {max(ratios) - 1:+.0%}"
     measured = f"{mean - 1:+.0%} on average, {ends}; of use only if nothing else ran"
     holds = "yes" if mean <= TIME_RATIO else "no"
-    if min(one.n for one in spreads) < SEEDS:
+    if min(spread.n for spread in spreads) < SEEDS:
         holds = "undecided"
     return Claim("Training takes at most a quarter longer (2020)", "+25 %", measured, holds)
 
 
-def _inference(studies: Sequence[Study]) -> Claim | None:
+def _inference(pairs: Sequence[tuple[RunGroup, RunGroup]]) -> Claim:
     """Bytes after collapse beside the single table's, and what collapse changed."""
-    pairs = [pair for one in studies for pair in _pairs(one.comparison)]
-    runs = [run.result.collapse for _, best in pairs for run in best.runs.values()]
-    moved = [one.max_abs_logit_diff for one in runs if one.max_abs_logit_diff is not None]
-    if not runs:
-        return None
+    changes = [run.result.collapse.max_abs_logit_diff for _, mlet in pairs for run in mlet.runs.values()]
     sizes = [
-        {run.result.collapse.embedding_bytes_inference for arm in pair for run in arm.runs.values()} for pair in pairs
+        {run.result.collapse.embedding_bytes_inference for group in pair for run in group.runs.values()}
+        for pair in pairs
     ]
-    equal = all(len(one) == 1 for one in sizes)
+    equal = all(len(of_pair) == 1 for of_pair in sizes)
     size = "the single table's bytes" if equal else "other bytes than the single table's"
-    logits = f"; a logit moved by {max(moved):.1g} at most" if moved else ""
+    largest = max((change for change in changes if change is not None), default=None)
+    logits = "" if largest is None else f"; a logit moved by {largest:.1g} at most"
     return Claim("After collapse, inference costs no more", "yes", f"{size}{logits}", "yes" if equal else "no")

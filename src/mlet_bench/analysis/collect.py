@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ from pydantic import BaseModel
 
 from mlet_bench.config import flat
 from mlet_bench.errors import UserError, nearest_beside
-from mlet_bench.runs.result import Evaluation, Result, SpectraLine
+from mlet_bench.runs.result import Bucket, Evaluation, Result, SpectraLine
 from mlet_bench.runs.run_folder import CHECKPOINT, CONFIG, DONE, LOCK, LOG, METRICS, RESULT, SPECTRA, RunFolder
 
 MOST_KEYS = 5000
@@ -36,6 +37,11 @@ class Run:
     spectra: tuple[SpectraLine, ...] = ()
     """Of runs with train.spectra=true."""
 
+    @cached_property
+    def buckets(self) -> dict[tuple[str, str], Bucket]:
+        """By field and name."""
+        return {(bucket.field, bucket.bucket): bucket for bucket in self.result.buckets}
+
 
 @dataclass(frozen=True)
 class LeftOut:
@@ -43,7 +49,7 @@ class LeftOut:
 
     path: Path
     state: str
-    """unfinished, failed, damaged, repeated or no control (a cut table that cannot be one)."""
+    """unfinished, failed, damaged, repeated or no control (a truncated table that cannot be one)."""
     reason: str
 
 
@@ -53,28 +59,23 @@ class Collected:
     left_out: list[LeftOut] = field(default_factory=list)
 
 
-class _DamagedError(Exception):
-    """A file of a run is not what a run writes."""
-
-
 def collect(folders: Sequence[Path]) -> Collected:
     """Every run below `folders`, sorted by path, each once; UserError where a folder is missing."""
     for folder in folders:
         _check_folder(folder)
-    found = Collected()
-    seen: set[Path] = set()
-    for path in itertools.chain.from_iterable(_run_folders(folder, found.left_out) for folder in folders):
-        if path.resolve() in seen:
-            continue
-        seen.add(path.resolve())
-        one = _read(path)
-        if isinstance(one, Run):
-            found.runs.append(one)
+    collected = Collected()
+    paths: dict[Path, Path] = {}
+    for path in itertools.chain.from_iterable(_run_folders(folder, collected.left_out) for folder in folders):
+        paths.setdefault(path.resolve(), path)
+    for path in paths.values():
+        run = _read(path)
+        if isinstance(run, Run):
+            collected.runs.append(run)
         else:
-            found.left_out.append(one)
-    found.runs.sort(key=lambda run: str(run.path))
-    found.left_out.sort(key=lambda out: str(out.path))
-    return found
+            collected.left_out.append(run)
+    collected.runs.sort(key=lambda run: str(run.path))
+    collected.left_out.sort(key=lambda out: str(out.path))
+    return collected
 
 
 def holds_run(folder: Path) -> bool:
@@ -97,47 +98,40 @@ def _check_folder(folder: Path) -> None:
 
 
 def _run_folders(folder: Path, unreadable: list[LeftOut]) -> Iterator[Path]:
-    def hear(error: OSError) -> None:
+    def leave_out(error: OSError) -> None:
         unreadable.append(LeftOut(Path(str(error.filename)), "damaged", f"cannot be read ({error.strerror})"))
 
-    for where, folders, _ in os.walk(folder, onerror=hear):
+    for place, folders, _ in os.walk(folder, onerror=leave_out):
         folders[:] = sorted(name for name in folders if name != CHECKPOINT)
-        if holds_run(Path(where)):
-            yield Path(where)
+        if holds_run(Path(place)):
+            yield Path(place)
 
 
 def _read(path: Path) -> Run | LeftOut:
-    if not (path / DONE).is_file():
+    folder = RunFolder(path)
+    if not folder.finished:
         return _unfinished(path)
     try:
-        _check(path, CONFIG, RESULT)
-        result = _result(path)
-        config = _config(path)
-        for key, value in (("seed", result.seed), *((f"emb.{name}", value) for name, value in result.emb)):
-            if config.get(key, value) != value:
-                raise _DamagedError(f"{CONFIG} says {key} {config[key]}, {RESULT} {value}")
-    except _DamagedError as error:
-        return LeftOut(path, "damaged", str(error))
+        result = folder.result()
+        config = _flat_config(folder)
+    except UserError as error:
+        return LeftOut(path, "damaged", str(error).removeprefix(f"{path}{os.sep}"))
+    for key, value in (("seed", result.seed), *((f"emb.{name}", value) for name, value in result.emb)):
+        if config.get(key, value) != value:
+            return LeftOut(path, "damaged", f"{CONFIG} says {key} {config[key]}, {RESULT} {value}")
     notes: list[str] = []
-    curve = _lines(path / METRICS, Evaluation, "the run has no learning curve", notes)
-    wanted = (path / SPECTRA).exists()
-    spectra = _lines(path / SPECTRA, SpectraLine, "the run has no spectra", notes) if wanted else ()
+    curve = _lines(folder, METRICS, Evaluation, "the run has no learning curve", notes)
+    has_spectra = (path / SPECTRA).exists()
+    spectra = _lines(folder, SPECTRA, SpectraLine, "the run has no spectra", notes) if has_spectra else ()
     return Run(path, result, config, curve, tuple(notes), spectra)
 
 
-def _check(path: Path, *names: str) -> None:
-    try:
-        RunFolder(path).check(*names)
-    except UserError as error:
-        raise _DamagedError(str(error).removeprefix(f"{path}{os.sep}")) from None
-
-
 def _unfinished(path: Path) -> LeftOut:
-    said = _last_error(path / LOG)
+    error = _last_error(path / LOG)
     if (path / RESULT).is_file():
-        return LeftOut(path, "failed", f"it has a result and no {DONE}: {said or 'collapse changed its logits'}")
-    if said:
-        return LeftOut(path, "failed", said)
+        return LeftOut(path, "failed", f"it has a result and no {DONE}: {error or 'collapse changed its logits'}")
+    if error:
+        return LeftOut(path, "failed", error)
     now = ", a process may be at work in it" if (path / LOCK).exists() else ""
     return LeftOut(path, "unfinished", f"no {DONE}{now}")
 
@@ -150,42 +144,30 @@ def _last_error(log: Path) -> str:
             lines = opened.read().decode("utf-8", "replace").splitlines()
     except OSError:
         return ""
-    _, sign, said = lines[-1].partition(" ERROR ") if lines else ("", "", "")
-    return said.strip() if sign else ""
+    return lines[-1].partition(" ERROR ")[2].strip() if lines else ""
 
 
-def _result(path: Path) -> Result:
+def _flat_config(folder: RunFolder) -> dict[str, Any]:
     try:
-        return RunFolder(path).result()
-    except UserError as error:
-        raise _DamagedError(str(error).replace(f"{path / RESULT}", RESULT)) from None
-
-
-def _config(path: Path) -> dict[str, Any]:
-    try:
-        values = RunFolder(path).config()
-    except UserError as error:
-        raise _DamagedError(str(error).replace(f"{path / CONFIG}", CONFIG)) from None
-    try:
-        found = dict(itertools.islice(flat(values), MOST_KEYS + 1))
+        config = dict(itertools.islice(flat(folder.config()), MOST_KEYS + 1))
     except RecursionError:
-        found = {}
-    if not 0 < len(found) <= MOST_KEYS:
-        raise _DamagedError(f"{CONFIG}: damaged, no run has such keys")
-    return found
+        config = {}
+    if not 0 < len(config) <= MOST_KEYS:
+        raise UserError(f"{CONFIG}: damaged, no run has such keys")
+    return config
 
 
 LineT = TypeVar("LineT", bound=BaseModel)
 
 
-def _lines(path: Path, schema: type[LineT], without: str, notes: list[str]) -> tuple[LineT, ...]:
+def _lines(folder: RunFolder, name: str, schema: type[LineT], consequence: str, notes: list[str]) -> tuple[LineT, ...]:
     """The lines of a JSON Lines file; none, and a note, where they cannot be read."""
     try:
-        RunFolder(path.parent).check(path.name)
-        lines = path.read_text(encoding="utf-8").splitlines()
+        folder.check(name)
+        lines = (folder.path / name).read_text(encoding="utf-8").splitlines()
         return tuple(schema.model_validate(json.loads(line)) for line in lines)
     except OSError as error:
-        notes.append(f"{path.name}: cannot be read ({error.strerror}); {without}")
+        notes.append(f"{name}: cannot be read ({error.strerror}); {consequence}")
     except (ValueError, RecursionError, UserError):  # pydantic's error is a ValueError
-        notes.append(f"{path.name}: damaged; {without}")
+        notes.append(f"{name}: damaged; {consequence}")
     return ()

@@ -5,19 +5,33 @@ from mlet_bench.evaluation.statistics import SeedDifference, Spread
 NONE = "–"
 
 
-def level(spread: Spread) -> str:
+def mean_sd(spread: Spread, digits: str = ".4f", unit: str = "") -> str:
     """Mean ± standard deviation over seeds.
 
-    >>> level(Spread(3, 0.81234, 0.00123)), level(Spread(1, 0.81234, None)), level(Spread(0, None, None))
+    >>> mean_sd(Spread(3, 0.81234, 0.00123)), mean_sd(Spread(1, 0.81234, None)), mean_sd(Spread(0, None, None))
     ('0.8123 ± 0.0012', '0.8123', '–')
+    >>> mean_sd(Spread(2, 33_344.4, 1_234.0), ",.0f"), mean_sd(Spread(2, 4.0, 0.25), ".2f", "×")
+    ('33,344 ± 1,234', '4.00× ± 0.25')
     """
     if spread.mean is None:
         return NONE
-    return f"{spread.mean:.4f}" + ("" if spread.sd is None else f" ± {spread.sd:.4f}")
+    return f"{spread.mean:{digits}}{unit}" + ("" if spread.sd is None else f" ± {spread.sd:{digits}}")
 
 
-def plain(value: float | None) -> str:
-    return NONE if value is None else f"{value:.4f}"
+def seconds(spread: Spread) -> str:
+    """
+    >>> seconds(Spread(2, 0.153, 0.01)), seconds(Spread(1, 41.26, None))
+    ('0.15 ± 0.01', '41')
+    """
+    return mean_sd(spread, ",.2f" if (spread.mean or 0) < 10 else ",.0f")
+
+
+def number(value: float | None, digits: str = ".4f", unit: str = "") -> str:
+    """
+    >>> number(0.5), number(None), number(1.25, ".1f", "×")
+    ('0.5000', '–', '1.2×')
+    """
+    return NONE if value is None else f"{value:{digits}}{unit}"
 
 
 def signed(value: float) -> str:
@@ -29,93 +43,66 @@ def signed(value: float) -> str:
     return text if float(text) else text[1:]
 
 
-def gain(difference: SeedDifference | None) -> str:
+def diff_ci(difference: SeedDifference) -> str:
     """Mean difference ± half of its 95 % interval.
 
-    >>> gain(SeedDifference(1, 0.00123, None, None, None, None)), gain(None)
-    ('+0.0012', '–')
+    >>> diff_ci(SeedDifference(1, 0.00123)), diff_ci(SeedDifference(5, -0.1, ci95=(-0.15, -0.05)))
+    ('+0.0012', '-0.1000 ± 0.0500')
     """
-    if difference is None:
-        return NONE
     half = "" if difference.half is None else f" ± {difference.half:.4f}"
     return f"{signed(difference.mean)}{half}"
 
 
-def span(interval: tuple[float, float] | None) -> str:
+def diff_mark(difference: SeedDifference) -> str:
     """
-    >>> span((-0.00123, 0.01))
-    '-0.0012 to +0.0100'
+    >>> diff_mark(SeedDifference(5, -0.1, ci95=(-0.15, -0.05)))
+    '-0.1000 ± 0.0500 ▼'
     """
-    return NONE if interval is None else f"{signed(interval[0])} to {signed(interval[1])}"
+    return diff_ci(difference) + {"higher": " ▲", "lower": " ▼", "undecided": ""}[difference.verdict]
 
 
-def verdict(difference: SeedDifference | None) -> str:
-    if difference is None:
-        return NONE
+def verdict(difference: SeedDifference) -> str:
     return "one seed" if difference.n == 1 else difference.verdict
 
 
-def p_value(p: float | None) -> str:
+def interval(ends: tuple[float, float]) -> str:
+    """Of a difference.
+
+    >>> interval((-0.00123, 0.01))
+    '-0.0012 to +0.0100'
     """
-    >>> p_value(0.0341), p_value(1e-9), p_value(None)
-    ('0.034', '<0.001', '–')
-    """
-    return NONE if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
+    return f"{signed(ends[0])} to {signed(ends[1])}"
 
 
-def times(ratio: float | None) -> str:
+def p_value(p: float) -> str:
     """
-    >>> times(4.0), times(16.25), times(None)
-    ('4.0×', '16×', '–')
+    >>> p_value(0.0341), p_value(1e-9)
+    ('0.034', '<0.001')
     """
-    return NONE if ratio is None else f"{ratio:.0f}×" if ratio >= 10 else f"{ratio:.1f}×"
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def interval_of_ratio(interval: tuple[float, float] | None) -> str:
+def ratio(value: float) -> str:
     """
-    >>> interval_of_ratio((0.0, 4.0)), interval_of_ratio((2.0, 4.0)), interval_of_ratio((0.0, 0.0))
+    >>> ratio(4.0), ratio(16.25)
+    ('4.0×', '16×')
+    """
+    return f"{value:.0f}×" if value >= 10 else f"{value:.1f}×"
+
+
+def ratio_interval(ends: tuple[float, float]) -> str:
+    """
+    >>> ratio_interval((0.0, 4.0)), ratio_interval((2.0, 4.0)), ratio_interval((0.0, 0.0))
     ('not reached to 4.0×', '2.0× to 4.0×', 'not reached')
     """
-    if interval is None:
-        return NONE
-    low, high = ("not reached" if end == 0 else times(end) for end in interval)
-    return low if low == high == "not reached" else f"{low} to {high}"
+    low, high = (ratio(end) if end else "not reached" for end in ends)
+    return f"{low} to {high}" if ends[1] else high
 
 
-def spread_of_ratio(spread: Spread) -> str:
-    if spread.mean is None:
-        return NONE
-    return f"{spread.mean:.2f}×" + ("" if spread.sd is None else f" ± {spread.sd:.2f}")
-
-
-def count(spread: Spread) -> str:
-    """Mean and spread of a large number.
-
-    >>> count(Spread(2, 33_344.4, 1_234.0))
-    '33,344 ± 1,234'
-    """
-    if spread.mean is None:
-        return NONE
-    return f"{spread.mean:,.0f}" + ("" if spread.sd is None else f" ± {spread.sd:,.0f}")
-
-
-def seconds(spread: Spread) -> str:
-    """
-    >>> seconds(Spread(2, 0.153, 0.01)), seconds(Spread(1, 41.26, None))
-    ('0.15 ± 0.01', '41')
-    """
-    if spread.mean is None:
-        return NONE
-    digits = 2 if spread.mean < 10 else 0
-    return f"{spread.mean:,.{digits}f}" + ("" if spread.sd is None else f" ± {spread.sd:,.{digits}f}")
-
-
-def mebibytes(value: float | None) -> str:
+def mebibytes(count: float) -> str:
     """
     >>> mebibytes(642880), mebibytes(541368320)
     ('0.61', '516')
     """
-    if value is None:
-        return NONE
-    size = value / 2**20
+    size = count / 2**20
     return f"{size:,.2f}" if size < 10 else f"{size:,.0f}"

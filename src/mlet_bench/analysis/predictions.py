@@ -1,5 +1,6 @@
 """predictions.parquet read back for paired comparisons of two runs."""
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,65 +17,51 @@ TOLERANCE = 1e-9
 """By how much AUC from the predictions may differ from the one in result.json: they are the same computation."""
 
 
-class UnusableError(Exception):
-    """Why a run's predictions cannot be used, in a line."""
-
-
-def placed_rows(run: Run) -> Placed:
-    """The placement values of a run's test rows, in order. UnusableError if the file is damaged or of another run."""
-    try:
-        RunFolder(run.path).check(PREDICTIONS)
-    except UserError as error:
-        raise UnusableError(str(error).removeprefix(f"{run.path}/")) from None
-    label_R, logit_R = _read(run.path / PREDICTIONS)
-    if len(label_R) != run.result.metrics.test.rows:
-        raise UnusableError(f"{PREDICTIONS} has {len(label_R):,} rows, the result {run.result.metrics.test.rows:,}")
-    if not np.isin(label_R, (0, 1)).all() or not np.isfinite(logit_R).all():
-        raise UnusableError(f"{PREDICTIONS} holds labels other than 0 and 1, or logits that are no numbers")
-    try:
-        placed = Placed.of(label_R, logit_R)
-    except ValueError as error:
-        raise UnusableError(f"{PREDICTIONS}: {error}") from None
-    stored = run.result.metrics.test.auc
-    if stored is None or abs(placed.auc - stored) > TOLERANCE:
-        raise UnusableError(f"{PREDICTIONS} gives AUC {placed.auc:.6f}, the result says {stored}")
-    return placed
-
-
-def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    try:
-        RunFolder(path.parent).check(PREDICTIONS)
-        table = pq.read_table(path, columns=["label", "logit"])
-        label_R, logit_R = (np.asarray(table[name].to_numpy(), np.float64) for name in ("label", "logit"))
-        return label_R, logit_R
-    except FileNotFoundError:
-        raise UnusableError(f"{PREDICTIONS} is missing") from None
-    except UserError as error:
-        raise UnusableError(str(error).replace(str(path), PREDICTIONS)) from None
-    except (OSError, ValueError, TypeError, pa.ArrowException) as error:
-        raise UnusableError(f"{PREDICTIONS} cannot be read ({str(error).splitlines()[0][:120]})") from None
-
-
 @dataclass
 class PredictionCache:
-    """Placement values of the runs that were asked for last, and what was wrong with others' files."""
+    """Placement values of the runs that were asked for last, and what is wrong with others' files."""
 
     keep: int = 2
     problems: dict[Path, str] = field(default_factory=dict)
-    _held: dict[Path, Placed] = field(default_factory=dict)
+    _placed: dict[Path, Placed] = field(default_factory=dict)
 
-    def of(self, run: Run) -> Placed | None:
-        """None where the run's predictions cannot be used; `problems` then says why."""
+    def placed(self, run: Run) -> Placed | None:
+        """The placement values of a run's test rows; None where they cannot be had, and `problems` says why."""
         if run.path in self.problems:
             return None
-        if run.path not in self._held:
+        if (placed := self._placed.pop(run.path, None)) is None:
             try:
-                placed = placed_rows(run)
-            except UnusableError as error:
+                placed = _read(run)
+            except UserError as error:
                 self.problems[run.path] = str(error)
                 return None
-            while len(self._held) >= self.keep:
-                self._held.pop(next(iter(self._held)))
-            self._held[run.path] = placed
-        self._held[run.path] = self._held.pop(run.path)  # the last one asked for is dropped last
-        return self._held[run.path]
+            while len(self._placed) >= self.keep:
+                self._placed.pop(next(iter(self._placed)))
+        self._placed[run.path] = placed  # the last one asked for is dropped last
+        return placed
+
+
+def _read(run: Run) -> Placed:
+    """UserError if the file is damaged or of another run."""
+    try:
+        RunFolder(run.path).check(PREDICTIONS)
+        table = pq.read_table(run.path / PREDICTIONS, columns=["label", "logit"])
+        label_R, logit_R = (np.asarray(table[name].to_numpy(), np.float64) for name in ("label", "logit"))
+    except UserError as error:
+        raise UserError(str(error).removeprefix(f"{run.path}{os.sep}")) from None
+    except FileNotFoundError:
+        raise UserError(f"{PREDICTIONS} is missing") from None
+    except (OSError, ValueError, TypeError, pa.ArrowException) as error:
+        raise UserError(f"{PREDICTIONS} cannot be read ({str(error).splitlines()[0][:120]})") from None
+    test = run.result.metrics.test
+    if len(label_R) != test.rows:
+        raise UserError(f"{PREDICTIONS} has {len(label_R):,} rows, the result {test.rows:,}")
+    if not np.isin(label_R, (0, 1)).all() or not np.isfinite(logit_R).all():
+        raise UserError(f"{PREDICTIONS} holds labels other than 0 and 1, or logits that are no numbers")
+    try:
+        placed = Placed.of(label_R, logit_R)
+    except ValueError as error:
+        raise UserError(f"{PREDICTIONS}: {error}") from None
+    if test.auc is None or abs(placed.auc - test.auc) > TOLERANCE:
+        raise UserError(f"{PREDICTIONS} gives AUC {placed.auc:.6f}, the result says {test.auc}")
+    return placed

@@ -10,8 +10,8 @@ from statistics import fmean
 
 import numpy as np
 
-from mlet_bench.analysis.arms import SINGLE, Arm, Cell, Comparison, auc_on_test, auc_on_valid
-from mlet_bench.evaluation.statistics import SeedDifference, paired_by_seed
+from mlet_bench.analysis.comparisons import RunGroup, StudyComparison, auc_on_test, auc_on_valid
+from mlet_bench.evaluation.statistics import SeedDifference
 
 RESAMPLES = 2000
 BOOTSTRAP_SEED = 0
@@ -19,7 +19,8 @@ NOT_REACHED = 0.0
 """The ratio where no width that was tried reaches the quality."""
 
 Gaps = Mapping[int, Sequence[Mapping[int, float]]]
-"""d → for each arm of that width, seed → its validation AUC minus the single table's at d_ref."""
+"""d → for each group of that width, seed → its validation AUC minus the single table's at d_ref."""
+Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -37,24 +38,28 @@ class Reached:
 class SizeRatio:
     """d_ref over the smallest MLET width that reaches the validation AUC of the single table of width d_ref."""
 
-    ref_dim: int
+    reference: RunGroup
+    """The single table."""
     margin: float
-    valid_auc: float
-    """Of the single table at d_ref, mean over its seeds."""
     seeds: int
-    """Seeds that the single table at d_ref shares with some MLET arm."""
+    """Seeds that the single table shares with some MLET group."""
     widest: int
     """The largest MLET width that was tried; where none reaches, the ratio is below d_ref / widest."""
     reached: Reached | None
-    cell: Cell | None
-    """The MLET arm that stands for that width: the best of its k on validation."""
-    ci95: tuple[float, float] | None
-    interpolated_ci95: tuple[float, float] | None
+    group: RunGroup | None
+    """The MLET group that stands for that width: the best of its k on validation."""
+    ci95: Interval | None
+    interpolated_ci95: Interval | None
     """Over seeds; None with one seed. 0 stands for not reached."""
-    test: SeedDifference | None
-    """Test AUC of that arm minus the single table's at d_ref."""
-    parameters: float | None
-    """Parameters of the whole single model at d_ref over those of that arm, after collapse."""
+
+    @property
+    def ref_dim(self) -> int:
+        return self.reference.variant.dim
+
+    @property
+    def valid_auc(self) -> float | None:
+        """Of the single table, mean over its seeds."""
+        return self.reference.spread(auc_on_valid).mean
 
     @property
     def ratio(self) -> float | None:
@@ -63,6 +68,17 @@ class SizeRatio:
     @property
     def interpolated_ratio(self) -> float | None:
         return None if self.reached is None else self.ref_dim / self.reached.interpolated
+
+    @property
+    def test(self) -> SeedDifference | None:
+        """Test AUC of the MLET group minus the single table's."""
+        return None if self.group is None else self.group.minus(self.reference, auc_on_test)
+
+    @property
+    def parameters(self) -> float | None:
+        """Parameters of the whole single model over those of the MLET group, after collapse."""
+        sizes = [group.first.result.collapse.parameters_inference for group in (self.reference, self.group) if group]
+        return sizes[0] / sizes[1] if len(sizes) == 2 else None
 
 
 @dataclass(frozen=True)
@@ -81,18 +97,13 @@ class Summary:
 
     @classmethod
     def of(cls, ratios: Sequence[SizeRatio]) -> "Summary":
-        reached = [one.reached for one in ratios if one.reached is not None]
-        grid = [one.ratio for one in ratios if one.ratio is not None]
-        between = [one.interpolated_ratio for one in ratios if one.interpolated_ratio is not None]
-        return cls(
-            comparisons=len(ratios),
-            reached=len(grid),
-            mean=fmean(grid) if grid else None,
-            maximum=max(grid, default=None),
-            interpolated_mean=fmean(between) if between else None,
-            interpolated_maximum=max(between, default=None),
-            is_bound=any(one.is_smallest_tried for one in reached),
-        )
+        reached = [ratio.reached for ratio in ratios if ratio.reached is not None]
+        on_grid = [ratio.ratio for ratio in ratios if ratio.ratio is not None]
+        between = [ratio.interpolated_ratio for ratio in ratios if ratio.interpolated_ratio is not None]
+        mean, between_mean = (fmean(values) if values else None for values in (on_grid, between))
+        maximum, between_maximum = max(on_grid, default=None), max(between, default=None)
+        is_bound = any(width.is_smallest_tried for width in reached)
+        return cls(len(ratios), len(reached), mean, maximum, between_mean, between_maximum, is_bound)
 
 
 def smallest_width(gap_of_dim: Mapping[int, float], margin: float) -> Reached | None:
@@ -113,57 +124,50 @@ def smallest_width(gap_of_dim: Mapping[int, float], margin: float) -> Reached | 
     return None
 
 
-def size_ratios(comparison: Comparison, margin: float) -> list[SizeRatio]:
-    """One for each width of the single table, smallest first; none without a single and an MLET arm."""
-    arms = [comparison.chosen(cell) for cell in comparison.cells]
-    singles = [arm for arm in arms if arm.cell.mode == SINGLE]
-    others = [arm for arm in arms if arm.cell.mode != SINGLE and not arm.cell.is_control]
-    found = (_at(reference, others, margin) for reference in singles)
-    return [ratio for ratio in found if ratio is not None]
+def size_ratios(comparison: StudyComparison, margin: float) -> list[SizeRatio]:
+    """One for each width of the single table, smallest first; none without a single and an MLET group."""
+    groups = comparison.chosen_groups
+    candidates = [group for group in groups if group.variant.is_method]
+    ratios = (_at(group, candidates, margin) for group in groups if group.variant.is_baseline)
+    return [ratio for ratio in ratios if ratio is not None]
 
 
-def _at(reference: Arm, others: Sequence[Arm], margin: float) -> SizeRatio | None:
+def _at(reference: RunGroup, candidates: Sequence[RunGroup], margin: float) -> SizeRatio | None:
     target = reference.values(auc_on_valid)
     gaps: dict[int, list[dict[int, float]]] = {}
-    best: dict[int, tuple[float, Arm]] = {}
-    for arm in others:
-        values = arm.values(auc_on_valid)
+    best: dict[int, tuple[float, RunGroup]] = {}
+    for group in candidates:
+        values, dim = group.values(auc_on_valid), group.variant.dim
         gap = {seed: values[seed] - target[seed] for seed in sorted(values.keys() & target.keys())}
         if not gap:
             continue
-        gaps.setdefault(arm.cell.dim, []).append(gap)
+        gaps.setdefault(dim, []).append(gap)
         mean = sum(gap.values()) / len(gap)
-        if arm.cell.dim not in best or mean > best[arm.cell.dim][0]:
-            best[arm.cell.dim] = mean, arm
+        if dim not in best or mean > best[dim][0]:
+            best[dim] = mean, group
     if not gaps:
         return None
     reached = smallest_width({dim: mean for dim, (mean, _) in best.items()}, margin)
-    on_grid, interpolated = bootstrap(gaps, reference.cell.dim, margin)
-    chosen = None if reached is None else best[reached.dim][1]
-    mean_target = reference.spread(auc_on_valid).mean
-    assert mean_target is not None
+    on_grid, interpolated = bootstrap(gaps, reference.variant.dim, margin)
     return SizeRatio(
-        ref_dim=reference.cell.dim,
+        reference=reference,
         margin=margin,
-        valid_auc=mean_target,
-        seeds=len({seed for arms in gaps.values() for gap in arms for seed in gap}),
+        seeds=len({seed for groups in gaps.values() for gap in groups for seed in gap}),
         widest=max(best),
         reached=reached,
-        cell=None if chosen is None else chosen.cell,
+        group=None if reached is None else best[reached.dim][1],
         ci95=on_grid,
         interpolated_ci95=interpolated,
-        test=None if chosen is None else paired_by_seed(chosen.values(auc_on_test), reference.values(auc_on_test)),
-        parameters=None if chosen is None else _parameters(reference) / _parameters(chosen),
     )
 
 
-def bootstrap(gaps: Gaps, ref_dim: int, margin: float) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
+def bootstrap(gaps: Gaps, ref_dim: int, margin: float) -> tuple[Interval | None, Interval | None]:
     """95 % percentile intervals of the ratio and the interpolated ratio, seeds drawn with replacement.
 
     The best k of every width is chosen anew in each of the resamples; the draws are the same in every call. None
-    where all arms together have one seed.
+    where all groups together have one seed.
     """
-    seeds = sorted({seed for arms in gaps.values() for gap in arms for seed in gap})
+    seeds = sorted({seed for groups in gaps.values() for gap in groups for seed in gap})
     if len(seeds) < 2:
         return None, None
     rng = np.random.default_rng(BOOTSTRAP_SEED)
@@ -179,10 +183,10 @@ def bootstrap(gaps: Gaps, ref_dim: int, margin: float) -> tuple[tuple[float, flo
     return _middle(ratios), _middle(interpolated)
 
 
-def _best_means(arms: Sequence[Mapping[int, float]], seeds: Sequence[int], drawn_RS: np.ndarray) -> np.ndarray:
-    """For each resample the best arm's mean gap; -inf where none of the seeds drawn ran any of them."""
+def _best_means(groups: Sequence[Mapping[int, float]], seeds: Sequence[int], drawn_RS: np.ndarray) -> np.ndarray:
+    """For each resample the best group's mean gap; -inf where none of the seeds drawn ran any of them."""
     means = []
-    for gap in arms:
+    for gap in groups:
         has_S = np.array([seed in gap for seed in seeds])
         value_S = np.array([gap.get(seed, 0.0) for seed in seeds])
         count_R = drawn_RS[:, has_S].sum(1)
@@ -190,10 +194,6 @@ def _best_means(arms: Sequence[Mapping[int, float]], seeds: Sequence[int], drawn
     return np.asarray(np.max(means, axis=0))
 
 
-def _middle(values: Sequence[float]) -> tuple[float, float]:
+def _middle(values: Sequence[float]) -> Interval:
     low, high = np.quantile(values, [0.025, 0.975], method="inverted_cdf")
     return float(low), float(high)
-
-
-def _parameters(arm: Arm) -> float:
-    return next(run.result.collapse.parameters_inference for _, run in sorted(arm.runs.items()))

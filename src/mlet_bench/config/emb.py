@@ -1,15 +1,20 @@
 """The sections of the embedding modes, by their names; adding a mode is a section, or one that is there, and a line."""
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from mlet_bench.config.base import Name, Section
 
+Role = Literal["baseline", "method", "control", "rival"]
+
 
 class EmbConfig(Section):
     """What every mode has."""
 
+    role: ClassVar[Role] = "rival"
+    """What a report takes the mode for: that which gains are measured over, the method that the paper's claims are
+    about, a control that explains a gain and is no offer itself, or another way to make vectors."""
     mode: Name
     dim: int = Field(ge=1)
     """d, the width of an embedding."""
@@ -32,6 +37,8 @@ class EmbConfig(Section):
 class SingleEmbConfig(EmbConfig):
     """A single table has no factors: whatever was given for them makes the same run."""
 
+    role: ClassVar[Role] = "baseline"
+
     @field_validator("inner", "l2_on", mode="after")
     @classmethod
     def _has_no_factors(cls, value: Any, info: ValidationInfo) -> Any:
@@ -39,6 +46,8 @@ class SingleEmbConfig(EmbConfig):
 
 
 class MLETEmbConfig(EmbConfig):
+    role: ClassVar[Role] = "method"
+
     @field_validator("inner", mode="after")
     @classmethod
     def _inner_is_given(cls, value: int | None, info: ValidationInfo) -> int | None:
@@ -49,6 +58,8 @@ class MLETEmbConfig(EmbConfig):
 
 class FrozenMLETEmbConfig(MLETEmbConfig):
     """W2 is not trained."""
+
+    role: ClassVar[Role] = "control"
 
 
 EMBEDDINGS: dict[str, type[EmbConfig]] = {

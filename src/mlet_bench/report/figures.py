@@ -1,106 +1,99 @@
-"""The figures of a report, those that have something to show. Bars are spread or intervals over seeds."""
+"""The figures of a comparison, those that have something to show. Bars are spread or intervals over seeds."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from statistics import fmean
+from collections.abc import Iterator, Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mlet_bench.analysis.arms import SINGLE, Cell
 from mlet_bench.analysis.study import BucketResult, Study
+from mlet_bench.analysis.variants import EmbeddingVariant
 from mlet_bench.evaluation.buckets import RAREST
 from mlet_bench.evaluation.statistics import Spread
-from mlet_bench.report.style import BLACK, Look, axes, compact, compact_bucket, legend, log_ticks, look, looks, short
-from mlet_bench.runs.result import Evaluation
+from mlet_bench.report.plotting import (
+    BLACK,
+    FigureFile,
+    Look,
+    along_epochs,
+    axes,
+    compact,
+    compact_bucket,
+    legend,
+    log_ticks,
+    look,
+    looks,
+    short,
+)
+from mlet_bench.report.spectra import spectra_figures
 
 
-@dataclass(frozen=True)
-class Drawn:
-    name: str
-    caption: str
-    figure: Figure
-
-
-def of_study(study: Study) -> Iterator[Drawn]:
-    """The figures of one comparison."""
+def study_figures(study: Study) -> Iterator[FigureFile]:
     yield from auc_by_dim(study)
     yield from auc_by_inner(study)
     yield from gains(study)
     yield from learning_curves(study)
     yield from costs(study)
+    yield from spectra_figures(study)
 
 
-def auc_by_dim(study: Study) -> Iterator[Drawn]:
-    chosen = {one.arm.cell: one.auc for one in study.qualities if one.chosen and not one.arm.cell.is_control}
-    dims = sorted({cell.dim for cell in chosen})
-    if len(dims) < 2:
+def auc_by_dim(study: Study) -> Iterator[FigureFile]:
+    spreads = _chosen_auc(study)
+    if len({variant.dim for variant in spreads}) < 2:
         return
-    figure, plot = axes("Test AUC by embedding width", study.comparison.title, "d, embedding width", "test AUC")
-    shown = looks(chosen)
-    for curve, shift in zip(shown, dodges(len(shown)), strict=True):
-        points = {cell.dim: spread for cell, spread in chosen.items() if cell.curve == curve}
-        _line(plot, points, curve, shown[curve], shift)
-    log_ticks(plot, dims)
-    legend(figure, plot)
-    yield Drawn("auc-by-d", "Mean over seeds; bars: one standard deviation.", figure)
+    curves: dict[str, dict[int, Spread]] = {curve: {} for curve in looks(spreads)}
+    for variant, spread in spreads.items():
+        curves[variant.curve][variant.dim] = spread
+    labels = ("Test AUC by embedding width", "d, embedding width", "test AUC")
+    figure, _ = _by_width(study, *labels, curves, list(looks(spreads).values()))
+    yield FigureFile("auc-by-d", "Mean over seeds; bars: one standard deviation.", figure)
 
 
-def auc_by_inner(study: Study) -> Iterator[Drawn]:
-    chosen = {one.arm.cell: one.auc for one in study.qualities if one.chosen and not one.arm.cell.is_control}
-    inner = sorted({cell.inner for cell in chosen if cell.inner is not None})
-    if len(inner) < 2:
+def auc_by_inner(study: Study) -> Iterator[FigureFile]:
+    spreads = _chosen_auc(study)
+    curves = _curves_by_inner(spreads)
+    if not curves:
         return
-    figure, plot = axes("Test AUC by inner dimension", study.comparison.title, "k, inner dimension", "test AUC")
-    shown_dims = sorted({cell.dim for cell in chosen if cell.inner is not None})
-    for position, (dim, shift) in enumerate(zip(shown_dims, dodges(len(shown_dims)), strict=True)):
-        shown = look(position)
-        points = {cell.inner: spread for cell, spread in chosen.items() if cell.dim == dim and cell.inner}
-        _line(plot, points, f"d = {dim}", shown, shift)
-        single = chosen.get(Cell(SINGLE, dim, None))
+    figure, plot = _by_width(study, "Test AUC by inner dimension", "k, inner dimension", "test AUC", curves)
+    for place, dim in enumerate(dict.fromkeys(variant.dim for variant in spreads if variant.inner is not None)):
+        single, shown = spreads.get(EmbeddingVariant.baseline(dim)), look(place)
         if single is not None and single.mean is not None:
             plot.axhline(single.mean, color=shown.color, linestyle=":", linewidth=1.2, zorder=1)
             plot.plot(
                 [1.0], [single.mean], transform=plot.get_yaxis_transform(), marker=shown.marker, color=shown.color,
                 markerfacecolor="white", clip_on=False, linestyle="none",
             )  # fmt: skip
-    log_ticks(plot, inner)
-    legend(figure, plot)
     caption = (
         "Mean over seeds; bars: one standard deviation. Dotted, with the hollow marker at the right edge: the single "
         "table of the same d."
     )
-    yield Drawn("auc-by-k", caption, figure)
+    yield FigureFile("auc-by-k", caption, figure)
 
 
-def gains(study: Study) -> Iterator[Drawn]:
+def gains(study: Study) -> Iterator[FigureFile]:
     """A figure for `rarest` and one for the item field, at the largest d that single and others share."""
-    with_gain = [one for one in study.buckets if one.auc_gain is not None and not one.cell.is_control]
-    dim = max((one.cell.dim for one in with_gain), default=None)
-    for field in dict.fromkeys(name for name in (RAREST, study.comparison.item_field) if name):
-        entries = [one for one in with_gain if one.bucket.field == field and one.cell.dim == dim]
-        if entries:
-            yield _gain_figure(study, field, entries)
+    entries = [row for row in study.buckets if row.auc_gain is not None and not row.variant.is_control]
+    dim = max((row.variant.dim for row in entries), default=None)
+    for field in study.headline_fields:
+        own = [row for row in entries if row.bucket.field == field and row.variant.dim == dim]
+        if own:
+            yield _gain_figure(study, field, own)
 
 
-def _gain_figure(study: Study, field: str, entries: Sequence[BucketResult]) -> Drawn:
+def _gain_figure(study: Study, field: str, entries: Sequence[BucketResult]) -> FigureFile:
     what = "a row's rarest category" if field == RAREST else short(field, 20)
-    figure, plot = axes(
-        f"Gain in AUC by count of {what}, d = {entries[0].cell.dim}",
-        study.comparison.title,
-        "training count; below: test rows",
-        "test AUC minus single's",
-    )
-    buckets = sorted({(one.bucket.min_count, one.bucket.bucket, one.bucket.rows) for one in entries})
+    title = f"Gain in AUC by count of {what}, d = {entries[0].variant.dim}"
+    figure, plot = axes(title, study.title, "training count; below: test rows", "test AUC minus single's")
+    buckets = sorted({(row.bucket.min_count, row.bucket.bucket, row.bucket.rows) for row in entries})
     places = {name: place for place, (_, name, _) in enumerate(buckets)}
-    shown = looks(one.cell for one in entries)
+    shown = looks(row.variant for row in entries)
     for position, (curve, how) in enumerate(shown.items()):
-        own = [one for one in entries if one.cell.curve == curve]
+        points = [
+            (places[row.bucket.bucket], row.auc_gain) for row in entries if row.variant.curve == curve and row.auc_gain
+        ]
         shift = 0.7 * ((position + 0.5) / len(shown) - 0.5)
         plot.errorbar(
-            [places[one.bucket.bucket] + shift for one in own],
-            [one.auc_gain.mean for one in own if one.auc_gain],
-            yerr=[one.auc_gain.half or 0.0 for one in own if one.auc_gain],
+            [place + shift for place, _ in points],
+            [gain.mean for _, gain in points],
+            yerr=[gain.half or 0.0 for _, gain in points],
             label=curve,
             **{**how._asdict(), "linestyle": "none"},
         )
@@ -114,76 +107,71 @@ def _gain_figure(study: Study, field: str, entries: Sequence[BucketResult]) -> D
     caption = (
         "Mean of differences paired by seed, over the single table of the same d; bars: 95 % interval (Student's t)."
     )
-    return Drawn(f"gain-{'rarest' if field == RAREST else 'item'}", caption, figure)
+    return FigureFile(f"gain-{'rarest' if field == RAREST else 'item'}", caption, figure)
 
 
-def learning_curves(study: Study) -> Iterator[Drawn]:
+def learning_curves(study: Study) -> Iterator[FigureFile]:
     """Validation AUC along training, at the largest d that single and others share, or else the largest."""
-    chosen = [one for one in study.qualities if one.chosen and not one.arm.cell.is_control]
-    if not chosen:
-        return
-    dim = max(one.arm.cell.dim for one in ([one for one in chosen if one.auc_gain] or chosen))
-    curves = {
-        one.arm.cell: _mean_curve(run.curve for run in one.arm.runs.values())
-        for one in chosen
-        if one.arm.cell.dim == dim
+    chosen = [row for row in study.chosen if not row.variant.is_control]
+    dim = max((row.variant.dim for row in ([row for row in chosen if row.auc_gain] or chosen)), default=None)
+    points = {
+        row.variant: [(line.epoch, line.valid_auc) for run in row.group.runs.values() for line in run.curve]
+        for row in chosen
+        if row.variant.dim == dim
     }
-    if not any(len(curve) > 1 for curve in curves.values()):
-        return
-    figure, plot = axes(f"Validation AUC along training, d = {dim}", study.comparison.title, "epochs", "validation AUC")
-    shown = looks(curves)
-    for cell, points in curves.items():
-        plot.plot(list(points), list(points.values()), label=cell.curve, **shown[cell.curve]._asdict())
-    legend(figure, plot)
-    yield Drawn("learning-curves", "Mean over the seeds that were still training.", figure)
+    if any(len({epoch for epoch, _ in own}) > 1 for own in points.values()):
+        figure, _ = along_epochs(f"Validation AUC along training, d = {dim}", study.title, "validation AUC", points)
+        yield FigureFile("learning-curves", "Mean over the seeds that were still training.", figure)
 
 
-def _mean_curve(curves: Iterable[Sequence[Evaluation]]) -> dict[float, float]:
-    """Validation AUC by epoch, over the runs that were evaluated there."""
-    found: dict[float, list[float]] = {}
-    for curve in curves:
-        for one in curve:
-            found.setdefault(round(one.epoch, 6), []).append(one.valid_auc)
-    return {epoch: fmean(values) for epoch, values in sorted(found.items())}
-
-
-def costs(study: Study) -> Iterator[Drawn]:
+def costs(study: Study) -> Iterator[FigureFile]:
     """Training time of a sample and bytes of the embedding, over the single table's, by k."""
-    shown = [one for one in study.costs if not one.cell.is_control]
-    entries = [one for one in shown if one.cell.inner is not None and one.embedding_ratio is not None]
-    inner = sorted({one.cell.inner for one in entries if one.cell.inner is not None})
-    if len(inner) < 2:
-        return
-    figures = {
-        "time-ratio": (
-            "Training time",
-            "time of a sample, over single's",
-            {one.cell: one.time_ratio for one in entries},
-        ),
-        "memory-ratio": (
-            "Embedding memory in training",
-            "parameter bytes, over single's",
-            {one.cell: Spread.of([one.embedding_ratio]) for one in entries if one.embedding_ratio},
-        ),
-    }
-    for name, (title, y, ratio) in figures.items():
-        if all(spread.mean is None for spread in ratio.values()):
-            continue
-        figure, plot = axes(f"{title} by inner dimension", study.comparison.title, "k, inner dimension", y)
-        dims = sorted({cell.dim for cell in ratio})
-        for position, (dim, shift) in enumerate(zip(dims, dodges(len(dims)), strict=True)):
-            points = {cell.inner: spread for cell, spread in ratio.items() if cell.dim == dim and cell.inner}
-            _line(plot, points, f"d = {dim}", look(position), shift)
-        plot.axhline(1, color=BLACK, linewidth=0.8)
-        log_ticks(plot, inner)
-        legend(figure, plot)
-        yield Drawn(name, _COST_CAPTIONS[name], figure)
+    rows = [row for row in study.chosen if not row.variant.is_control]
+    times = {row.variant: row.time_ratio for row in rows if row.time_ratio and row.embedding_ratio}
+    sizes = {row.variant: Spread.of([row.embedding_ratio]) for row in rows if row.embedding_ratio}
+    for name, spreads, title, y, caption in (
+        ("time-ratio", times, "Training time by inner dimension", "time of a sample, over single's",
+         "Mean over seeds, paired by seed; bars: one standard deviation. 1: the single table of the same d."),
+        ("memory-ratio", sizes, "Embedding memory in training by inner dimension", "parameter bytes, over single's",
+         "Parameters of the embedding alone, without the optimiser's state. After collapse the ratio is 1."),
+    ):  # fmt: skip
+        curves = _curves_by_inner(spreads)
+        if curves and any(spread.mean is not None for spread in spreads.values()):
+            figure, plot = _by_width(study, title, "k, inner dimension", y, curves)
+            plot.axhline(1, color=BLACK, linewidth=0.8)
+            yield FigureFile(name, caption, figure)
 
 
-_COST_CAPTIONS = {
-    "time-ratio": "Mean over seeds, paired by seed; bars: one standard deviation. 1: the single table of the same d.",
-    "memory-ratio": "Parameters of the embedding alone, without the optimiser's state. After collapse the ratio is 1.",
-}
+def _chosen_auc(study: Study) -> dict[EmbeddingVariant, Spread]:
+    return {row.variant: row.auc for row in study.chosen if not row.variant.is_control}
+
+
+def _curves_by_inner(spreads: Mapping[EmbeddingVariant, Spread]) -> dict[str, dict[int, Spread]]:
+    """A curve over k for each d, and for each mode where several have a k; none where there is one k alone."""
+    factorised = {variant: spread for variant, spread in spreads.items() if variant.inner is not None}
+    several_modes = len({variant.mode for variant in factorised}) > 1
+    curves: dict[str, dict[int, Spread]] = {}
+    for variant, spread in sorted(factorised.items()):
+        assert variant.inner is not None
+        curve = f"{variant.mode}, d = {variant.dim}" if several_modes else f"d = {variant.dim}"
+        curves.setdefault(curve, {})[variant.inner] = spread
+    return curves if len({variant.inner for variant in factorised}) > 1 else {}
+
+
+def _by_width(
+    study: Study, title: str, x: str, y: str, curves: Mapping[str, Mapping[int, Spread]], shown: Sequence[Look] = ()
+) -> tuple[Figure, Axes]:
+    """Means over a logarithmic axis of widths, with one standard deviation where there are two seeds or more."""
+    figure, plot = axes(title, study.title, x, y)
+    shown = shown or [look(place) for place in range(len(curves))]
+    for (curve, spreads), how, shift in zip(curves.items(), shown, dodges(len(curves)), strict=True):
+        points = [(width, spread.mean, spread.sd or 0.0) for width, spread in sorted(spreads.items())]
+        known = [(width * shift, mean, sd) for width, mean, sd in points if mean is not None]
+        widths, means, sds = zip(*known, strict=True) if known else ((), (), ())
+        plot.errorbar(widths, means, yerr=sds, label=curve, **how._asdict())
+    log_ticks(plot, sorted({width for spreads in curves.values() for width in spreads}))
+    legend(figure, plot)
+    return figure, plot
 
 
 def dodges(curves: int) -> list[float]:
@@ -194,15 +182,3 @@ def dodges(curves: int) -> list[float]:
     """
     apart = min(0.05, 0.2 / max(curves, 1))
     return [2 ** (apart * (position - (curves - 1) / 2)) for position in range(curves)]
-
-
-def _line(plot: Axes, points: Mapping[int, Spread], label: str, shown: Look, shift: float) -> None:
-    """Means, with one standard deviation where there are two seeds or more."""
-    known = [(x, one.mean, one.sd or 0.0) for x, one in sorted(points.items()) if one.mean is not None]
-    plot.errorbar(
-        [x * shift for x, _, _ in known],
-        [mean for _, mean, _ in known],
-        yerr=[deviation for _, _, deviation in known],
-        label=label,
-        **shown._asdict(),
-    )

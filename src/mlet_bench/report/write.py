@@ -8,13 +8,12 @@ from pathlib import Path
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from mlet_bench.analysis.collect import LeftOut
-from mlet_bench.analysis.study import Study
-from mlet_bench.report import figures, ratio_figure, spectra_figure
-from mlet_bench.report.csv_tables import write_tables
-from mlet_bench.report.figures import Drawn
+from mlet_bench.analysis.findings import Findings
+from mlet_bench.report import size_ratio, spectra, study_tables
+from mlet_bench.report.figures import study_figures
 from mlet_bench.report.page import Picture, render
-from mlet_bench.report.style import own_ids, styled
+from mlet_bench.report.plotting import FigureFile, own_ids, styled
+from mlet_bench.report.table import Table, csv_text
 from mlet_bench.system import files
 
 PAGE, FIGURES, TABLES = "report.html", "figures", "tables"
@@ -22,43 +21,62 @@ OURS = re.compile(r"\d\d-[a-z-]+\.(svg|png)")
 """Names of our figures: those of an earlier report are removed."""
 
 
-def write_report(folder: Path, studies: Sequence[Study], left_out: Sequence[LeftOut], folders: Sequence[Path]) -> Path:
+def write_report(folder: Path, found: Findings, folders: Sequence[Path]) -> Path:
     """Write everything into `folder`, made if missing; returns the page's path. The same input gives the same bytes."""
     for name in (FIGURES, TABLES):
         (folder / name).mkdir(parents=True, exist_ok=True)
     for path in (folder / FIGURES).iterdir():
         if OURS.fullmatch(path.name):
             path.unlink()
-    write_tables(folder / TABLES, studies, left_out)
+    for name, tables in csv_tables(found).items():
+        path = folder / TABLES / f"{name}.csv"
+        if name == "spectra" and not tables[0].rows:
+            path.unlink(missing_ok=True)  # an earlier report's
+        else:
+            files.write_text(path, files.encodable(csv_text(tables)))
     with styled():
-        overall = _draw(folder / FIGURES, 0, ratio_figure.size_ratios(studies))
-        pictures = {
-            position: _draw(folder / FIGURES, position + 1, [*figures.of_study(one), *spectra_figure.of_study(one)])
-            for position, one in enumerate(studies)
-        }
-    page = render(studies, pictures, overall, left_out, folders)
-    files.write_text(folder / PAGE, files.encodable(page))
+        overall = _write_figures(folder / FIGURES, 0, size_ratio.size_ratio_figure(found.studies))
+        pictures = [
+            _write_figures(folder / FIGURES, position, study_figures(study))
+            for position, study in enumerate(found.studies, start=1)
+        ]
+    files.write_text(folder / PAGE, files.encodable(render(found, pictures, overall, folders)))
     return folder / PAGE
 
 
-def _draw(folder: Path, number: int, drawn: Iterable[Drawn]) -> list[Picture]:
+def csv_tables(found: Findings) -> dict[str, list[Table]]:
+    """The tables of each csv file; one without rows is an empty file with no header."""
+    studies = found.studies
+    return {
+        "claims": [study_tables.claims(found.claims)],
+        "quality": [study_tables.every_setting(studies)],
+        "paired_delong": [study_tables.pairs(studies)],
+        "buckets": [study_tables.buckets(studies)],
+        "size_ratio": [size_ratio.every_ratio(studies)],
+        "size_ratio_summary": [size_ratio.summaries(studies)],
+        "cost": [study_tables.costs(studies)],
+        "runs": [study_tables.runs(studies), study_tables.left_out(found.left_out)],
+        "spectra": [spectra.every_spectrum(studies)],
+    }
+
+
+def _write_figures(folder: Path, number: int, figures: Iterable[FigureFile]) -> list[Picture]:
     """Write each figure as SVG and PNG; `number` begins their names: 00 for all comparisons, then one by one."""
     pictures = []
-    for one in drawn:
-        name = f"{number:02d}-{one.name}"
-        svg = _bytes(one.figure, "svg")
-        for kind, content in (("svg", svg), ("png", _bytes(one.figure, "png"))):
+    for figure in figures:
+        name = f"{number:02d}-{figure.name}"
+        svg = _bytes(figure.figure, "svg")
+        for kind, content in (("svg", svg), ("png", _bytes(figure.figure, "png"))):
             with files.whole(folder / f"{name}.{kind}") as temporary:
                 temporary.write_bytes(content)
         inline = own_ids(svg[svg.index(b"<svg") :].decode(), f"f{name}")
-        title = one.figure.axes[0].get_title(loc="left").replace("\n", ", ")
-        pictures.append(Picture(Markup(inline), title, one.caption))
+        pictures.append(Picture(Markup(inline), figure.title, figure.caption))
     return pictures
 
 
 def _bytes(figure: Figure, kind: str) -> bytes:
     """Without the time and the versions that matplotlib would write into it."""
-    held = io.BytesIO()
+    content = io.BytesIO()
     metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
-    figure.savefig(held, format=kind, metadata=metadata)
-    return held.getvalue()
+    figure.savefig(content, format=kind, metadata=metadata)
+    return content.getvalue()

@@ -1,4 +1,4 @@
-"""How figures look: colours that colour-blind readers can tell apart, with a marker and a line style each.
+"""What all figures share: colours that colour-blind readers can tell apart, with a marker and a line style each.
 
 Colours: Okabe & Ito (2008), without yellow, which is too pale for lines on white.
 """
@@ -7,8 +7,10 @@ import math
 import re
 import textwrap
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import matplotlib
@@ -16,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from mlet_bench.analysis.arms import SINGLE, Cell
+from mlet_bench.analysis.variants import EmbeddingVariant
 
 BLACK = "#000000"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -47,21 +49,29 @@ SETTINGS: dict[str, Any] = {
 }
 
 
+@dataclass(frozen=True)
+class FigureFile:
+    name: str
+    caption: str
+    figure: Figure
+
+    @property
+    def title(self) -> str:
+        return self.figure.axes[0].get_title(loc="left").replace("\n", ", ")
+
+
 class Look(NamedTuple):
     color: str
     marker: str
     linestyle: str
 
 
-SINGLE_LOOK = Look(BLACK, "o", "-")
-
-
-def looks(cells: Iterable[Cell]) -> dict[str, Look]:
+def looks(variants: Iterable[EmbeddingVariant]) -> dict[str, Look]:
     """Of each curve where d is an axis or fixed, single tables first; the same ones look alike in all figures."""
-    ordered = sorted(set(cells), key=lambda cell: (cell.mode != SINGLE, cell.mode, cell.inner or 0))
-    names = list(dict.fromkeys(cell.curve for cell in ordered))
-    others = [name for name in names if name != SINGLE]
-    return {name: SINGLE_LOOK if name == SINGLE else look(others.index(name)) for name in names}
+    ordered = sorted(set(variants), key=lambda variant: (not variant.is_baseline, variant.mode, variant.inner or 0))
+    others = dict.fromkeys(variant.curve for variant in ordered if not variant.is_baseline)
+    baselines = {variant.curve: Look(BLACK, "o", "-") for variant in ordered if variant.is_baseline}
+    return baselines | {curve: look(place) for place, curve in enumerate(others)}
 
 
 def look(position: int) -> Look:
@@ -82,11 +92,27 @@ def styled() -> Iterator[None]:
 def axes(title: str, subtitle: str, x: str, y: str, rows: int | None = None) -> tuple[Figure, Axes]:
     """A figure with one pair of axes, titled by what was measured and on what; as high as `rows` lines need."""
     figure = Figure(figsize=(WIDTH, HEIGHT if rows is None else 1.3 + 0.32 * rows), layout="constrained")
-    one = figure.add_subplot()
-    one.set_title(titled(title, subtitle))
-    one.set_xlabel(x)
-    one.set_ylabel(y)
-    return figure, one
+    plot = figure.add_subplot()
+    plot.set_title(titled(title, subtitle))
+    plot.set_xlabel(x)
+    plot.set_ylabel(y)
+    return figure, plot
+
+
+def along_epochs(
+    title: str, subtitle: str, y: str, points: Mapping[EmbeddingVariant, Iterable[tuple[float, float]]]
+) -> tuple[Figure, Axes]:
+    """A curve for each variant through its (epoch, value) points, with the mean where an epoch has several."""
+    figure, plot = axes(title, subtitle, "epochs", y)
+    shown = looks(points)
+    for variant, own in points.items():
+        values: dict[float, list[float]] = {}
+        for epoch, value in own:
+            values.setdefault(round(epoch, 6), []).append(value)
+        means = {epoch: fmean(values[epoch]) for epoch in sorted(values)}
+        plot.plot(list(means), list(means.values()), label=variant.curve, **shown[variant.curve]._asdict())
+    legend(figure, plot)
+    return figure, plot
 
 
 def titled(title: str, subtitle: str) -> str:
@@ -94,28 +120,28 @@ def titled(title: str, subtitle: str) -> str:
     return "\n".join([*textwrap.wrap(title, TITLE_LETTERS), *textwrap.wrap(short(subtitle), TITLE_LETTERS)])
 
 
-def legend(figure: Figure, of: Axes) -> None:
+def legend(figure: Figure, plot: Axes) -> None:
     """Below the axes, where it covers nothing."""
-    handles, labels = of.get_legend_handles_labels()
+    handles, labels = plot.get_legend_handles_labels()
     if labels:
         columns = 5 if max(map(len, labels)) <= 6 else 3
         figure.legend(handles, [short(label) for label in labels], loc="outside lower center", ncols=columns)
 
 
-def log_ticks(of: Axes, values: Sequence[float]) -> None:
+def log_ticks(plot: Axes, values: Sequence[float]) -> None:
     """A logarithmic x axis that names these values."""
-    of.set_xscale("log", base=2)
-    of.xaxis.set_ticks(values, [f"{value:g}" for value in values])
-    of.xaxis.set_ticks([], minor=True)
+    plot.set_xscale("log", base=2)
+    plot.xaxis.set_ticks(values, [f"{value:g}" for value in values])
+    plot.xaxis.set_ticks([], minor=True)
 
 
-def log_values(of: Axes) -> None:
+def log_values(plot: Axes) -> None:
     """A logarithmic y axis over what is drawn, with plain numbers: the default ones need the $ of formulas."""
-    of.set_yscale("log")
-    low, high = of.get_ylim()
-    of.yaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 100 * low else (1.0, 2.0, 5.0)))
-    of.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    of.yaxis.set_minor_formatter(NullFormatter())
+    plot.set_yscale("log")
+    low, high = plot.get_ylim()
+    plot.yaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 100 * low else (1.0, 2.0, 5.0)))
+    plot.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    plot.yaxis.set_minor_formatter(NullFormatter())
 
 
 def powers_of_two(low: float, high: float) -> list[float]:
@@ -141,7 +167,7 @@ def compact_bucket(name: str) -> str:
     """
     if name == "0":
         return "never"
-    return re.sub(r"\d{4,}", lambda found: f"{int(found[0]) / 1000:.0f}k", name)
+    return re.sub(r"\d{4,}", lambda digits: f"{int(digits[0]) / 1000:.0f}k", name)
 
 
 def own_ids(svg: str, name: str) -> str:

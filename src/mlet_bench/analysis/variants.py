@@ -1,0 +1,59 @@
+"""Embedding variants, what a reader of a report compares: here alone they are named, ordered and given their roles."""
+
+from typing import NamedTuple
+
+from mlet_bench.config.emb import EMBEDDINGS, SingleEmbConfig, mode_of
+from mlet_bench.runs.result import Emb
+
+BASELINE = mode_of(SingleEmbConfig)
+SVD = "svd"
+"""A single table whose rank was truncated after training; no mode that anything is trained with."""
+
+
+class EmbeddingVariant(NamedTuple):
+    """An embedding mode, of whatever name a result states, with its widths d and k."""
+
+    mode: str
+    dim: int
+    inner: int | None
+
+    @classmethod
+    def of(cls, emb: Emb) -> "EmbeddingVariant":
+        return cls(emb.mode, emb.dim, None if emb.mode == BASELINE else emb.inner)
+
+    @classmethod
+    def baseline(cls, dim: int) -> "EmbeddingVariant":
+        return cls(BASELINE, dim, None)
+
+    @property
+    def label(self) -> str:
+        return f"{self.curve}, d = {self.dim}"
+
+    @property
+    def curve(self) -> str:
+        """Its name where d is an axis."""
+        return self.mode if self.inner is None else f"{self.mode} k = {self.inner}"
+
+    @property
+    def order(self) -> tuple[bool, str, int, int]:
+        return not self.is_baseline, self.mode, self.dim, self.inner or 0
+
+    @property
+    def is_baseline(self) -> bool:
+        """Gains are measured over it."""
+        return self.mode == BASELINE
+
+    @property
+    def is_method(self) -> bool:
+        """The paper's claims are about it."""
+        return self._role == "method"
+
+    @property
+    def is_control(self) -> bool:
+        """It explains a gain and is no offer itself: figures and size ratios leave it out."""
+        return self._role == "control"
+
+    @property
+    def _role(self) -> str:
+        section = EMBEDDINGS.get(self.mode)
+        return "control" if self.mode == SVD else "rival" if section is None else section.role

@@ -1,0 +1,30 @@
+"""A report in the terminal."""
+
+from rich.console import Console
+
+from mlet_bench.analysis.findings import Findings
+from mlet_bench.report import size_ratio, spectra, study_tables
+from mlet_bench.report.console.tables import say, show_table
+
+
+def show_report(console: Console, found: Findings) -> None:
+    """Each comparison's quality, gains, cost and warnings, the size ratios, the runs that do not count, the claims."""
+    for study in found.studies:
+        console.print()
+        say(console, study.title, "bold")
+        show_table(console, study_tables.quality(study))
+        dim = max((row.variant.dim for row in study.results if row.auc_gain is not None), default=None)
+        for field in study.headline_fields if dim else ():
+            show_table(console, study_tables.gains(study, field, dim))
+        show_table(console, study_tables.costs([study]))
+        show_table(console, spectra.updates(study))
+        for warning in study.warnings:
+            say(console, f"note: {warning}", "yellow")
+    console.print()
+    for table in (
+        size_ratio.headlines(found.studies),
+        size_ratio.summaries(found.studies),
+        study_tables.left_out(found.left_out),
+        study_tables.claims(found.claims),
+    ):
+        show_table(console, table)

@@ -1,0 +1,145 @@
+"""Size ratios at equal quality: their tables and their figure."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from typing import NamedTuple
+
+from matplotlib.axes import Axes
+
+from mlet_bench.analysis import formatting
+from mlet_bench.analysis.claims import LARGEST_RATIO, MEAN_RATIO
+from mlet_bench.analysis.comparisons import RunGroup
+from mlet_bench.analysis.formatting import ratio_interval
+from mlet_bench.analysis.size_ratio import SizeRatio, Summary
+from mlet_bench.analysis.study import Study
+from mlet_bench.report.plotting import BLACK, FigureFile, axes, log_ticks, look, powers_of_two, short
+from mlet_bench.report.study_tables import TASK
+from mlet_bench.report.table import DIFFERENCE, INTERVAL, Column, Table
+
+
+class RatioRow(NamedTuple):
+    group: RunGroup
+    """The single table's."""
+    ratio: SizeRatio
+    headline: bool
+
+
+class SummaryRow(NamedTuple):
+    over: str
+    """A data set's name, or all."""
+    summary: Summary
+
+
+def every_ratio(studies: Sequence[Study]) -> Table:
+    """The size ratio at each width of the single table."""
+    columns = (
+        *TASK,
+        Column("d_ref", "ratio.ref_dim", key="d_ref"),
+        Column("", "headline", key="headline"),
+        Column("", "ratio.margin", key="margin"),
+        Column("single's validation AUC", "ratio.valid_auc", formatting.number, "single_valid_auc"),
+        Column("seeds", "ratio.seeds", key="seeds", dropped=2),
+        Column("", lambda row: row.ratio.reached is not None, key="reached"),
+        Column("reached by", lambda row: "not reached" if row.ratio.group is None else row.ratio.group.variant.label),
+        Column("", "ratio.group.variant.dim", key="d"),
+        Column("", "ratio.group.variant.mode", key="mode"),
+        Column("", "ratio.group.variant.inner", key="k"),
+        Column("", "ratio.widest", key="widest_d_tried"),
+        Column("", "ratio.reached.is_smallest_tried", key="no_smaller_d_tried"),
+        Column("ratio", lambda row: _bounded(row.ratio)),
+        Column("", "ratio.ratio", key="ratio"),
+        Column("95 % interval", "ratio.ci95", ratio_interval, "ratio_ci95", INTERVAL, dropped=5),
+        Column("interpolated d", "ratio.reached.interpolated", "{:.1f}".format, "interpolated_d"),
+        Column("interpolated", "ratio.interpolated_ratio", formatting.ratio, "interpolated_ratio", dropped=3),
+        Column("its interval", "ratio.interpolated_ci95", ratio_interval, "interpolated_ci95", INTERVAL),
+        Column("parameters", "ratio.parameters", formatting.ratio, "parameters_ratio", dropped=1),
+        Column("test gain in AUC", "ratio.test", formatting.diff_ci, "test_auc_gain", DIFFERENCE, dropped=4),
+    )
+    rows = [RatioRow(ratio.reference, ratio, ratio is study.headline) for study in studies for ratio in study.ratios]
+    return Table("Size ratio at every d_ref", columns, rows, "As above, for each width of the single table.")
+
+
+def headlines(studies: Sequence[Study]) -> Table:
+    """The size ratio of every comparison at the d_ref asked for, or the largest."""
+    table = every_ratio(studies).without("single's validation AUC", "interpolated d", "its interval")
+    rows = [row for row in table.rows if row.headline]
+    columns = [Column("data set · model", "group.task.title", words=True), *table.columns]
+    margin = rows[0].ratio.margin if rows else 0.0
+    note = (
+        "d_ref of the single table over the smallest MLET d whose mean validation AUC reaches the single table's there "
+        f"(margin {margin:g}): the ratio of their bytes after training. Interval: bootstrap over seeds. "
+        "≥: no smaller d was tried. Interpolated: on the line between widths, over log d. Test gain: AUC of that MLET "
+        "arm minus the single table's at d_ref. Parameters: of the whole models, after collapse."
+    )
+    return Table("Size ratio at equal quality", columns, rows, note)
+
+
+def _bounded(ratio: SizeRatio) -> str:
+    if ratio.reached is None or ratio.ratio is None:
+        return f"< {formatting.ratio(ratio.ref_dim / ratio.widest)}"
+    return "≥ " * ratio.reached.is_smallest_tried + formatting.ratio(ratio.ratio)
+
+
+def summaries(studies: Sequence[Study]) -> Table:
+    """Mean and maximum over the models of each data set, where there are several sets, and over all; of no single
+    comparison."""
+    sets = list(dict.fromkeys(study.comparison.task.dataset for study in studies))
+    over = {name: [study for study in studies if study.comparison.task.dataset == name] for name in sets}
+    over = {**(over if len(sets) > 1 else {}), "all": list(studies)}
+    ratios = {name: [study.headline for study in group if study.headline] for name, group in over.items()}
+    columns = [Column("over", "over", key="over", words=True)]
+    columns += [Column("", f"summary.{field.name}", key=field.name) for field in fields(Summary)]
+    columns += [
+        Column("reached", lambda row: f"{row.summary.reached} of {row.summary.comparisons}"),
+        Column("mean", "summary.mean", formatting.ratio),
+        Column("maximum", "summary.maximum", formatting.ratio),
+        Column("interpolated mean", "summary.interpolated_mean", formatting.ratio),
+        Column("interpolated maximum", "summary.interpolated_maximum", formatting.ratio),
+        Column("bound", lambda row: "≥" if row.summary.is_bound else ""),
+    ]
+    rows = [SummaryRow(name, Summary.of(group)) for name, group in ratios.items() if len(group) > 1]
+    note = "Of the ratios that were reached. ≥: some were reached at the smallest d that was tried, and may be larger."
+    return Table("Size ratio over several comparisons", columns, rows, note)
+
+
+def size_ratio_figure(studies: Sequence[Study]) -> Iterator[FigureFile]:
+    """The headline ratio of every comparison with its interval, and what the paper says."""
+    ratios = [(study.title, study.headline) for study in studies if study.headline]
+    if not any(ratio.ratio for _, ratio in ratios):
+        return
+    figure, plot = axes("Size ratio at equal quality", "", "single table's d_ref over MLET's d", "", rows=len(ratios))
+    ends = [2.0**-1, 2.0**4]
+    for place, (_, ratio) in enumerate(ratios):
+        ends += _draw_ratio(plot, place, ratio)
+    for value in (MEAN_RATIO, LARGEST_RATIO):
+        plot.axvline(value, color=look(1).color, linestyle=":", linewidth=1.4)
+    plot.axvline(1, color=BLACK, linewidth=0.8)
+    plot.set_yticks(range(len(ratios)), [short(title, 34) for title, _ in ratios])
+    plot.set_ylim(len(ratios) - 0.5, -0.5)
+    log_ticks(plot, powers_of_two(min(ends), max(ends)))
+    caption = (
+        "Disc: on the grid of d; hollow diamond: interpolated; bars: 95 % bootstrap interval over seeds. Arrow to the "
+        "right: no smaller d was tried; to the left: not reached. Dotted: mean and maximum of arXiv 2309.15881."
+    )
+    yield FigureFile("size-ratio", caption, figure)
+
+
+def _draw_ratio(plot: Axes, place: int, ratio: SizeRatio) -> list[float]:
+    """One comparison's ratio; returns the values that the axis must hold."""
+    color, lowest = look(0).color, ratio.ref_dim / ratio.widest
+    if ratio.ratio is None or ratio.interpolated_ratio is None or ratio.reached is None:
+        plot.plot([lowest], [place], marker="<", color=color, linestyle="none")
+        return [lowest]
+    low = high = ratio.ratio
+    if ratio.ci95 is not None:
+        low, high = (end or lowest / 2 for end in ratio.ci95)
+        plot.plot([low, high], [place, place], color=color, linewidth=1.2)
+        if ratio.ci95[0] == 0:
+            plot.plot([low], [place], marker="<", color=color, linestyle="none")
+    if ratio.interpolated_ratio != ratio.ratio:
+        plot.plot(
+            [ratio.interpolated_ratio], [place], marker="D", color=color, markerfacecolor="white", linestyle="none"
+        )
+    marker = ">" if ratio.reached.is_smallest_tried else "o"
+    plot.plot([ratio.ratio], [place], marker=marker, color=color, linestyle="none")
+    return [low, high, ratio.ratio, ratio.interpolated_ratio]

@@ -1,0 +1,98 @@
+"""The tables of a report, and how a terminal shows them."""
+
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from mlet_bench.analysis.findings import Findings, findings
+from mlet_bench.report import size_ratio, study_tables
+from mlet_bench.report.console.report_tables import show_report
+from mlet_bench.report.console.tables import show_table
+from mlet_bench.report.table import Column, Table, csv_text
+from tests.analysis.runs import bucket, only_study, studies, write_grid, write_run
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory: pytest.TempPathFactory) -> Findings:
+    root = tmp_path_factory.mktemp("grid")
+    write_grid(root)
+    return findings([root], 0.0, None, [root])
+
+
+def shown(table: Table) -> list[str]:
+    return [column.heading for column in table.shown]
+
+
+def test_gain_by_bucket(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        for mode, inner, never in (("single", None, 0.5), ("mlet", 16, 0.5 + 0.01 * seed)):
+            buckets = [
+                bucket("rarest", "0", never, 7),
+                bucket("rarest", "1-9", None, 3),
+                bucket("item", "10+", 0.8, 10),
+            ]
+            write_run(tmp_path, mode, 4, inner, seed, result={"buckets": buckets})
+    study = only_study(tmp_path)
+    table = study_tables.gains(study, "rarest", 4)
+    assert shown(table) == ["training count", "test rows", "mlet k = 16, d = 4"]
+    assert table.texts() == [["never seen", "7", "+0.0150 ± 0.0635"]]  # 12.7062 * 0.005; one class has no AUC
+    item = study_tables.gains(study, "item")
+    assert (shown(item), item.texts()) == (["embedding", "10+ (10 rows)"], [["mlet k = 16, d = 4", "0.0000 ± 0.0000"]])
+    assert study_tables.gains(study, "rarest", 8).rows == study_tables.gains(study, "other").rows == []
+
+
+def test_one_seed_has_no_verdict(tmp_path: Path) -> None:
+    write_run(tmp_path, "single", 4, None, 1, test=0.7)
+    write_run(tmp_path, "mlet", 4, 16, 1, test=0.8)
+    table = study_tables.quality(only_study(tmp_path))
+    row = dict(zip(shown(table), table.texts()[1], strict=True))
+    assert (row["verdict"], row["p"]) == ("one seed", "–")
+
+
+def test_mean_and_maximum_over_models(tmp_path: Path) -> None:
+    for model, reaching in (("dlrm", 2), ("dcn", 4), ("fm", None)):
+        changes = {"result": {"model": model}, "config": {"model": {"name": model}}}
+        for dim in (2, 4, 8):
+            valid = 0.9 if reaching is not None and dim >= reaching else 0.1
+            write_run(tmp_path / model, "mlet", dim, 16, 1, valid=valid, **changes)
+        write_run(tmp_path / model, "single", 8, None, 1, valid=0.5, **changes)
+    every = studies(tmp_path)
+    ((over, summary),) = size_ratio.summaries(every).rows
+    assert over == "all"
+    assert (summary.comparisons, summary.reached, summary.mean, summary.maximum) == (3, 2, 3.0, 4.0)
+    assert summary.is_bound
+    assert size_ratio.summaries(every).texts()[0][:4] == ["all", "2 of 3", "3.0×", "4.0×"]
+    headlines = size_ratio.headlines(every)
+    place = shown(headlines).index("ratio")
+    assert [texts[place] for texts in headlines.texts()] == ["2.0×", "≥ 4.0×", "< 1.0×"]
+
+
+def test_every_study_stands_in_a_csv_file_and_a_section_has_its_own(grid: Findings) -> None:
+    (study,) = grid.studies
+    for table in (study_tables.every_setting, study_tables.costs, study_tables.pairs, size_ratio.every_ratio):
+        assert 2 * len(table([study]).rows) == len(table([study, study]).rows) > 0
+    header, *lines = csv_text([study_tables.every_setting([study])]).splitlines()
+    assert len(lines) == 9
+    assert header.startswith("dataset,data_fingerprint,model,variant,mode,d,k,setting_lr,")
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_a_narrow_terminal_shows_less_and_says_so(grid: Findings, width: int) -> None:
+    console = Console(width=width, force_terminal=True, color_system=None)
+    with console.capture() as captured:
+        show_report(console, grid)
+    text = captured.get()
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+    assert ("no room here for" in text) == (width < 200)
+
+
+def test_columns_are_dropped_in_their_order_until_the_others_fit() -> None:
+    columns = [Column(name * 10, "0", dropped=dropped) for name, dropped in (("a", 0), ("b", 2), ("c", 1), ("d", 3))]
+    console = Console(width=25, force_terminal=True, color_system=None)
+    with console.capture() as captured:
+        show_table(console, Table("title", columns, [(1,)]))
+    text = captured.get()
+    assert "no room here for: cccccccccc, bbbbbbbbbb" in " ".join(text.split())
+    assert "dddddddddd" in text
