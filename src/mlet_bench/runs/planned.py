@@ -52,9 +52,10 @@ class PlannedRun:
 
     @cached_property
     def memory(self) -> MemoryPlan:
-        train, prepared = self.config.train, self.prepared
-        rows = bytes_held(prepared, train)
-        return plan(self.config.model, self.config.emb, train, prepared.cardinalities, len(prepared.numeric), rows)
+        config, prepared = self.config, self.prepared
+        rows, numeric = bytes_held(prepared, config.train), len(prepared.numeric)
+        device = config.hardware.device
+        return plan(config.model, config.emb, config.train, prepared.cardinalities, numeric, rows, device)
 
     @property
     def final_disk_bytes(self) -> int:
