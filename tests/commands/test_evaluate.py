@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from sklearn.metrics import roc_auc_score
 
 from mlet_bench import cli
@@ -232,6 +233,20 @@ def test_a_damaged_run_is_named(command: Command, run: Path, name: str) -> None:
     ended = command("evaluate", f"run={run}")
     assert ended.code == cli.MISTAKE
     assert name in ended.err
+
+
+def test_hardware_is_that_of_the_run_or_what_is_given(
+    command: Command, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    for words in ((), ("hardware.threads=2",), ("hardware=cpu",)):
+        assert command("evaluate", f"run={run}", *words, "hydra.run.dir=again").code == cli.DONE
+    assert threads == [1, 2, 1]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    ended = command("evaluate", f"run={run}", "hardware=cuda")
+    assert ended.code == cli.MISTAKE
+    assert "hardware=cuda: PyTorch finds no CUDA GPU" in ended.err
 
 
 def test_a_missing_data_folder_is_named(command: Command, run: Path) -> None:

@@ -144,3 +144,10 @@ def test_best_weights_that_no_state_needs_do_not_pile_up(saved: Saved) -> None:
         checkpoints.save_best(step, saved.model.state_dict())
     bests = {name for name in files(saved.folder) if name.startswith("best")}
     assert bests == {"best-1.safetensors", "best-3.safetensors", "best-6.safetensors"}
+
+
+def test_files_are_not_read_again_to_be_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlet_bench.system.files.md5", lambda path: pytest.fail("read again"))
+    saved = Saved(tmp_path / "checkpoint")
+    monkeypatch.undo()
+    assert saved.loaded() == 3

@@ -61,3 +61,14 @@ def test_a_network_that_does_not_fit_is_planned_without_being_built() -> None:
     config = convert_command(TrainCommand, Composer("config").one(["model=dcn", "emb.dim=100000000"]).values)
     with pytest.raises(UserError, match="bytes of memory"):
         plan(config.model, config.emb, config.train, CARDINALITIES, NUMERIC).check(torch.device("cpu"))
+
+
+def test_a_gpus_step_is_planned_on_the_path_that_it_takes() -> None:
+    """There AutoInt keeps the attention weights of the whole batch, and a row is read for each place."""
+    config = convert_command(TrainCommand, Composer("config").one(["model=autoint", "emb=mlet"]).values)
+    wide = [50] * 26
+    cpu, gpu = (plan(config.model, config.emb, config.train, wide, 13, device=device) for device in ("cpu", "cuda"))
+    settings = config.model.settings
+    weights = settings["attention_layers"] * settings["attention_heads"] * (26 + 13) ** 2
+    assert gpu.batch - cpu.batch >= 4 * config.train.batch_size * weights
+    assert (cpu.weights, cpu.optimizer, cpu.evaluation) == (gpu.weights, gpu.optimizer, gpu.evaluation)

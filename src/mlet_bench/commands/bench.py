@@ -80,7 +80,10 @@ def _arms(config: BenchCommand) -> list[EmbConfig]:
 
 def _planned_memory(config: BenchCommand, arms: list[EmbConfig]) -> MemoryPlan:
     """All arms are held at a time and take their steps in turn."""
-    plans = [plan(config.model, emb, config.train, CARDINALITIES[config.categories], NUMERIC) for emb in arms]
+    plans = [
+        plan(config.model, emb, config.train, CARDINALITIES[config.categories], NUMERIC, device=config.hardware.device)
+        for emb in arms
+    ]
     total = replace(plans[0], **{name: sum(asdict(one)[name] for one in plans) for name in asdict(plans[0])})
     return replace(total, batch=max(one.batch for one in plans), evaluation=plans[0].model)
 

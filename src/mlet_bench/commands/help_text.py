@@ -87,6 +87,7 @@ Keys:
   rank=4                each table cut to this rank by SVD first: what is left of a wide table in a narrow one
   dataset.prepared=DIR  other data than the run's own, prepared with dataset.vocab=the run's prepared folder
   dataset.group=FIELD   AUC within the categories of this field too (GAUC); default: as the run was trained
+  hardware=cuda         or cpu, with hardware.threads=N; default: as the run was trained, where its device is here
   hydra.run.dir=DIR     where to write; default outputs/evaluations/RUN-SPLIT-DATA, by fingerprints
 
 Examples:

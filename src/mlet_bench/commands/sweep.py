@@ -14,8 +14,7 @@ from mlet_bench.commands import train as recipe
 from mlet_bench.config import TrainCommand, convert_command
 from mlet_bench.config.compose import Composed, Composer, plain
 from mlet_bench.errors import RunFailedError, UserError
-from mlet_bench.runs import limits
-from mlet_bench.runs.planned import PlannedRun
+from mlet_bench.runs.planned import PlannedRun, check_disk, check_rows
 from mlet_bench.runs.progress import Progress
 from mlet_bench.runs.sweep_folder import SweepFolder
 
@@ -39,10 +38,10 @@ def sweep(
             mistakes.append((composed, error))
             continue
         if run is not None:
-            planned[run.folder.path] = (run.needs, run.folder)
+            planned[run.folder.path] = run
     if len(mistakes) == len(jobs):  # as with a single command
         raise mistakes[0][1]
-    limits.check_runs(list(planned.values()), "the sweep")
+    check_disk(list(planned.values()), "the sweep")
     progress = make_progress("")
     for composed, mistake in mistakes:
         progress.say(f"a job will fail: {' '.join(composed.overrides)}: {mistake}")
@@ -63,7 +62,7 @@ def _planned(composed: Composed) -> PlannedRun | None:
     prepared = data.made_before(config.dataset)
     if prepared is None:
         return None
-    limits.check_rows(prepared)
+    check_rows(prepared)
     planned = PlannedRun(config, prepared, composed.run_dir)
     planned.check(device)
     return planned

@@ -21,9 +21,9 @@ from mlet_bench.evaluation.predictions import milliseconds, predict
 from mlet_bench.evaluation.split import evaluate_split
 from mlet_bench.models import CTRModel
 from mlet_bench.models.seeded import build_model
-from mlet_bench.runs import limits, loggers
+from mlet_bench.runs import loggers
 from mlet_bench.runs.loggers import MetricLoggers
-from mlet_bench.runs.planned import PlannedRun
+from mlet_bench.runs.planned import PlannedRun, check_rows
 from mlet_bench.runs.progress import Progress
 from mlet_bench.runs.result import Bucket, Collapse, Dataset, Emb, Inference, Metrics, Result, Scores, Train
 from mlet_bench.runs.run_folder import LOG, MODEL, PREDICTIONS, SPECTRA, RunFolder
@@ -52,7 +52,7 @@ def run(
     prepared = prepared_data(config.dataset, progress)
     for note in prepared.notes:
         progress.say(f"note: {note}")
-    limits.check_rows(prepared)
+    check_rows(prepared)
     planned = PlannedRun(config, prepared, run_dir)
     planned.check(device)
     folder, values = planned.folder, config.model_dump(mode="json")
@@ -142,7 +142,7 @@ def _stages(
         inference=_inference_times(model, collapsed, single, prepared, config.eval.batch_size),
         train=Train(
             **asdict(summary),
-            planned_memory_bytes=planned.needs.memory.bytes,
+            planned_memory_bytes=planned.memory.bytes,
             peak_memory_bytes=hardware.peak_memory_bytes(device),
         ),
     )

@@ -15,8 +15,7 @@ from mlet_bench.config import TrainCommand, TuneCommand, convert_command, monito
 from mlet_bench.config.emb import FrozenMLETEmbConfig, SingleEmbConfig, mode_of
 from mlet_bench.data import Prepared
 from mlet_bench.errors import RunFailedError, UserError
-from mlet_bench.runs import limits
-from mlet_bench.runs.planned import PlannedRun
+from mlet_bench.runs.planned import PlannedRun, check_disk, check_rows
 from mlet_bench.runs.progress import Progress
 from mlet_bench.runs.result import Result
 from mlet_bench.runs.search import Search, Settings
@@ -76,7 +75,7 @@ def tune(config: TuneCommand, run_dir: str, progress: Progress) -> tuple[Path, d
     prepared = prepared_data(config.dataset, progress)
     for note in prepared.notes:
         progress.say(f"note: {note}")
-    limits.check_rows(prepared)
+    check_rows(prepared)
     fingerprint = tune_fingerprint(config, prepared)
     folder = TuneFolder(Path(run_dir.replace("{dataset}", prepared.name).replace("{fingerprint}", fingerprint)))
     if not folder.begun:  # one that was begun was looked at then, and its runs look for themselves
@@ -97,8 +96,8 @@ def _check_room(config: TuneCommand, arms: list[Arm], prepared: Prepared) -> Non
             first.check(device)
         except UserError as error:
             raise UserError(f"{arm.label}: {error}") from None
-        runs.append((first.needs, first.folder))
-    limits.check_runs(runs * (config.trials + len(config.seeds)), "the comparison")
+        runs.append(first)
+    check_disk(runs * (config.trials + len(config.seeds)), "the comparison")
 
 
 def tune_fingerprint(config: TuneCommand, prepared: Prepared) -> str:

@@ -158,11 +158,21 @@ def _given(value: Any) -> Any:
     return value
 
 
+class EvaluateHardware(Section):
+    """Null: as the run was trained."""
+
+    device: Literal["cpu", "cuda"] | None
+    threads: int | None = Field(ge=1, le=4096)
+    precision: Literal["float32", "tf32", "bfloat16"] | None
+    """Of training alone: evaluation is float32."""
+
+
 class EvaluateCommand(Section):
     run: Annotated[RequiredPath, BeforeValidator(_given)]
     split: Literal["train", "valid", "test"]
     rank: int | None = Field(ge=1)
     dataset: OtherData
+    hardware: EvaluateHardware
 
 
 class ReportCommand(Section):

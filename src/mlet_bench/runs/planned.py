@@ -1,5 +1,6 @@
-"""A run before it begins: its fingerprint, its folder, and what it will take."""
+"""A run before it begins: its fingerprint, its folder, and whether memory and disk can hold it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,14 +11,18 @@ import torch
 from mlet_bench import models
 from mlet_bench.config import TrainCommand
 from mlet_bench.data import Prepared
-from mlet_bench.data.batches import shuffle_of
-from mlet_bench.runs import limits
-from mlet_bench.runs.limits import Needs
+from mlet_bench.data.batches import bytes_held, shuffle_of
+from mlet_bench.errors import UserError
 from mlet_bench.runs.run_folder import RunFolder
 from mlet_bench.system import files, hardware
+from mlet_bench.training.memory import MemoryPlan, plan
 
 RECIPE = 4
 """Part of every fingerprint; raised when the same config comes to give other results."""
+PREDICTION_BYTES = 21
+"""A row of predictions.parquet: row, label, logit and probability."""
+SMALL_FILES = 1 << 20
+"""Bytes of config, result, metrics and log."""
 
 
 @dataclass(frozen=True)
@@ -46,17 +51,30 @@ class PlannedRun:
         return self._folder(self.fingerprint)
 
     @cached_property
-    def needs(self) -> Needs:
-        return limits.needs_of(self.config.model, self.config.emb, self.config.train, self.prepared)
+    def memory(self) -> MemoryPlan:
+        config, prepared = self.config, self.prepared
+        rows, numeric = bytes_held(prepared, config.train), len(prepared.numeric)
+        device = config.hardware.device
+        return plan(config.model, config.emb, config.train, prepared.cardinalities, numeric, rows, device)
 
     @property
-    def pending(self) -> bool:
-        return self.config.rerun or not self.folder.finished
+    def final_disk_bytes(self) -> int:
+        return self.memory.model + PREDICTION_BYTES * self.prepared.rows["test"] + SMALL_FILES
+
+    @property
+    def checkpoint_bytes(self) -> int:
+        """Two checkpoints and one that is being written, each with best weights."""
+        return 3 * (self.memory.weights + self.memory.optimizer) + 3 * self.memory.weights
+
+    @property
+    def peak_disk_bytes(self) -> int:
+        return self.final_disk_bytes + self.checkpoint_bytes
 
     def check(self, device: torch.device) -> None:
-        """UserError with the bytes if the run cannot fit."""
-        if self.pending:
-            limits.check_run(self.needs, self.folder, device)
+        """UserError with the bytes if the run cannot fit; what it holds on disk already is its own to use."""
+        if self.config.rerun or not self.folder.finished:
+            self.memory.check(device)
+            files.check_disk(self.folder.path, self.peak_disk_bytes - self.folder.checkpoint_bytes, "the run")
 
     def _folder(self, fingerprint: str) -> RunFolder:
         name = self.run_dir.replace("{dataset}", self.prepared.name).replace("{fingerprint}", fingerprint)
@@ -79,3 +97,20 @@ class PlannedRun:
                 **({} if config.dataset.group is None else {"group": config.dataset.group}),
             }
         )
+
+
+def check_disk(runs: Sequence[PlannedRun], what: str) -> None:
+    """UserError if what unfinished runs will leave, and one of them at work, cannot fit on the disk."""
+    pending = [run for run in runs if not run.folder.finished]
+    if pending:
+        needed = sum(run.final_disk_bytes - run.folder.checkpoint_bytes for run in pending)
+        needed += max(run.checkpoint_bytes for run in pending)
+        files.check_disk(pending[0].folder.path, needed, what)
+
+
+def check_rows(prepared: Prepared) -> None:
+    """UserError if there is nothing to train on, or nothing to choose by."""
+    if not prepared.rows["train"]:
+        raise UserError(f"{prepared.folder}: has no training rows; it is for evaluate, with dataset.prepared=")
+    if not 0 < prepared.manifest["positives"]["valid"] < prepared.rows["valid"]:
+        raise UserError(f"{prepared.folder}: all validation labels are equal: no state can be chosen by AUC")

@@ -33,6 +33,11 @@ class RunFolder:
     def finished(self) -> bool:
         return (self.path / DONE).is_file()
 
+    @property
+    def checkpoint_bytes(self) -> int:
+        """What its checkpoints take on the disk now."""
+        return files.bytes_below(self.path / CHECKPOINT)
+
     def finished_as(self, fingerprint: str) -> bool:
         """Whether it holds the finished run with this fingerprint."""
         with suppress(UserError):
@@ -41,20 +46,12 @@ class RunFolder:
 
     def check_usable(self) -> None:
         """UserError if the path holds anything that no run of ours wrote, or is no folder."""
-        self._check_foreign()
+        files.check_foreign(self.path, OURS)
         for name in OURS:
             path = self.path / name
             if path.exists() and path.is_dir() != (name in FOLDERS):
                 kind, wanted = ("a folder", "a file") if path.is_dir() else ("a file", "a folder")
                 raise UserError(f"{path}: is {kind} and should be {wanted}; remove it")
-
-    def _check_foreign(self) -> None:
-        if self.path.exists() and not self.path.is_dir():
-            raise UserError(f"hydra.run.dir={self.path}: is a file, not a folder")
-        if self.path.is_dir():
-            foreign = sorted(entry.name for entry in self.path.iterdir() if not _ours(entry.name))
-            if foreign:
-                raise UserError(f"hydra.run.dir={self.path}: holds files of others ({foreign[0]}); choose another")
 
     @contextmanager
     def opened(self, fingerprint: str, config: dict[str, Any], *, rerun: bool) -> Iterator[None]:
@@ -169,10 +166,3 @@ class RunFolder:
             logger.remove(self.path)
         for name in {*SEALED, LOG}:
             (self.path / name).unlink(missing_ok=True)
-
-
-def _ours(name: str) -> bool:
-    temporary = name.startswith(".") and name.endswith(".tmp") and name.split(".")[1] in {
-        known.split(".")[0] for known in OURS
-    }  # fmt: skip
-    return name in OURS or temporary

@@ -24,12 +24,7 @@ class TuneFolder:
 
     def check_usable(self) -> None:
         """UserError if the path holds anything that no comparison wrote, or is no folder."""
-        if self.path.exists() and not self.path.is_dir():
-            raise UserError(f"hydra.run.dir={self.path}: is a file, not a folder")
-        names = sorted(path.name for path in self.path.iterdir()) if self.path.is_dir() else []
-        foreign = [name for name in names if name not in (TUNE, LOCK) and not name.startswith(f".{TUNE}.")]
-        if foreign:
-            raise UserError(f"hydra.run.dir={self.path}: holds files of others ({foreign[0]}); choose another folder")
+        files.check_foreign(self.path, (TUNE, LOCK))
 
     @contextmanager
     def opened(self, fingerprint: str) -> Iterator[None]:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,17 @@ def check_memory(needed: int, what: str) -> None:
     free = available_memory_bytes()
     if needed > free:
         raise UserError(f"{what} needs about {needed:,} bytes of memory and {free:,} are free")
+
+
+def check_foreign(folder: Path, ours: Collection[str]) -> None:
+    """UserError if a folder that a command is to write into holds anything but `ours`, or is no folder."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"hydra.run.dir={folder}: is a file, not a folder")
+    temporary = tuple(f".{name}." for name in ours)
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    foreign = [name for name in names if name not in ours and not name.startswith(temporary)]
+    if foreign:
+        raise UserError(f"hydra.run.dir={folder}: holds files of others ({foreign[0]}); choose another folder")
 
 
 def bytes_below(folder: Path) -> int:

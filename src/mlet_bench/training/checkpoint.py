@@ -1,5 +1,6 @@
 """The state of an unfinished training, in safetensors: what is needed to go on as if nothing had happened."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -39,11 +40,12 @@ DTYPES = {torch.int64: "I64", torch.float64: "F64", torch.float32: "F32", torch.
 """Names in a safetensors file, in the order in which tensors lie there: wide ones first, so that all are aligned."""
 
 
-def save_weights(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write tensors as safetensors, whole or not at all; the bytes are those of the library's own `save`.
+def save_weights(path: Path, tensors: dict[str, Tensor]) -> str:
+    """Write tensors as safetensors, whole or not at all, and return the md5 of the file.
 
-    The library's writer makes a file under a name of its own first: a killed process would leave it in the run folder,
-    where nobody could tell whose it is.
+    The bytes are those of the library's own `save`, and are hashed as they are written: reading gigabytes again would
+    take as long as writing them. The library's writer makes a file under a name of its own first: a killed process
+    would leave it in the run folder, where nobody could tell whose it is.
     """
     order = list(DTYPES)
     ordered = sorted(tensors.items(), key=lambda item: (order.index(item[1].dtype), item[0]))
@@ -53,10 +55,17 @@ def save_weights(path: Path, tensors: dict[str, Tensor]) -> None:
         header[name] = {"dtype": DTYPES[value.dtype], "shape": list(value.shape), "data_offsets": [begin, end]}
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
+    digest = hashlib.md5(usedforsecurity=False)
     with files.whole(path) as temporary, temporary.open("wb") as opened:
-        opened.write(len(text).to_bytes(8, "little") + text)
+
+        def write(data: bytes | memoryview) -> None:
+            opened.write(data)
+            digest.update(data)
+
+        write(len(text).to_bytes(8, "little") + text)
         for _, value in ordered:
-            opened.write(value.detach().contiguous().cpu().flatten().view(torch.uint8).numpy().data)
+            write(value.detach().contiguous().cpu().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
@@ -78,11 +87,13 @@ class Checkpoints:
         self.folder, self.say = folder, say
         self._kept: list[set[str]] = []
         """The files of each state, the newest last."""
+        self._best_md5: dict[str, str] = {}
+        """Of the best weights that are there, by their file."""
         folder.mkdir(exist_ok=True)
 
     def save_best(self, step: int, weights: dict[str, Tensor]) -> None:
         """Keep the weights after a step as the best so far."""
-        save_weights(self.folder / _best(step), weights)
+        self._best_md5 = {_best(step): save_weights(self.folder / _best(step), weights)}
         self._remove_all_but(_best(step))
 
     def best(self, step: int) -> dict[str, Tensor]:
@@ -96,16 +107,17 @@ class Checkpoints:
         tensors["random.cpu"] = torch.get_rng_state()
         if next(model.parameters()).is_cuda:
             tensors["random.cuda"] = torch.cuda.get_rng_state()
-        save_weights(self.folder / _state(position.step), tensors)
-        needed = [_state(position.step)]
+        md5 = {_state(position.step): save_weights(self.folder / _state(position.step), tensors)}
         if position.best_step is not None:
-            needed.append(_best(position.best_step))
-        described = {"md5": {name: files.md5(self.folder / name) for name in needed}, "position": asdict(position)}
+            best = _best(position.best_step)
+            md5[best] = self._best_md5.get(best) or files.md5(self.folder / best)  # of a run that was resumed
+            self._best_md5 = {best: md5[best]}
+        described = {"md5": md5, "position": asdict(position)}
         seal = files.fingerprint(described)
         description = _description(position.step)
         files.write_json(self.folder / description, {**described, "seal": seal})
         older = [names for names in self._kept if description not in names]
-        self._kept = [*older[-1:], {description, *needed}]
+        self._kept = [*older[-1:], {description, *md5}]
         self._remove_all_but()
 
     def load(self, model: torch.nn.Module) -> tuple[dict[str, Tensor], Position] | None:

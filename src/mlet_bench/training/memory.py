@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mlet_bench import models
 from mlet_bench.config import EmbConfig, ModelSection, TrainConfig
-from mlet_bench.embedding import RowTable, SingleEmbedding
+from mlet_bench.embedding import RowTable
 from mlet_bench.embedding import build as build_embedding
 from mlet_bench.errors import UserError
 from mlet_bench.models import CTRModel
@@ -76,70 +76,75 @@ class MemoryPlan:
 
 
 def plan(
-    model: ModelSection, emb: EmbConfig, train: TrainConfig, cardinalities: Sequence[int], numeric: int, rows: int = 0
+    model: ModelSection,
+    emb: EmbConfig,
+    train: TrainConfig,
+    cardinalities: Sequence[int],
+    numeric: int,
+    rows: int = 0,
+    device: str = "cpu",
 ) -> MemoryPlan:
-    """For a model over tables of these rows; `rows` are the bytes of the training rows that are held."""
-    fields, categories = len(cardinalities), sum(cardinalities)
-    tiny = _tiny(model, emb.dim, fields, numeric, "meta")  # takes no memory, and no time
-    own, inside = tiny.embedding.tables(), {id(table) for table in tiny.embedding.tables()}
-    tables = [part for part in tiny.modules() if isinstance(part, RowTable)]
-    first_order = [table.weight.shape[1] for table in tables if id(table) not in inside]
-    network = sum(p.numel() for p in tiny.parameters()) - sum(table.weight.numel() for table in tables)
-    widths, beside = first_order, 0
-    if own:
-        with torch.device("meta"):
-            embedding = build_embedding(emb, [2] * fields)
-        widths = [table.weight.shape[1] for table in embedding.tables()] + first_order
-        in_embedding = {id(table.weight) for table in embedding.tables()}
-        beside = sum(p.numel() for p in embedding.parameters() if id(p) not in in_embedding)
-    dense = network + beside
-    in_tables = categories * sum(widths)
+    """For a model over tables of these rows, built without memory; `rows` are the bytes of training rows in memory."""
+    trained = _built(model, emb, cardinalities, numeric, "meta")
+    collapsed = _built(model, emb.single(), cardinalities, numeric, "meta")
+    tables = [part.weight for part in trained.modules() if isinstance(part, RowTable)]
+    in_tables, widths = sum(weight.numel() for weight in tables), sum(weight.shape[1] for weight in tables)
+    dense = _numbers(trained) - in_tables
     state = {
         "adam": 2 * (dense + in_tables),
         "sgd": 0,
-        "rowwise_adagrad": dense + categories * len(widths),
+        "rowwise_adagrad": dense + sum(len(weight) for weight in tables),
     }[train.optimizer]
-    taken = min(train.batch_size * fields, categories) * sum(widths)
+    places = train.batch_size * len(cardinalities)
+    read = (min(places, sum(cardinalities)) if device == "cpu" else places) * widths
     copies = 2 + (2 if train.optimizer == "adam" else 0)  # rows and their gradients; what Adam keeps for them
     step = 0.0
-    if FLOAT * network <= available_memory_bytes() // COPIES:  # else it is refused whatever a step takes
-        built = _tiny(model, emb.dim, fields, numeric, "cpu")
-        step = HELD_PER_KEPT * train.batch_size * _kept_for_backward(built, fields, numeric)
-    single = network + categories * ((emb.dim if own else 0) + sum(first_order))
+    if FLOAT * dense <= available_memory_bytes() // COPIES:  # else it is refused whatever a step takes
+        small = _built(model, emb.single(), [2] * len(cardinalities), numeric, "cpu" if device == "cpu" else "meta")
+        step = HELD_PER_KEPT * train.batch_size * _kept_for_backward(small, len(cardinalities), numeric)
     return MemoryPlan(
         weights=FLOAT * (dense + in_tables),
         gradients=FLOAT * (dense + (in_tables if dense_rows(train, emb) else 0)),
         optimizer=FLOAT * state,
-        batch=FLOAT * copies * taken + int(step),
+        batch=FLOAT * copies * read + int(step),
         rows=rows,
-        evaluation=2 * FLOAT * single,
-        spectra=FLOAT * (categories * (sum(widths) - sum(first_order)) + beside) if train.spectra else 0,
+        evaluation=2 * FLOAT * _numbers(collapsed),
+        spectra=FLOAT * _numbers(trained.embedding) if train.spectra else 0,
     )
 
 
-def _tiny(model: ModelSection, dim: int, fields: int, numeric: int, device: str) -> CTRModel:
-    """The model over tables of two rows; nothing is drawn from the generator that runs draw from."""
+def _numbers(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def _built(model: ModelSection, emb: EmbConfig, cardinalities: Sequence[int], numeric: int, device: str) -> CTRModel:
+    """A model on a device, on "meta" without memory; nothing is drawn from the generator that runs draw from."""
     state = torch.get_rng_state()
     with torch.device(device):
-        tiny = models.build(model, SingleEmbedding.empty([2] * fields, dim), numeric)
+        built = models.build(model, build_embedding(emb, cardinalities), numeric)
     torch.set_rng_state(state)
-    return tiny
+    return built
 
 
-def _kept_for_backward(tiny: CTRModel, fields: int, numeric: int) -> float:
-    """Bytes that a row's forward pass keeps for the backward pass, told by autograd in a pass over a few rows."""
-    own = {p.untyped_storage().data_ptr() for p in tiny.parameters()}
+def _kept_for_backward(model: CTRModel, fields: int, numeric: int) -> float:
+    """Bytes that a row's forward pass keeps for the backward pass, as autograd has them in a pass over a few rows.
+
+    On the meta device the pass takes the path of a GPU.
+    """
+    own = {p.untyped_storage()._cdata for p in model.parameters()}
     kept: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            kept[storage.data_ptr()] = storage.nbytes()
+        if storage._cdata not in own:
+            kept[storage._cdata] = storage.nbytes()
         return tensor
 
+    device = next(model.parameters()).device
     state = torch.get_rng_state()  # dropout draws
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        logit_B = tiny(torch.zeros(ROWS, fields, dtype=torch.int32), torch.zeros(ROWS, numeric))
+        ids_BF = torch.zeros(ROWS, fields, dtype=torch.int32, device=device)
+        logit_B = model(ids_BF, torch.zeros(ROWS, numeric, device=device))
     torch.set_rng_state(state)
     del logit_B
     return sum(kept.values()) / ROWS

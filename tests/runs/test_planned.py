@@ -14,7 +14,7 @@ from mlet_bench import cli
 from mlet_bench.config import TrainCommand, convert_command
 from mlet_bench.config.compose import Composer
 from mlet_bench.data import made_before
-from mlet_bench.runs import limits
+from mlet_bench.runs import planned
 from mlet_bench.system import files
 from mlet_bench.training import trainer
 from tests.conftest import TINY, Ended
@@ -81,7 +81,7 @@ def test_what_several_runs_leave_together(
     command: Command, free: Callable[..., None], name: str, what: str, enough_for_one: float
 ) -> None:
     assert command("prepare", *DATA).code == cli.DONE
-    free(disk=int(enough_for_one * limits.SMALL_FILES))
+    free(disk=int(enough_for_one * planned.SMALL_FILES))
     assert_refused(command, name, f"{what} needs about")
 
 
@@ -144,6 +144,6 @@ def test_a_run_never_takes_more_disk_than_planned(command: Command, monkeypatch:
     config: Any = convert_command(TrainCommand, Composer("config").one(words[1:]).values)
     prepared = made_before(config.dataset)
     assert prepared is not None
-    needs = limits.needs_of(config.model, config.emb, config.train, prepared)
-    assert needs.peak_disk_bytes / 3 < max(seen) < needs.peak_disk_bytes
-    assert files.bytes_below(Path("run")) < needs.final_disk_bytes
+    run = planned.PlannedRun(config, prepared, "run")
+    assert run.peak_disk_bytes / 3 < max(seen) < run.peak_disk_bytes
+    assert files.bytes_below(Path("run")) < run.final_disk_bytes
