@@ -52,7 +52,7 @@ def test_result_adds_up(command: Command, words: str) -> None:
     )
     if mlet:
         assert result["mlet_over_single"] == pytest.approx(result["ms_per_step"] / result["single_ms_per_step"])
-        assert "mlet k=8 d=16" in ended.out
+        assert "mlet k = 8, d = 16" in ended.out
     else:
         assert result["mlet_over_single"] is None
         assert result["ms_per_step"] == result["single_ms_per_step"]

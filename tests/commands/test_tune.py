@@ -106,7 +106,7 @@ def test_every_arm_gets_the_same_trials_and_then_the_seeds(command: Command, run
     difference = [a["test"]["auc"] - b["test"]["auc"] for a, b in zip(arms[2]["seeds"], arms[0]["seeds"], strict=True)]
     assert arms[2]["against"]["single_same_dim"]["auc"]["mean"] == pytest.approx(sum(difference) / 2)
     assert sum(line.startswith("trial ") for line in ended.out.splitlines()) == 9
-    assert all(f"\n {arm['label']} " in ended.out for arm in arms)
+    assert all(f"\n{arm['label']} " in ended.out for arm in arms)
     assert "…" not in ended.out
     assert ended.out.splitlines()[-1] == "comparison: cmp/tune.json"
 

@@ -1,148 +1,124 @@
-"""The table at the end of a run, and the one of a prepared data set."""
+"""The tables of one run and of a prepared data set, in the terminal."""
 
 from pathlib import Path
 from typing import Any
 
-from rich import box
-from rich.console import Console, Group
-from rich.table import Table
-from rich.text import Text
+from rich.console import Console
 
+from mlet_bench.analysis.formatting import number
+from mlet_bench.analysis.variants import EmbeddingVariant
 from mlet_bench.data.prepared import BAD_ROWS, Prepared
-from mlet_bench.errors import printable
 from mlet_bench.evaluation.buckets import RAREST
+from mlet_bench.report.console.tables import say, show_table
+from mlet_bench.report.table import Column, Table
 
 
 def show_result(console: Console, result: dict[str, Any], folder: Path, item_field: str | None) -> None:
     """AUC and logloss overall and by frequency bucket, sizes before and after collapse, speed, and the folder."""
-    emb, data = result["emb"], result["dataset"]
-    title = f"{result['model']} · {_mode(emb)} · {data['name']} · seed {result['seed']}"
-    table = _metrics(result["metrics"]["test"], result["buckets"], "test", item_field)
-    console.print(Group(Text(), Text(printable(title), style="bold"), table, _cost(result), Text()))
-    console.print(f"run folder: {folder}", markup=False, soft_wrap=True)
+    title = f"{result['model']} · {_variant(result['emb'])} · {result['dataset']['name']} · seed {result['seed']}"
+    console.print()
+    say(console, title, "bold")
+    show_table(console, _metrics(result["metrics"]["test"], result["buckets"], "test", item_field))
+    for name, value in _cost(result).items():
+        say(console, f"{name:<17}{value}")
+    say(console, f"run folder: {folder}")
 
 
-def show_evaluation(console: Console, found: dict[str, Any], folder: Path) -> None:
+def show_evaluation(console: Console, evaluation: dict[str, Any], folder: Path) -> None:
     """AUC and logloss of a run on a split, overall, by item and for the rarest categories, and the folder."""
-    run = found["run"]
-    title = f"{run['model']} · {_mode(run['emb'])} · seed {run['seed']} · on {found['dataset']['name']}"
-    if found["rank"] is not None:
-        title += f" · tables cut to rank {found['rank']}"
-    table = _metrics(found["metrics"], found["buckets"], found["split"], found.get("item_field"))
-    console.print(Group(Text(), Text(printable(title), style="bold"), table))
-    console.print(f"evaluation: {folder}", markup=False, soft_wrap=True)
+    run, rank = evaluation["run"], evaluation["rank"]
+    title = f"{run['model']} · {_variant(run['emb'])} · seed {run['seed']} · on {evaluation['dataset']['name']}"
+    console.print()
+    say(console, title if rank is None else f"{title} · tables cut to rank {rank}", "bold")
+    item_field = evaluation.get("item_field")
+    show_table(console, _metrics(evaluation["metrics"], evaluation["buckets"], evaluation["split"], item_field))
+    say(console, f"evaluation: {folder}")
 
 
-def _mode(emb: dict[str, Any]) -> str:
-    inner = "" if emb["inner"] is None else f" k={emb['inner']}"
-    return f"{emb['mode']} d={emb['dim']}{inner}"
+def _variant(emb: dict[str, Any]) -> str:
+    return EmbeddingVariant(emb["mode"], emb["dim"], emb["inner"]).label
 
 
-def _metrics(test: dict[str, Any], buckets: list[dict[str, Any]], split: str, item: str | None) -> Table:
-    known = "best_auc" in test
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    table.add_column(f"{split} split by\ntraining count", no_wrap=True)
-    for name in ("rows", "AUC", "95 % interval", "logloss", *(("best\nAUC", "best\nlogloss") if known else ())):
-        table.add_column(name, justify="right", no_wrap=True, vertical="bottom")
-    table.add_row(*_row("all rows", test, known), end_section="gauc" not in test)
-    if "gauc" in test:
-        table.add_row(*_grouped(test), *(("", "") if known else ()), end_section=True)
-    for field in [*([item] if item else []), RAREST]:
-        chosen = [bucket for bucket in buckets if bucket["field"] == field]
-        for position, bucket in enumerate(chosen):
-            label = f"{field} {'unseen' if bucket['bucket'] == '0' else bucket['bucket']}"
-            table.add_row(*_row(label, bucket, known), end_section=position == len(chosen) - 1)
-    return table
+def _metrics(scores: dict[str, Any], buckets: list[dict[str, Any]], split: str, item_field: str | None) -> Table:
+    rows, rules = [{"label": "all rows", **scores}], []
+    if scores.get("gauc") is not None:
+        counted, groups = scores["gauc_groups"], scores["gauc_groups"] + scores["gauc_one_class_groups"]
+        rows.append({"label": f"GAUC by {scores['gauc_field']}", "rows": scores["gauc_rows"], "auc": scores["gauc"],
+                     "auc_reason": f"{counted:,} of {groups:,} groups"})  # fmt: skip
+    for field in (item_field, RAREST):
+        rules.append(len(rows) - 1)
+        for bucket in (bucket for bucket in buckets if bucket["field"] == field):
+            rows.append({"label": f"{field} {'unseen' if bucket['bucket'] == '0' else bucket['bucket']}", **bucket})
 
+    def interval(row: dict[str, Any]) -> str | None:
+        ends = row.get("auc_ci95")
+        return f"{ends[0]:.4f}-{ends[1]:.4f}" if ends else row.get("auc_reason")
 
-def _grouped(test: dict[str, Any]) -> list[str | Text]:
-    """AUC within groups, over the rows of the groups that count."""
-    counted = f"{test['gauc_groups']:,} of {test['gauc_groups'] + test['gauc_one_class_groups']:,} groups"
-    return [Text(f"GAUC by {test['gauc_field']}"), f"{test['gauc_rows']:,}", number(test["gauc"]), counted, ""]
-
-
-def _row(label: str, found: dict[str, Any], known: bool) -> list[str | Text]:
-    interval = found["auc_ci95"]
-    cells: list[str | Text] = [
-        Text(printable(label)),
-        f"{found['rows']:,}",
-        number(found["auc"]),
-        f"{interval[0]:.4f}-{interval[1]:.4f}" if interval else found.get("auc_reason", "-"),
-        number(found["logloss"]),
+    columns = [
+        Column(f"{split} split by\ntraining count", "label", words=True),
+        Column("rows", "rows", "{:,}".format),
+        Column("AUC", "auc", number),
+        Column("95 % interval", interval),
+        Column("logloss", "logloss", number),
     ]
-    return [*cells, *((number(found.get("best_auc")), number(found.get("best_logloss"))) if known else ())]
+    if scores.get("best_auc") is not None:
+        columns += [Column("best\nAUC", "best_auc", number), Column("best\nlogloss", "best_logloss", number)]
+    return Table("", columns, rows, rules=rules)
 
 
-def _cost(result: dict[str, Any]) -> Table:
+def _cost(result: dict[str, Any]) -> dict[str, str]:
     size, inference, train = result["collapse"], result.get("inference"), result["train"]
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column()
-    table.add_column(justify="left", overflow="fold")
     speed = "-" if train["samples_per_s"] is None else f"{train['samples_per_s']:,.0f} samples/s"
     best = "-" if train["best_step"] is None else f"{train['best_step']:,}"
     change, peak = size["max_abs_logit_diff"], train["peak_memory_bytes"]
-    rows = {
+    times = "-"
+    if inference is not None:
+        collapsed, single = f"{inference['collapsed_ms']:.1f} ms collapsed", f"{inference['single_ms']:.1f} ms"
+        times = f"{collapsed}, {single} single-layer, per {inference['batch_size']:,} rows"
+    return {
         "parameters": f"{size['parameters_training']:,} in training → {size['parameters_inference']:,} collapsed",
         "embedding bytes": f"{size['embedding_bytes_training']:,} → {size['embedding_bytes_inference']:,}",
         "collapse": "-" if change is None else f"largest change of a logit {change:.1e}",
-        "inference": "-"
-        if inference is None
-        else f"{inference['collapsed_ms']:.1f} ms collapsed, {inference['single_ms']:.1f} ms single-layer, "
-        f"per {inference['batch_size']:,} rows",
+        "inference": times,
         "training": f"{speed}, {train['steps']:,} steps, best at {best}",
         "peak memory": "-" if peak is None else f"{peak / 2**20:,.0f} MiB",
     }
-    for name, value in rows.items():
-        table.add_row(name, value)
-    return table
 
 
 def show_prepared(console: Console, prepared: Prepared) -> None:
     """What prepare found: rows, positives and bad rows, per column missing cells and categories, what was merged."""
     manifest = prepared.manifest
-    merged = manifest["options"]["min_count"] > 1
-    read = sum(manifest["rows"].values()) + manifest["thinned"]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=Text(manifest["name"]), title_justify="left")
-    table.add_column("column")
-    for name in ("missing cells", "categories", *(("merged by\nmin_count", "their rows\nin train") if merged else ())):
-        table.add_column(name, justify="right", vertical="bottom")
-    for name in manifest["schema"]["numeric"]:
-        table.add_row(
-            Text(printable(name)), _cells(manifest["missing"][name], read), "numeric", *(("", "") if merged else ())
-        )
-    for entry in manifest["fields"]:
-        cells = [_cells(manifest["missing"][entry["field"]], read), f"{entry['categories']:,}"]
-        if merged:
-            cells += [f"{entry['merged']:,}", _cells(entry["merged_train_rows"], manifest["rows"]["train"])]
-        table.add_row(Text(printable(entry["field"])), *cells)
-    total = sum(entry["categories"] for entry in manifest["fields"])
-    gone = sum(entry["merged"] for entry in manifest["fields"])
-    table.add_section()
-    table.add_row("all fields", "", f"{total:,}", *((f"{gone:,}", "") if merged else ()))
-    console.print(table)
-    splits = Table(box=None, pad_edge=False)
-    for name in ("split", "rows", "positive", "share"):
-        splits.add_column(name, justify="left" if name == "split" else "right")
-    for name, rows in manifest["rows"].items():
-        positive = manifest["positives"][name]
-        splits.add_row(name, f"{rows:,}", f"{positive:,}", f"{positive / rows:.4f}" if rows else "-")
-    console.print(splits)
+    fields, rows = manifest["fields"], manifest["rows"]
+    read, train = sum(rows.values()) + manifest["thinned"], rows["train"]
+
+    def share(of: int) -> Any:
+        return lambda count: f"{count:,} ({100 * count / of:.1f} %)" if count and of else f"{count:,}"
+
+    columns = [
+        Column("column", "field", words=True),
+        Column("missing cells", lambda row: manifest["missing"].get(row["field"]), share(read)),
+        Column("categories", lambda row: f"{row['categories']:,}" if "categories" in row else "numeric"),
+    ]
+    if manifest["options"]["min_count"] > 1:
+        columns += [Column("merged by\nmin_count", "merged", "{:,}".format),
+                    Column("their rows\nin train", "merged_train_rows", share(train))]  # fmt: skip
+    total = {key: sum(entry[key] for entry in fields) for key in ("categories", "merged")}
+    entries = [*({"field": name} for name in manifest["schema"]["numeric"]), *fields, {"field": "all fields", **total}]
+    show_table(console, Table(manifest["name"], columns, entries, rules=[len(entries) - 2]))
+    splits = [
+        Column("split", "0", words=True),
+        Column("rows", "1", "{:,}".format),
+        Column("positive", "2", "{:,}".format),
+        Column("share", lambda split: split[2] / split[1] if split[1] else None, number),
+    ]
+    show_table(console, Table("", splits, [(name, count, manifest["positives"][name]) for name, count in rows.items()]))
     lines = [f"split {manifest['split']}"]
     if manifest["thinned"]:
-        share = manifest["options"]["train_share"]
-        lines.append(f"{manifest['thinned']:,} training rows were left out by dataset.train_share={share:g}")
+        kept = manifest["options"]["train_share"]
+        lines.append(f"{manifest['thinned']:,} training rows were left out by dataset.train_share={kept:g}")
         lines.append(f"missing cells are counted in all {read:,} rows, those left out too")
     if manifest["bad_rows"]:
         lines.append(f"{manifest['bad_rows']:,} bad rows were set aside in {prepared.folder / BAD_ROWS}")
     lines += [f"note: {note}" for note in prepared.notes]
     for line in (*lines, f"prepared folder: {prepared.folder}"):
-        console.print(printable(line), markup=False, soft_wrap=True)
-
-
-def _cells(count: int, of: int) -> str:
-    """A count, with its share where there is one."""
-    return f"{count:,} ({100 * count / of:.1f} %)" if count and of else f"{count:,}"
-
-
-def number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+        say(console, line)

@@ -17,6 +17,7 @@ def show_table(console: Console, table: Table) -> None:
     if not table.rows:
         return
     fitting, hidden = _fitting(table, console.width)
+    can_drop = any(column.dropped for column in table.shown)
     shown = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
     for position in fitting:
         column = table.shown[position]
@@ -24,7 +25,7 @@ def show_table(console: Console, table: Table) -> None:
             Text("\n".join(map(printable, column.heading.split("\n")))),
             justify="left" if column.words else "right",
             overflow="fold",
-            no_wrap=not column.words,
+            no_wrap=not column.words and can_drop,
             vertical="top" if table.is_prose else "bottom",
         )
     for place, texts in enumerate(table.texts()):
