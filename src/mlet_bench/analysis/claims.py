@@ -207,7 +207,7 @@ def _sizes(studies: Sequence[Study]) -> Iterator[Claim]:
             bounds.append(study.headline.ref_dim / min(dims))
     if not ratios:
         return
-    summary = Summary.of(ratios)
+    summary = Summary.of("all", ratios)
     most = formatting.ratio(max(bounds))
     reached = f"reached in {summary.reached} of {summary.comparisons}; these widths can show {most} at most"
     decided = min(ratio.seeds for ratio in ratios) >= SEEDS
