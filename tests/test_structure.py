@@ -37,6 +37,11 @@ def test_imports_follow_the_flow(path: Path) -> None:
             assert FLOW.index(package[1]) <= FLOW.index(own), f"{own} imports {name}"
 
 
+@pytest.mark.parametrize("name", ["train", "sweep", "tune", "evaluate", "prepare"])
+def test_recipes_know_no_screen(name: str) -> None:
+    assert not {word for word in imports(SOURCE / "commands" / f"{name}.py") if word.startswith("mlet_bench.report")}
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_no_door_is_open(path: Path) -> None:
     assert not imports(path) & {"pickle", "marshal", "shelve", "dill", "cloudpickle", "importlib", "subprocess"}

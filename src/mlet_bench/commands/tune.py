@@ -119,6 +119,25 @@ def planned_run(config: TuneCommand, arm: Arm, settings: Settings, seed: int, pr
     return PlannedRun(run_config(config, arm, settings, seed), prepared, run_dir)
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run; no result: it failed."""
+
+    folder: Path | None
+    result: Result | None = None
+    error: str | None = None
+    before: bool = False
+    """Whether it was there before."""
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "state": "failed" if self.result is None else "done",
+            "folder": None if self.folder is None else str(self.folder),
+            "seconds": None if self.result is None else self.result.train.seconds,
+            "error": self.error,
+        }
+
+
 class Comparison:
     """A comparison at work; `content` is what its tune.json holds, written anew after every run."""
 
@@ -165,46 +184,42 @@ class Comparison:
 
     def _trial(self, number: int, arm: Arm, search: Search, entry: dict[str, Any]) -> None:
         settings = search.ask()
-        run, result, before = self._outcome(arm, settings, self.config.seed)
-        value = self._value(result)
+        outcome = self._outcome(arm, settings, self.config.seed)
+        value = self._value(outcome.result)
         search.tell(value)
         trial = {"number": number, "settings": asdict(settings), "value": value}
-        entry["trials"].append({**trial, **run})
+        entry["trials"].append({**trial, **outcome.as_json()})
         best = value is not None and (entry["chosen"] is None or value > entry["chosen"]["value"])
         if best:
             entry["chosen"] = {**trial, "at_edge": search.at_edge(settings)}
         self.folder.save(self.content)
-        note = "  best" * best + "  (finished before)" * before
-        self._say(f"trial {number}/{self.config.trials}", arm, settings, run, value, note)
+        self._say(f"trial {number}/{self.config.trials}", arm, settings, outcome, "  best" * best)
 
     def _seed(self, seed: int, arm: Arm, entry: dict[str, Any]) -> None:
         settings = Settings(**entry["chosen"]["settings"])
-        run, result, before = self._outcome(arm, settings, seed)
-        value = self._value(result)
-        if result is not None:
-            test, sizes = result.metrics.test, result.collapse
+        outcome = self._outcome(arm, settings, seed)
+        run = {"seed": seed, "value": self._value(outcome.result), **outcome.as_json()}
+        if outcome.result is not None:
+            test, sizes = outcome.result.metrics.test, outcome.result.collapse
             run["test"] = {"auc": test.auc, "logloss": test.logloss}
             run["parameters"] = {"training": sizes.parameters_training, "inference": sizes.parameters_inference}
-        entry["seeds"].append({"seed": seed, "value": value, **run})
+        entry["seeds"].append(run)
         self.folder.save(self.content)
-        self._say(f"seed {seed}", arm, settings, run, value, "  (finished before)" * before)
+        self._say(f"seed {seed}", arm, settings, outcome)
 
-    def _outcome(self, arm: Arm, settings: Settings, seed: int) -> tuple[dict[str, Any], Result | None, bool]:
-        """What is recorded of a run, its result (None if it failed), and whether it was there before."""
-        run: dict[str, Any] = {"state": "failed", "folder": None, "seconds": None, "error": None}
+    def _outcome(self, arm: Arm, settings: Settings, seed: int) -> Outcome:
+        folder = None
         try:
             planned = planned_run(self.config, arm, settings, seed, self.prepared)
             folder = planned.folder
-            run["folder"], before = str(folder.path), folder.finished
-            if before:
-                result = folder.result()
-            else:
-                _, result = recipe.run(planned.config, planned.run_dir, self.progress.quiet())
+            if folder.finished:
+                return Outcome(folder.path, folder.result(), before=True)
+            return Outcome(*recipe.run(planned.config, planned.run_dir, self.progress.quiet()))
         except (RunFailedError, UserError) as error:
-            return {**run, "error": str(error)}, None, False
+            reason = str(error)
         except Exception as error:  # a fault of ours in one run must not stop the others
-            return {**run, "error": f"{type(error).__name__}: {error}"}, None, False
-        return {**run, "state": "done", "seconds": result.train.seconds}, result, before
+            reason = f"{type(error).__name__}: {error}"
+        return Outcome(None if folder is None else folder.path, error=reason)
 
     def _value(self, result: Result | None) -> float | None:
         """train.monitor's quantity on validation, the higher the better: the one thing that anything is chosen by."""
@@ -215,10 +230,11 @@ class Comparison:
         assert valid.logloss is not None
         return monitored(self.config.train.monitor, valid.auc, valid.logloss)
 
-    def _say(
-        self, what: str, arm: Arm, settings: Settings, run: dict[str, Any], value: float | None, note: str
-    ) -> None:
+    def _say(self, what: str, arm: Arm, settings: Settings, outcome: Outcome, note: str = "") -> None:
         words = f"lr {settings.lr:g}  emb.lr {settings.emb_lr or settings.lr:g}  l2 {settings.emb_l2:g}"
-        monitor = monitored_name(self.config.train.monitor)
-        ended = f"failed: {run['error']}" if value is None else f"valid {monitor} {value:.5f}  {run['seconds']:.0f} s"
-        self.progress.say(f"{what}  {arm.label}  {words}  {ended}{note}")
+        if outcome.result is None:
+            ended = f"failed: {outcome.error}"
+        else:
+            monitor, value = monitored_name(self.config.train.monitor), self._value(outcome.result)
+            ended = f"valid {monitor} {value:.5f}  {outcome.result.train.seconds:.0f} s{note}"
+        self.progress.say(f"{what}  {arm.label}  {words}  {ended}" + "  (finished before)" * outcome.before)
