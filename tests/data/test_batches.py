@@ -19,6 +19,7 @@ from mlet_bench.data.batches import (
     row_bytes,
     shuffle_of,
     training_rows,
+    validation_rows,
     window_groups,
 )
 from mlet_bench.errors import UserError
@@ -172,3 +173,15 @@ def test_damaged_part_stops_the_epoch(prepared: Prepared) -> None:
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"train/part-00001.parquet: its content is not what was prepared"):
         list(WindowRows(Prepared.open(prepared.folder), 5, 1, CPU, 1).batches(0, 0))
+
+
+def test_validation_rows_are_held_where_they_fit_beside_the_training_rows(criteo_file: Path) -> None:
+    prepared = prepare("criteo", criteo_file)
+    expected = np.concatenate([piece.ids_BF for piece in prepared.pieces("valid")])
+    held, read = (validation_rows(prepared, train_config(shuffle_gb=size)) for size in (4.0, 1e-9))
+    assert isinstance(held, list)
+    assert not isinstance(read, list)
+    for rows in (held, read, read):  # again and again
+        assert np.array_equal(np.concatenate([piece.ids_BF for piece in rows]), expected)
+    large, small = (bytes_held(prepared, train_config(shuffle_gb=size)) for size in (4.0, 1e-9))
+    assert large - small == row_bytes(prepared) * (prepared.rows["train"] + prepared.rows["valid"]) - 1

@@ -1,7 +1,7 @@
 """The recipe of a run: prepare → build → train → collapse → evaluate → save."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,8 +12,8 @@ from torch import nn
 from mlet_bench import data, models
 from mlet_bench.commands.prepare import prepared_data
 from mlet_bench.config import EmbConfig, EvalConfig, ModelSection, TrainCommand, flat
-from mlet_bench.data import Prepared
-from mlet_bench.data.batches import training_rows
+from mlet_bench.data import Prepared, Split
+from mlet_bench.data.batches import training_rows, validation_rows
 from mlet_bench.embedding.collapse import collapse
 from mlet_bench.errors import RunFailedError
 from mlet_bench.evaluation.metrics import Scored, auc_with_interval, logloss
@@ -98,7 +98,7 @@ def _stages(
     hardware.reset_peak_memory(device)
 
     model = _built(config.model, config.emb, prepared, config.seed).to(device)
-    validate = _validation(model, prepared, config.eval)
+    validate = _validation(model, validation_rows(prepared, config.train), config.eval)
     spectra = (
         Spectra(model, prepared.fields, config.train.optimizer, folder / SPECTRA) if config.train.spectra else None
     )
@@ -154,12 +154,12 @@ def _built(model: ModelSection, emb: EmbConfig, prepared: Prepared, seed: int) -
     return build_model(model, emb, prepared.cardinalities, len(prepared.numeric), seed, seen_V)
 
 
-def _validation(model: CTRModel, prepared: Prepared, config: EvalConfig) -> Callable[[], dict[str, float]]:
+def _validation(model: CTRModel, rows: Iterable[Split], config: EvalConfig) -> Callable[[], dict[str, float]]:
     """What gives auc and logloss on validation, NaN where a logit is not finite."""
-    label_R = np.concatenate([piece.label_B for piece in prepared.pieces("valid")])
+    label_R = np.concatenate([piece.label_B for piece in rows])
 
     def validate() -> dict[str, float]:
-        logit_R = predict(model, prepared.pieces("valid"), config.batch_size)
+        logit_R = predict(model, rows, config.batch_size)
         if not np.isfinite(logit_R).all():
             return {"auc": math.nan, "logloss": math.nan}
         scored, _ = Scored.of(label_R, logit_R)

@@ -6,8 +6,9 @@ B batch, F sparse fields, N numeric columns.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Protocol
 
@@ -55,10 +56,35 @@ def row_bytes(prepared: Prepared) -> int:
     return 4 * (len(prepared.fields) + len(prepared.numeric) + 1)
 
 
+def validation_rows(prepared: Prepared, config: TrainConfig) -> Iterable[Split]:
+    """The validation split, to be gone through at every evaluation: in memory where it fits beside the training rows.
+
+    Elsewhere it is read from disk part by part each time.
+    """
+    if _held_validation(prepared, config):
+        return list(prepared.pieces("valid"))
+    return _Reread(prepared)
+
+
+@dataclass(frozen=True)
+class _Reread:
+    prepared: Prepared
+
+    def __iter__(self) -> Iterator[Split]:
+        return self.prepared.pieces("valid")
+
+
+def _held_validation(prepared: Prepared, config: TrainConfig) -> int:
+    """Bytes of the validation split where it is held, or 0."""
+    train, valid = (row_bytes(prepared) * prepared.rows[name] for name in ("train", "valid"))
+    return valid if train + valid <= config.shuffle_gb * 1e9 else 0
+
+
 def bytes_held(prepared: Prepared, config: TrainConfig) -> int:
-    """Memory for rows while training: those of the training split, and a part that is evaluated."""
+    """Memory for rows while training: those of both splits, as far as they are held, and a part that is evaluated."""
     train = min(row_bytes(prepared) * prepared.rows["train"], int(config.shuffle_gb * 1e9))
-    return train + PART_ROWS * (row_bytes(prepared) + 8 * len(prepared.fields))
+    part = PART_ROWS * (row_bytes(prepared) + 8 * len(prepared.fields))
+    return train + _held_validation(prepared, config) + part
 
 
 def window_groups(prepared: Prepared, config: TrainConfig) -> int:
@@ -139,7 +165,13 @@ class WindowRows:
 
 def _tensors(split: Split, device: torch.device) -> Batch:
     ids_RF, numeric_RN, label_R = map(torch.from_numpy, (split.ids_BF, split.numeric_BN, split.label_B))
-    return ids_RF.to(device), numeric_RN.to(device), label_R.to(device)
+    if device.type == "cpu":
+        return ids_RF, numeric_RN, label_R
+    # From pinned memory the copy runs beside the steps of the window before.
+    ids_RF, numeric_RN, label_R = (
+        rows.pin_memory().to(device, non_blocking=True) for rows in (ids_RF, numeric_RN, label_R)
+    )
+    return ids_RF, numeric_RN, label_R
 
 
 def _take(rows: Batch, chosen_B: Tensor) -> Batch:
