@@ -98,8 +98,8 @@ def test_gradients_accumulate_over_passes() -> None:
     loss(whole, ids()).backward()
     for part in ids().split(16):
         (loss(parts, part) / 2).backward()
-    for one, other in zip(whole.parameters(), parts.parameters(), strict=True):
-        torch.testing.assert_close(one.grad, other.grad)
+    for at_once, in_parts in zip(whole.parameters(), parts.parameters(), strict=True):
+        torch.testing.assert_close(at_once.grad, in_parts.grad)
 
 
 def test_copies_state_and_single_tables() -> None:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from torch import nn
 
 from mlet_bench.embedding.base import Embedding
-from mlet_bench.embedding.factorize import factorized, plain_of
+from mlet_bench.embedding.factorize import factorized
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -23,13 +23,16 @@ def collapse(model: Model) -> Model:
         >>> type(collapse(nn.Sequential(MLETEmbedding([3, 5], dim=2, inner=4)))[0]).__name__
         'SingleEmbedding'
     """
-    replaced: dict[int, Any] = {}  # as deepcopy's memo: these stand for the copies of what they replace
+    copies: dict[int, Any] = {}  # deepcopy's memo: these stand for the copies of what they replace
     for name, module in factorized(model):
-        try:
-            replaced[id(module)] = plain_of(module)
-        except ValueError as error:
-            raise ValueError(f"{name or 'the model'}: {error}") from None
+        weight_ND = module.collapsed_weight()
+        if not weight_ND.isfinite().all():
+            raise ValueError(f"{name or 'the model'}: its factors are not finite")
+        copies[id(module.w1_NK)] = nn.Parameter(weight_ND, requires_grad=module.w1_NK.requires_grad)
     for part in model.modules():
         if isinstance(part, Embedding):
-            replaced[id(part)] = part.collapse().train(part.training)
-    return copy.deepcopy(model, replaced)
+            copies[id(part)] = part.collapse().train(part.training)
+    plain = copy.deepcopy(model, copies)
+    for _, module in factorized(plain):
+        module.become_plain()
+    return plain
