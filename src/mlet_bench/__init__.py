@@ -1,4 +1,4 @@
-"""Train, collapse and judge multi-layer embeddings (MLET, arXiv 2309.15881) for click-through-rate models.
+"""Train, collapse and evaluate multi-layer embeddings (MLET, arXiv 2309.15881) for click-through-rate models.
 
 The library: `MLETEmbedding`, `SingleEmbedding`, `collapse`, `factorize`, `load_model`. They bring PyTorch along, so
 they are imported when they are asked for: the command line answers `--help` without it.

@@ -54,8 +54,8 @@ def test_the_best_k_of_a_width_stands_for_it_by_validation(tmp_path: Path) -> No
     for seed in (1, 2):
         write_run(tmp_path, "mlet", 4, 8, seed, valid=0.705, test=0.5)
     (ratio,) = size_ratios(only(tmp_path), 0.0)
-    assert ratio.group is not None
-    assert (ratio.group.variant, ratio.ratio) == (("mlet", 4, 8), 4.0)
+    assert ratio.mlet is not None
+    assert (ratio.mlet.variant, ratio.ratio) == (("mlet", 4, 8), 4.0)
     assert ratio.test is not None
     assert ratio.test.mean == pytest.approx(0.5 - 0.75)  # told, not used
 
@@ -65,7 +65,7 @@ def test_not_reached(tmp_path: Path) -> None:
         write_run(tmp_path, "single", 8, None, seed, valid=0.8)
         write_run(tmp_path, "mlet", 4, 8, seed, valid=0.7)
     (ratio,) = size_ratios(only(tmp_path), 0.0)
-    assert (ratio.reached, ratio.ratio, ratio.group, ratio.test, ratio.widest) == (None, None, None, None, 4)
+    assert (ratio.reached, ratio.ratio, ratio.mlet, ratio.test, ratio.widest) == (None, None, None, None, 4)
     assert ratio.ci95 == (0.0, 0.0)
 
 

@@ -31,7 +31,7 @@ def test_a_job_goes_from_waiting_to_its_end(tmp_path: Path) -> None:
         with sweep.job(1) as entry:
             assert entry.headline == "job 1 of 3: 0 done, 0 failed"
             assert states(sweep.path) == ["running", "waiting", "waiting"]
-            entry.is_in(Path("run"))
+            entry.set_folder(Path("run"))
             assert sweep.jobs()[0].folder == str(Path("run").absolute())
         with sweep.job(2) as entry:
             entry.error = "no luck"
@@ -50,7 +50,7 @@ def test_a_job_goes_from_waiting_to_its_end(tmp_path: Path) -> None:
 def work(folder: str, numbers: range) -> None:
     for number in numbers:
         with SweepFolder(Path(folder)).job(number) as entry:
-            entry.is_in(Path(f"run{number}"))
+            entry.set_folder(Path(f"run{number}"))
             entry.error = "odd" if number % 2 else None
 
 
@@ -102,7 +102,7 @@ def test_a_job_goes_on_where_the_file_is_gone(tmp_path: Path) -> None:
     sweep = SweepFolder(tmp_path)
     with sweep.job(4) as entry:
         assert entry.headline == "job 4"
-        entry.is_in(tmp_path)
+        entry.set_folder(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ A difference counts as higher or lower only with five or more paired seeds whose
 the method with k > d; of several k the best on validation counts.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -41,16 +40,20 @@ class Claim:
     """Whether the sentence in `claim` is true here: yes, partly, no, undecided."""
 
 
-GAINS = "At equal d, MLET is better than a single table"
-RARE_GAINS = "It gains more on rare items than on frequent ones"
-OVER_SQUARE = "k matters: the best k > d is better than k = d"
-SQUARE_GAINS = "Control: k = d gains too"
-LOW_RANK_GAINS = "Control: k < d (plain low rank) gains too"
-FROZEN_GAINS = "Control: MLET with W2 frozen at random gains too"
-OVER_FROZEN = "Control: training W2 is better than freezing it"
-OVER_SVD = "Control: MLET is better than a wide table cut to d by SVD"
-INDEPENDENT_GAINS = "Control: it gains where categories share nothing"
-TUNING_GAINS = "Control: the single table gains by its own tuning"
+PAPER = {
+    "gain": "At equal d, MLET is better than a single table",
+    "rare gain": "It gains more on rare items than on frequent ones",
+    "over square": "k matters: the best k > d is better than k = d",
+}
+CONTROLS = {
+    "square gain": "Control: k = d gains too",
+    "low rank gain": "Control: k < d (plain low rank) gains too",
+    "frozen gain": "Control: MLET with W2 frozen at random gains too",
+    "over frozen": "Control: training W2 is better than freezing it",
+    "over svd": "Control: MLET is better than a wide table cut to d by SVD",
+    "independent gain": "Control: it gains where categories share nothing",
+    "tuning gain": "Control: the single table gains by its own tuning",
+}
 
 
 def claims(studies: Sequence[Study]) -> list[Claim]:
@@ -58,36 +61,25 @@ def claims(studies: Sequence[Study]) -> list[Claim]:
     pairs = [pair for study in studies for pair in _pairs(study.comparison)]
     if not pairs:
         return []
-    differences: dict[str, list[SeedDifference | None]] = defaultdict(list)
+    differences: dict[str, list[SeedDifference | None]] = {name: [] for name in PAPER | CONTROLS}
     for study in studies:
-        for claim, difference in _differences(study.comparison):
+        for name, difference in _differences(study.comparison):
             if not _is_independent(study):
-                differences[claim].append(difference)
-            elif claim == GAINS:
-                differences[INDEPENDENT_GAINS].append(difference)
+                differences[name].append(difference)
+            elif name == "gain":
+                differences["independent gain"].append(difference)
     entries = [
-        *(_tallied(claim, "yes", differences[claim]) for claim in (GAINS, RARE_GAINS, OVER_SQUARE)),
+        *(_tallied(claim, "yes", differences[name]) for name, claim in PAPER.items()),
         *_sizes([study for study in studies if not _is_independent(study)]),
         _training_time(studies),
         _inference(pairs),
-        *(
-            _tallied(claim, "", differences[claim])
-            for claim in (
-                SQUARE_GAINS,
-                LOW_RANK_GAINS,
-                FROZEN_GAINS,
-                OVER_FROZEN,
-                OVER_SVD,
-                INDEPENDENT_GAINS,
-                TUNING_GAINS,
-            )
-        ),
+        *(_tallied(claim, "", differences[name]) for name, claim in CONTROLS.items()),
     ]
     return [claim for claim in entries if claim is not None]
 
 
 def _differences(comparison: StudyComparison) -> Iterator[tuple[str, SeedDifference | None]]:
-    """Of test AUC, each with the claim that it speaks of."""
+    """Of test AUC, each with the name of the claim that it speaks of."""
     for group in comparison.chosen_groups:
         mode, dim, inner = variant = group.variant
         single, mlet = comparison.baseline(dim), _best(comparison, dim)
@@ -95,26 +87,26 @@ def _differences(comparison: StudyComparison) -> Iterator[tuple[str, SeedDiffere
         if single is not None and inner is not None and (variant.is_method or is_frozen):
             gain = group.minus(single, auc_on_test)
             if inner == dim:
-                yield SQUARE_GAINS, gain
+                yield "square gain", gain
             if inner < dim and variant.is_method:
-                yield LOW_RANK_GAINS, gain
+                yield "low rank gain", gain
             if is_frozen:
-                yield FROZEN_GAINS, gain
+                yield "frozen gain", gain
         if variant.is_control:
             same = (other for other in comparison.chosen_groups if other.variant.is_method)
             trained = next((other for other in same if other.variant[1:] == (dim, inner)), mlet)
             if trained is not None:  # with another k where that of the control was not tried
-                yield OVER_FROZEN if is_frozen else OVER_SVD, trained.minus(group, auc_on_test)
+                yield "over frozen" if is_frozen else "over svd", trained.minus(group, auc_on_test)
         if variant.is_method and inner == dim and mlet is not None:
-            yield OVER_SQUARE, mlet.minus(group, auc_on_test)
+            yield "over square", mlet.minus(group, auc_on_test)
         if variant.is_baseline and mlet is not None:
-            yield GAINS, mlet.minus(group, auc_on_test)
-            yield RARE_GAINS, _rare_gain(comparison, mlet, group)
+            yield "gain", mlet.minus(group, auc_on_test)
+            yield "rare gain", _rare_gain(comparison, mlet, group)
         if variant.is_baseline:
             tried = comparison.tried(variant)
             left = [other for other in tried if other.tuned.emb_lr == other.tuned.lr == group.tuned.lr]
             if left and len(tried) > 1:  # beside the setting that leaves its learning rate at the network's
-                yield TUNING_GAINS, group.minus(left[0], auc_on_test)
+                yield "tuning gain", group.minus(left[0], auc_on_test)
 
 
 def _tallied(claim: str, paper: str, differences: Sequence[SeedDifference | None]) -> Claim | None:
@@ -207,7 +199,7 @@ def _sizes(studies: Sequence[Study]) -> Iterator[Claim]:
             bounds.append(study.headline.ref_dim / min(dims))
     if not ratios:
         return
-    summary = Summary.of(ratios)
+    summary = Summary.of("all", ratios)
     most = formatting.ratio(max(bounds))
     reached = f"reached in {summary.reached} of {summary.comparisons}; these widths can show {most} at most"
     decided = min(ratio.seeds for ratio in ratios) >= SEEDS

@@ -5,7 +5,7 @@ The width that counts is chosen on validation alone. Bootstrap: Efron & Tibshira
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 import numpy as np
@@ -38,15 +38,17 @@ class Reached:
 class SizeRatio:
     """d_ref over the smallest MLET width that reaches the validation AUC of the single table of width d_ref."""
 
-    reference: RunGroup
+    group: RunGroup
     """The single table."""
+    is_headline: bool
+    """At the d_ref asked for, or the single table's largest d."""
     margin: float
     seeds: int
     """Seeds that the single table shares with some MLET group."""
     widest: int
     """The largest MLET width that was tried; where none reaches, the ratio is below d_ref / widest."""
     reached: Reached | None
-    group: RunGroup | None
+    mlet: RunGroup | None
     """The MLET group that stands for that width: the best of its k on validation."""
     ci95: Interval | None
     interpolated_ci95: Interval | None
@@ -54,12 +56,12 @@ class SizeRatio:
 
     @property
     def ref_dim(self) -> int:
-        return self.reference.variant.dim
+        return self.group.variant.dim
 
     @property
     def valid_auc(self) -> float | None:
         """Of the single table, mean over its seeds."""
-        return self.reference.spread(auc_on_valid).mean
+        return self.group.spread(auc_on_valid).mean
 
     @property
     def ratio(self) -> float | None:
@@ -72,19 +74,21 @@ class SizeRatio:
     @property
     def test(self) -> SeedDifference | None:
         """Test AUC of the MLET group minus the single table's."""
-        return None if self.group is None else self.group.minus(self.reference, auc_on_test)
+        return None if self.mlet is None else self.mlet.minus(self.group, auc_on_test)
 
     @property
     def parameters(self) -> float | None:
         """Parameters of the whole single model over those of the MLET group, after collapse."""
-        sizes = [group.first.result.collapse.parameters_inference for group in (self.reference, self.group) if group]
-        return sizes[0] / sizes[1] if len(sizes) == 2 else None
+        single, *mlet = (group.first.result.collapse.parameters_inference for group in (self.group, self.mlet) if group)
+        return single / mlet[0] if mlet else None
 
 
 @dataclass(frozen=True)
 class Summary:
     """The ratios of several comparisons."""
 
+    over: str
+    """A data set's name, or all."""
     comparisons: int
     reached: int
     """Of them; mean and maximum are over these alone."""
@@ -96,14 +100,14 @@ class Summary:
     """Some of them reached the quality at the smallest width that was tried: the ratios may be larger."""
 
     @classmethod
-    def of(cls, ratios: Sequence[SizeRatio]) -> "Summary":
+    def of(cls, over: str, ratios: Sequence[SizeRatio]) -> "Summary":
         reached = [ratio.reached for ratio in ratios if ratio.reached is not None]
         on_grid = [ratio.ratio for ratio in ratios if ratio.ratio is not None]
         between = [ratio.interpolated_ratio for ratio in ratios if ratio.interpolated_ratio is not None]
         mean, between_mean = (fmean(values) if values else None for values in (on_grid, between))
         maximum, between_maximum = max(on_grid, default=None), max(between, default=None)
         is_bound = any(width.is_smallest_tried for width in reached)
-        return cls(len(ratios), len(reached), mean, maximum, between_mean, between_maximum, is_bound)
+        return cls(over, len(ratios), len(reached), mean, maximum, between_mean, between_maximum, is_bound)
 
 
 def smallest_width(gap_of_dim: Mapping[int, float], margin: float) -> Reached | None:
@@ -124,12 +128,17 @@ def smallest_width(gap_of_dim: Mapping[int, float], margin: float) -> Reached | 
     return None
 
 
-def size_ratios(comparison: StudyComparison, margin: float) -> list[SizeRatio]:
-    """One for each width of the single table, smallest first; none without a single and an MLET group."""
+def size_ratios(comparison: StudyComparison, margin: float, dim: int | None = None) -> list[SizeRatio]:
+    """One for each width of the single table, smallest first; none without a single and an MLET group.
+
+    The headline is at `dim`, or the largest width.
+    """
     groups = comparison.chosen_groups
     candidates = [group for group in groups if group.variant.is_method]
-    ratios = (_at(group, candidates, margin) for group in groups if group.variant.is_baseline)
-    return [ratio for ratio in ratios if ratio is not None]
+    every = (_at(group, candidates, margin) for group in groups if group.variant.is_baseline)
+    ratios = [ratio for ratio in every if ratio is not None]
+    headline = max((ratio.ref_dim for ratio in ratios), default=None) if dim is None else dim
+    return [replace(ratio, is_headline=ratio.ref_dim == headline) for ratio in ratios]
 
 
 def _at(reference: RunGroup, candidates: Sequence[RunGroup], margin: float) -> SizeRatio | None:
@@ -150,12 +159,13 @@ def _at(reference: RunGroup, candidates: Sequence[RunGroup], margin: float) -> S
     reached = smallest_width({dim: mean for dim, (mean, _) in best.items()}, margin)
     on_grid, interpolated = bootstrap(gaps, reference.variant.dim, margin)
     return SizeRatio(
-        reference=reference,
+        group=reference,
+        is_headline=False,
         margin=margin,
         seeds=len({seed for groups in gaps.values() for gap in groups for seed in gap}),
         widest=max(best),
         reached=reached,
-        group=None if reached is None else best[reached.dim][1],
+        mlet=None if reached is None else best[reached.dim][1],
         ci95=on_grid,
         interpolated_ci95=interpolated,
     )

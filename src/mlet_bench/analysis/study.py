@@ -107,7 +107,6 @@ class Study:
     buckets: tuple[BucketResult, ...]
     ratios: tuple[SizeRatio, ...]
     headline: SizeRatio | None
-    """The size ratio at the d_ref asked for, or the single table's largest d."""
     warnings: tuple[str, ...]
 
     @property
@@ -140,15 +139,15 @@ def study(comparison: StudyComparison, margin: float, dim: int | None) -> Study:
         own_pairs = tuple(pairs[group.variant]) if is_chosen else ()
         results.append(GroupResult(*measured(group), is_chosen, len(comparison.tried(group.variant)), own_pairs))
     results.sort(key=lambda result: (result.variant.order, not result.chosen, str(result.group.tuned)))
-    ratios = tuple(size_ratios(comparison, margin))
-    headline = next((ratio for ratio in reversed(ratios) if dim in (None, ratio.ref_dim)), None)
+    ratios = size_ratios(comparison, margin, dim)
+    headline = next((ratio for ratio in ratios if ratio.is_headline), None)
     return Study(
         comparison=comparison,
         results=tuple(results),
         buckets=tuple(
             BucketResult(*measured(group), bucket) for group in chosen.values() for bucket in group.first.result.buckets
         ),
-        ratios=ratios,
+        ratios=tuple(ratios),
         headline=headline,
         warnings=tuple(caveats(comparison, headline, predictions.problems)),
     )

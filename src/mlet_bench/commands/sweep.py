@@ -74,21 +74,21 @@ def job(make_progress: MakeProgress, task: DictConfig) -> dict[str, Any]:
     overrides = list(settings.overrides.task)
     number = settings.job.num + 1
     folder = result = None
-    with SweepFolder(Path(str(settings.sweep.dir))).job(number) as at_work:
-        progress = make_progress(f"{at_work.headline} · ")
-        progress.say(f"{at_work.headline} · {' '.join(overrides)}")
+    with SweepFolder(Path(str(settings.sweep.dir))).job(number) as running:
+        progress = make_progress(f"{running.headline} · ")
+        progress.say(f"{running.headline} · {' '.join(overrides)}")
         try:
             config = convert_command(TrainCommand, plain(task))
-            folder, result = recipe.run(config, str(settings.run.dir), progress, at_work.is_in)
+            folder, result = recipe.run(config, str(settings.run.dir), progress, running.set_folder)
         except (UserError, RunFailedError) as error:
-            at_work.error = str(error)
+            running.error = str(error)
         except Exception as error:  # a fault of ours in one job must not stop the others
-            at_work.error = f"{type(error).__name__}: {error}"
-    if at_work.error:
-        progress.say(f"job {number} failed: {at_work.error}")
+            running.error = f"{type(error).__name__}: {error}"
+    if running.error:
+        progress.say(f"job {number} failed: {running.error}")
     return {
         "job": overrides,
         "folder": None if folder is None else str(folder),
         "result": None if result is None else result.as_json(),
-        "error": at_work.error,
+        "error": running.error,
     }

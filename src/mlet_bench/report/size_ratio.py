@@ -2,13 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
-from typing import NamedTuple
 
 from matplotlib.axes import Axes
 
 from mlet_bench.analysis import formatting
 from mlet_bench.analysis.claims import LARGEST_RATIO, MEAN_RATIO
-from mlet_bench.analysis.comparisons import RunGroup
 from mlet_bench.analysis.formatting import ratio_interval
 from mlet_bench.analysis.size_ratio import SizeRatio, Summary
 from mlet_bench.analysis.study import Study
@@ -17,54 +15,41 @@ from mlet_bench.report.study_tables import TASK
 from mlet_bench.report.table import DIFFERENCE, INTERVAL, Column, Table
 
 
-class RatioRow(NamedTuple):
-    group: RunGroup
-    """The single table's."""
-    ratio: SizeRatio
-    headline: bool
-
-
-class SummaryRow(NamedTuple):
-    over: str
-    """A data set's name, or all."""
-    summary: Summary
-
-
 def every_ratio(studies: Sequence[Study]) -> Table:
     """The size ratio at each width of the single table."""
     columns = (
         *TASK,
-        Column("d_ref", "ratio.ref_dim", key="d_ref"),
-        Column("", "headline", key="headline"),
-        Column("", "ratio.margin", key="margin"),
-        Column("single's validation AUC", "ratio.valid_auc", formatting.number, "single_valid_auc"),
-        Column("seeds", "ratio.seeds", key="seeds", dropped=2),
-        Column("", lambda row: row.ratio.reached is not None, key="reached"),
-        Column("reached by", lambda row: "not reached" if row.ratio.group is None else row.ratio.group.variant.label),
-        Column("", "ratio.group.variant.dim", key="d"),
-        Column("", "ratio.group.variant.mode", key="mode"),
-        Column("", "ratio.group.variant.inner", key="k"),
-        Column("", "ratio.widest", key="widest_d_tried"),
-        Column("", "ratio.reached.is_smallest_tried", key="no_smaller_d_tried"),
-        Column("ratio", lambda row: _bounded(row.ratio)),
-        Column("", "ratio.ratio", key="ratio"),
-        Column("95 % interval", "ratio.ci95", ratio_interval, "ratio_ci95", INTERVAL, dropped=5),
-        Column("interpolated d", "ratio.reached.interpolated", "{:.1f}".format, "interpolated_d"),
-        Column("interpolated", "ratio.interpolated_ratio", formatting.ratio, "interpolated_ratio", dropped=3),
-        Column("its interval", "ratio.interpolated_ci95", ratio_interval, "interpolated_ci95", INTERVAL),
-        Column("parameters", "ratio.parameters", formatting.ratio, "parameters_ratio", dropped=1),
-        Column("test gain in AUC", "ratio.test", formatting.diff_ci, "test_auc_gain", DIFFERENCE, dropped=4),
+        Column("d_ref", "ref_dim", key="d_ref"),
+        Column("", "is_headline", key="headline"),
+        Column("", "margin", key="margin"),
+        Column("single's validation AUC", "valid_auc", formatting.number, "single_valid_auc"),
+        Column("seeds", "seeds", key="seeds", dropped=2),
+        Column("", lambda ratio: ratio.reached is not None, key="reached"),
+        Column("reached by", lambda ratio: ratio.mlet.variant.label if ratio.mlet else "not reached"),
+        Column("", "mlet.variant.dim", key="d"),
+        Column("", "mlet.variant.mode", key="mode"),
+        Column("", "mlet.variant.inner", key="k"),
+        Column("", "widest", key="widest_d_tried"),
+        Column("", "reached.is_smallest_tried", key="no_smaller_d_tried"),
+        Column("ratio", _bounded),
+        Column("", "ratio", key="ratio"),
+        Column("95 % interval", "ci95", ratio_interval, "ratio_ci95", INTERVAL, dropped=5),
+        Column("interpolated d", "reached.interpolated", "{:.1f}".format, "interpolated_d"),
+        Column("interpolated", "interpolated_ratio", formatting.ratio, "interpolated_ratio", dropped=3),
+        Column("its interval", "interpolated_ci95", ratio_interval, "interpolated_ci95", INTERVAL),
+        Column("parameters", "parameters", formatting.ratio, "parameters_ratio", dropped=1),
+        Column("test gain in AUC", "test", formatting.diff_ci, "test_auc_gain", DIFFERENCE, dropped=4),
     )
-    rows = [RatioRow(ratio.reference, ratio, ratio is study.headline) for study in studies for ratio in study.ratios]
+    rows = [ratio for study in studies for ratio in study.ratios]
     return Table("Size ratio at every d_ref", columns, rows, "As above, for each width of the single table.")
 
 
 def headlines(studies: Sequence[Study]) -> Table:
     """The size ratio of every comparison at the d_ref asked for, or the largest."""
     table = every_ratio(studies).without("single's validation AUC", "interpolated d", "its interval")
-    rows = [row for row in table.rows if row.headline]
+    rows = [ratio for ratio in table.rows if ratio.is_headline]
     columns = [Column("data set · model", "group.task.title", words=True), *table.columns]
-    margin = rows[0].ratio.margin if rows else 0.0
+    margin = rows[0].margin if rows else 0.0
     note = (
         "d_ref of the single table over the smallest MLET d whose mean validation AUC reaches the single table's there "
         f"(margin {margin:g}): the ratio of their bytes after training. Interval: bootstrap over seeds. "
@@ -87,17 +72,17 @@ def summaries(studies: Sequence[Study]) -> Table:
     over = {name: [study for study in studies if study.comparison.task.dataset == name] for name in sets}
     over = {**(over if len(sets) > 1 else {}), "all": list(studies)}
     ratios = {name: [study.headline for study in group if study.headline] for name, group in over.items()}
-    columns = [Column("over", "over", key="over", words=True)]
-    columns += [Column("", f"summary.{field.name}", key=field.name) for field in fields(Summary)]
+    columns = [Column("over", "over", words=True)]
+    columns += [Column("", field.name, key=field.name) for field in fields(Summary)]
     columns += [
-        Column("reached", lambda row: f"{row.summary.reached} of {row.summary.comparisons}"),
-        Column("mean", "summary.mean", formatting.ratio),
-        Column("maximum", "summary.maximum", formatting.ratio),
-        Column("interpolated mean", "summary.interpolated_mean", formatting.ratio),
-        Column("interpolated maximum", "summary.interpolated_maximum", formatting.ratio),
-        Column("bound", lambda row: "≥" if row.summary.is_bound else ""),
+        Column("reached", lambda summary: f"{summary.reached} of {summary.comparisons}"),
+        Column("mean", "mean", formatting.ratio),
+        Column("maximum", "maximum", formatting.ratio),
+        Column("interpolated mean", "interpolated_mean", formatting.ratio),
+        Column("interpolated maximum", "interpolated_maximum", formatting.ratio),
+        Column("bound", lambda summary: "≥" if summary.is_bound else ""),
     ]
-    rows = [SummaryRow(name, Summary.of(group)) for name, group in ratios.items() if len(group) > 1]
+    rows = [Summary.of(name, group) for name, group in ratios.items() if len(group) > 1]
     note = "Of the ratios that were reached. ≥: some were reached at the smallest d that was tried, and may be larger."
     return Table("Size ratio over several comparisons", columns, rows, note)
 

@@ -56,18 +56,15 @@ def traces(comparison: StudyComparison) -> list[SpectrumTrace]:
         return []
     item = comparison.item_field
     field = item if item in rows else max(rows, key=lambda name: rows[name])
-    seeds = {
-        group.variant: [
+    every = []
+    for group in groups:
+        seeds = [
             [(line.epoch, line.fields[field]) for line in run.spectra if field in line.fields]
             for run in group.runs.values()
         ]
-        for group in groups
-    }
-    return [
-        SpectrumTrace(group, field, tuple(series for series in seeds[group.variant] if series))
-        for group in groups
-        if any(seeds[group.variant])
-    ]
+        if any(seeds):
+            every.append(SpectrumTrace(group, field, tuple(series for series in seeds if series)))
+    return every
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

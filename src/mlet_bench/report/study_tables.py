@@ -16,6 +16,7 @@ from mlet_bench.analysis.comparisons import Hyperparameters, RunGroup, auc_on_va
 from mlet_bench.analysis.formatting import diff_ci, interval, mean_sd, number, p_value
 from mlet_bench.analysis.study import GroupResult, Study, peak_bytes, samples_per_s
 from mlet_bench.evaluation.buckets import RAREST
+from mlet_bench.evaluation.statistics import Spread
 from mlet_bench.report.table import DIFFERENCE, INTERVAL, SPREAD, Column, Table
 
 TASK = (
@@ -62,7 +63,7 @@ def every_setting(studies: Sequence[Study]) -> Table:
         Column("seeds", lambda row: len(row.group.runs), key="seeds", dropped=6),
         Column("validation AUC", lambda row: row.group.spread(auc_on_valid), mean_sd, "valid_auc", SPREAD),
         Column("AUC", "auc", mean_sd, "test_auc", SPREAD),
-        Column("GAUC", lambda row: row.group.spread(gauc_on_test), mean_sd, "test_gauc", SPREAD, dropped=8),
+        Column("GAUC", _gauc, mean_sd, "test_gauc", SPREAD, if_known=True, dropped=8),
         Column("logloss", lambda row: row.group.spread(logloss_on_test), mean_sd, "test_logloss", SPREAD, dropped=7),
         Column("gain in AUC", "auc_gain", diff_ci, "auc_gain", DIFFERENCE),
         Column("verdict", "auc_gain", formatting.verdict),
@@ -75,8 +76,12 @@ def every_setting(studies: Sequence[Study]) -> Table:
     )
     rows = [row for study in studies for row in study.results]
     note = "The setting with the best mean validation AUC stands for its embedding in the other tables."
-    table = Table("Every setting that was tried", columns, rows, note)
-    return table if any(gauc_on_test(run) for row in rows for run in row.group.runs.values()) else table.without("GAUC")
+    return Table("Every setting that was tried", columns, rows, note)
+
+
+def _gauc(row: GroupResult) -> Spread | None:
+    spread = row.group.spread(gauc_on_test)
+    return spread if spread.n else None
 
 
 def tried_settings(study: Study) -> Table:
@@ -91,14 +96,13 @@ def tried_settings(study: Study) -> Table:
 def quality(study: Study) -> Table:
     """Of the settings that were chosen."""
     table = every_setting([study])
-    grouped = any(column.heading == "GAUC" for column in table.columns)
     note = (
         "Mean ± standard deviation over seeds. Gain in AUC, change of logloss: minus the single table of the same d, "
         "paired by seed, ± half of the 95 % interval (Student's t); verdict and p are of the gain in AUC. DeLong: "
         "pairs of runs whose difference the test rows alone would not make (p < 0.05). Tried: settings of learning "
         "rates and L2, of which the one with the best mean validation AUC is shown."
         + " GAUC: AUC within the groups of dataset.group, weighted by their rows."
-        * grouped
+        * any(map(_gauc, study.results))
     )
     table = replace(table, title="Test AUC and logloss", rows=study.chosen, note=note)
     of_one = len({row.group.tuned for row in study.chosen}) == 1
@@ -150,7 +154,7 @@ def gains(study: Study, field: str, dim: int | None = None) -> Table:
     entries = [row for row in study.buckets if row.bucket.field == field and row.auc_gain is not None]
     entries = [row for row in entries if dim in (None, row.variant.dim)]
     variants = list(dict.fromkeys(row.variant for row in entries))
-    found = {row.bucket.bucket: row.bucket for row in sorted(entries, key=lambda row: row.bucket.min_count)}
+    by_name = {row.bucket.bucket: row.bucket for row in sorted(entries, key=lambda row: row.bucket.min_count)}
     gain = {(row.variant, row.bucket.bucket): row.auc_gain for row in entries}
     what = "a row's rarest category" if field == RAREST else f"field {field}"
     title = f"Gain in AUC by training count: {what}"
@@ -169,12 +173,12 @@ def gains(study: Study, field: str, dim: int | None = None) -> Table:
         return lambda bucket: gain.get((variant, bucket.bucket))
 
     if dim is None:
-        columns = [column(f"{_name(each)} ({each.rows:,} rows)", of_bucket(name)) for name, each in found.items()]
+        columns = [column(f"{_name(each)} ({each.rows:,} rows)", of_bucket(name)) for name, each in by_name.items()]
         return Table(title, [Column("embedding", "label", words=True), *columns], variants, note)
     least = sorted(variants, key=lambda variant: not variant.is_control)[:-1]
     columns = [column(each.label, of_variant(each), least.index(each) + 1 if each in least else 0) for each in variants]
     first = Column("training count", _name, words=True), Column("test rows", "rows", "{:,}".format)
-    return Table(title, [*first, *columns], list(found.values()), note)
+    return Table(title, [*first, *columns], list(by_name.values()), note)
 
 
 def _name(bucket: Any) -> str:
@@ -232,14 +236,13 @@ def runs(studies: Sequence[Study]) -> Table:
         Column("AUC", "run.result.metrics.test.auc", number, "test_auc"),
         Column("95 % interval", "run.result.metrics.test.auc_ci95", lambda ends: "{:.4f} to {:.4f}".format(*ends),
                "test_auc_ci95", INTERVAL),
-        Column("GAUC", "run.result.metrics.test.gauc", number, "test_gauc"),
+        Column("GAUC", "run.result.metrics.test.gauc", number, "test_gauc", if_known=True),
         Column("logloss", "run.result.metrics.test.logloss", number, "test_logloss"),
     )  # fmt: skip
     rows = [
         CountedRun(group, run) for study in studies for group in study.comparison.groups for run in group.runs.values()
     ]
-    table = Table("Every run", columns, rows, "The interval is DeLong's, of the test rows alone.")
-    return table if any(gauc_on_test(row.run) for row in rows) else table.without("GAUC")
+    return Table("Every run", columns, rows, "The interval is DeLong's, of the test rows alone.")
 
 
 def left_out(entries: Sequence[LeftOut]) -> Table:

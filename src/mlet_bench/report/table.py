@@ -47,6 +47,8 @@ class Column:
     """Of a value that is several numbers: a csv column `key_part` for each."""
     words: bool = False
     """Words stand on the left and may be wrapped, numbers on the right."""
+    if_known: bool = False
+    """It stands only where some row has a value."""
     dropped: int = 0
     """A terminal that is too narrow goes without the column that has 1, then 2, …; never without those that have 0."""
 
@@ -74,7 +76,14 @@ class Table:
 
     @property
     def shown(self) -> list[Column]:
-        return [column for column in self.columns if column.heading]
+        return [column for column in self.columns if column.heading and not self._lacks(column)]
+
+    def csv_rows(self) -> list[dict[str, Any]]:
+        columns = [column for column in self.columns if column.key and not self._lacks(column)]
+        return [{key: value for column in columns for key, value in column.plain(row).items()} for row in self.rows]
+
+    def _lacks(self, column: Column) -> bool:
+        return column.if_known and all(find(row, column.value) is None for row in self.rows)
 
     @property
     def is_prose(self) -> bool:
@@ -95,11 +104,7 @@ def csv_text(tables: Sequence[Table]) -> str:
     >>> csv_text([Table("", [a, b], [(1, None), ("x,y", (0.5, 2))]), Table("", [b], [])])
     'a,b_low,b_high\\n1,,\\n"x,y",0.5,2\\n'
     """
-    rows: list[dict[str, Any]] = []
-    for table in tables:
-        columns = [column for column in table.columns if column.key]
-        for row in table.rows:
-            rows.append({key: value for column in columns for key, value in column.plain(row).items()})
+    rows = [row for table in tables for row in table.csv_rows()]
     text = io.StringIO()
     names = list(dict.fromkeys(name for row in rows for name in row))
     writer = csv.DictWriter(text, names, lineterminator="\n")

@@ -5,7 +5,8 @@ lock as long as it runs: the system frees that one when the process dies, so a k
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,39 +29,33 @@ class Job(BaseModel):
 
     job: int = Field(ge=1)
     overrides: list[str]
-    state: State
-    folder: str | None
+    state: State = "waiting"
+    folder: str | None = None
     """The run's, as soon as it is known."""
-    error: str | None
-    began: float | None
+    error: str | None = None
+    began: float | None = None
     """Seconds since 1970."""
-    seconds: float | None
+    seconds: float | None = None
     """From its begin to its end."""
 
 
 class _Sweep(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True)
 
-    version: Literal[1]
+    version: Literal[1] = 1
     jobs: list[Job]
 
 
-class AtWork:
-    """A job's entry while it runs; the numbers are those of its begin."""
+@dataclass
+class RunningJob:
+    """A job while it runs."""
 
-    def __init__(self, folder: "SweepFolder", number: int) -> None:
-        self._folder, self._number = folder, number
-        self.error: str | None = None
-        jobs = folder._change(number, state="running", folder=None, error=None, began=time.time(), seconds=None)
-        states = [job["state"] for job in jobs]
-        self.headline = f"job {number}"
-        """Which job of how many, and what those before it came to."""
-        if jobs:
-            self.headline += f" of {len(jobs)}: {states.count('done')} done, {states.count('failed')} failed"
-
-    def is_in(self, folder: Path) -> None:
-        """The run's folder."""
-        self._folder._change(self._number, folder=str(folder.absolute()))
+    headline: str
+    """Which job of how many, and what those before it came to."""
+    set_folder: Callable[[Path], None]
+    """Is told the run's folder."""
+    error: str | None = None
+    """What it failed with."""
 
 
 @dataclass(frozen=True)
@@ -78,22 +73,25 @@ class SweepFolder:
         except OSError as error:
             raise UserError(f"hydra.sweep.dir={self.path}: cannot be made ({error.strerror})") from None
         with files.locked(self.path / LOCK, f"hydra.sweep.dir={self.path}: another sweep is at work in this folder"):
-            waiting = {"state": "waiting", "folder": None, "error": None, "began": None, "seconds": None}
-            entries = [{"job": number, "overrides": list(given), **waiting} for number, given in enumerate(jobs, 1)]
-            files.write_json(self.path / SWEEP, {"version": 1, "jobs": entries})
+            self._write([Job(job=number, overrides=list(overrides)) for number, overrides in enumerate(jobs, 1)])
             yield
 
     @contextmanager
-    def job(self, number: int) -> Iterator[AtWork]:
+    def job(self, number: int) -> Iterator[RunningJob]:
         """A job at work; at its end it is done, failed if `error` was set, or stopped if it was broken off."""
-        began, state = time.monotonic(), "stopped"
+        clock, state = time.monotonic(), "stopped"
         with files.locked(self._lock(number)):
-            entry = AtWork(self, number)
+            jobs = self._change(number, state="running", folder=None, error=None, began=time.time(), seconds=None)
+            counts = Counter(job.state for job in jobs)
+            headline = f"job {number}"
+            if jobs:
+                headline += f" of {len(jobs)}: {counts['done']} done, {counts['failed']} failed"
+            running = RunningJob(headline, lambda folder: self._set_folder(number, folder))
             try:
-                yield entry
-                state = "failed" if entry.error else "done"
+                yield running
+                state = "failed" if running.error else "done"
             finally:
-                self._change(number, state=state, error=entry.error, seconds=round(time.monotonic() - began, 1))
+                self._change(number, state=state, error=running.error, seconds=round(time.monotonic() - clock, 1))
 
     def jobs(self) -> list[Job]:
         """The jobs as they are now; one whose process died is stopped. UserError if sweep.json is damaged."""
@@ -111,22 +109,28 @@ class SweepFolder:
         """Whether the process that began the sweep still runs."""
         return files.is_held(self.path / LOCK)
 
+    def _set_folder(self, number: int, folder: Path) -> None:
+        self._change(number, folder=str(folder.absolute()))
+
     def _read(self) -> list[Job]:
-        held = files.read_json(self.path / SWEEP)
-        if not isinstance(held, dict):
+        values = files.read_json(self.path / SWEEP)
+        if not isinstance(values, dict):
             raise UserError(f"{self.path / SWEEP}: not what a sweep writes")
         try:
-            return convert(_Sweep, held).jobs
+            return convert(_Sweep, values).jobs
         except UserError as error:
             raise UserError(f"{self.path / SWEEP}: {error}") from None
 
-    def _change(self, number: int, **values: Any) -> list[dict[str, Any]]:
+    def _write(self, jobs: list[Job]) -> None:
+        files.write_json(self.path / SWEEP, _Sweep(jobs=jobs).model_dump())
+
+    def _change(self, number: int, **values: Any) -> list[Job]:
         """Write a job's entry anew; returns all, or none where the file is gone: its absence must not end a sweep."""
         with suppress(OSError, UserError), files.locked(self.path / CHANGING):
-            held: dict[str, Any] = files.read_json(self.path / SWEEP)
-            held["jobs"][number - 1].update(values)
-            files.write_json(self.path / SWEEP, held)
-            return list(held["jobs"])
+            jobs = self._read()
+            jobs[number - 1] = jobs[number - 1].model_copy(update=values)
+            self._write(jobs)
+            return jobs
         return []
 
     def _lock(self, number: int) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 
 from mlet_bench.errors import Interrupted
 
-_deferring = _at_once = False
+_deferring = _exiting = False
 _requested: int | None = None
 _hook_before: Any = None
 
@@ -27,7 +27,7 @@ def install() -> None:
 
 def _handle(number: int, frame: FrameType | None) -> None:
     global _requested
-    if _at_once:
+    if _exiting:
         os.write(2, b"mlet-bench: stopped before anything was begun\n")
         os._exit(128 + number)
     first, _requested = _requested is None, number
@@ -47,12 +47,12 @@ def _unraised(found: Any) -> None:
 @contextmanager
 def exit_immediately() -> Iterator[None]:
     """A signal ends the process on the spot: for imports, since C++ code of PyTorch's aborts on an exception."""
-    global _at_once
-    _at_once = True
+    global _exiting
+    _exiting = True
     try:
         yield
     finally:
-        _at_once = False
+        _exiting = False
 
 
 @contextmanager

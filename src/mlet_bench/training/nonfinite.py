@@ -39,16 +39,16 @@ def explain_nonfinite(
     In the order of time: the gradients of the step before, from the output to the input as they are computed; the
     weights that it left; then, in a repetition of the forward pass by `again`, numeric `columns` and activations.
     """
-    gradient = _sick_gradient(model, optimizers)
+    gradient = _nonfinite_gradient(model, optimizers)
     if gradient is not None:
         return f"the gradient of {gradient} in the step before"
     weight = nonfinite_among(model.state_dict().items())
     if weight is not None:
         return f"{weight}, as the step before left it"
-    return _sick_activation(model, columns, again) or "the loss itself: all that it is computed from is finite"
+    return _nonfinite_activation(model, columns, again) or "the loss itself: all that it is computed from is finite"
 
 
-def _sick_gradient(model: CTRModel, optimizers: Optimizers) -> str | None:
+def _nonfinite_gradient(model: CTRModel, optimizers: Optimizers) -> str | None:
     """Dense gradients are held until the next backward pass; where they are gone, and for tables, Adam's means tell."""
     state = optimizers.dense.state
     held = [(name, state[p].get("exp_avg") if p.grad is None else p.grad) for name, p in model.named_parameters()]
@@ -59,7 +59,7 @@ def _sick_gradient(model: CTRModel, optimizers: Optimizers) -> str | None:
     return nonfinite_among(itertools.chain(reversed(dense), reversed(tables)))
 
 
-def _sick_activation(model: CTRModel, columns: Sequence[str], again: Callable[[], object]) -> str | None:
+def _nonfinite_activation(model: CTRModel, columns: Sequence[str], again: Callable[[], object]) -> str | None:
     def before(_: nn.Module, given: tuple[Any, ...]) -> None:
         for name, values_B in zip(columns, given[1].unbind(1), strict=True):
             if not is_finite(values_B):

@@ -180,7 +180,7 @@ class Trainer:
         raise RunFailedError(f"{name} is {value} {when}: first not finite is {first}{advice}")
 
     def _check_weights(self) -> None:
-        """Before weights are kept: rows of tables may be sick that neither the batch nor validation holds."""
+        """Before weights are kept: a row that is not finite may be in neither the batch nor validation."""
         name = nonfinite.nonfinite_among(self.model.state_dict().items())
         if name is not None:
             raise RunFailedError(
