@@ -55,7 +55,7 @@ def test_outputs_stay_until_it_trains_and_the_start_has_the_tables_spread(inner:
     assert not model.users.weight[0].any()
     factorize(nn.Sequential(wide), 64)
     assert isinstance(wide, FactorizedEmbedding)
-    assert float(wide.w1_NK.std()) == pytest.approx(1, abs=0.2)  # of nn.Embedding's normal start
+    assert wide.w1_NK.std().item() == pytest.approx(1, abs=0.2)  # of nn.Embedding's normal start
     assert float(wide.w2_KD.square().mean()) == pytest.approx(1 / 64)
 
 

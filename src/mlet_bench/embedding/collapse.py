@@ -3,7 +3,7 @@
 import copy
 from typing import Any, TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from mlet_bench.embedding.base import Embedding
 from mlet_bench.embedding.factorize import factorized
@@ -24,15 +24,21 @@ def collapse(model: Model) -> Model:
         'SingleEmbedding'
     """
     copies: dict[int, Any] = {}  # deepcopy's memo: these stand for the copies of what they replace
+    for name, part in model.named_modules():
+        if isinstance(part, Embedding):
+            table = part.collapse().train(part.training)
+            copies[id(part)] = table.requires_grad_(any(weight.requires_grad for weight in part.parameters()))
+            _check_finite(name, *table.parameters())
     for name, module in factorized(model):
         weight_ND = module.collapsed_weight()
-        if not weight_ND.isfinite().all():
-            raise ValueError(f"{name or 'the model'}: its factors are not finite")
+        _check_finite(name, weight_ND)
         copies[id(module.w1_NK)] = nn.Parameter(weight_ND, requires_grad=module.w1_NK.requires_grad)
-    for part in model.modules():
-        if isinstance(part, Embedding):
-            copies[id(part)] = part.collapse().train(part.training)
     plain = copy.deepcopy(model, copies)
     for _, module in factorized(plain):
         module.become_plain()
     return plain
+
+
+def _check_finite(name: str, *weights: Tensor) -> None:
+    if not all(bool(weight.isfinite().all()) for weight in weights):
+        raise ValueError(f"{name or 'the model'}: its factors are not finite")
