@@ -64,7 +64,7 @@ def test_any_optimizer_of_pytorch_trains_it(mode: str, optimizer: type[torch.opt
         total = loss(net, ids())
         total.backward()
         moving.step()
-        losses.append(float(total))
+        losses.append(total.item())
     assert losses[-1] < losses[0]
     for name, weight in net.named_parameters():
         assert not torch.equal(weight, start[name]), name
@@ -98,8 +98,8 @@ def test_gradients_accumulate_over_passes() -> None:
     loss(whole, ids()).backward()
     for part in ids().split(16):
         (loss(parts, part) / 2).backward()
-    for one, other in zip(whole.parameters(), parts.parameters(), strict=True):
-        torch.testing.assert_close(one.grad, other.grad)
+    for at_once, in_parts in zip(whole.parameters(), parts.parameters(), strict=True):
+        torch.testing.assert_close(at_once.grad, in_parts.grad)
 
 
 def test_copies_state_and_single_tables() -> None:
@@ -116,6 +116,20 @@ def test_copies_state_and_single_tables() -> None:
     tables = plain.embedding.to_nn_embeddings()
     vectors_BFD = torch.stack([table(ids()[:, f]) for f, table in enumerate(tables)], 1)
     assert torch.equal(vectors_BFD, plain.embedding(ids()))
+
+
+def test_a_frozen_embedding_stays_frozen_and_one_that_is_not_finite_is_refused_by_name() -> None:
+    net = Net()
+    net.embedding.requires_grad_(False)
+    assert {name for name, weight in collapse(net).named_parameters() if weight.requires_grad} == {
+        "out.weight",
+        "out.bias",
+    }
+    net.embedding.w2_FKD[0, 0, 0] = torch.nan
+    with pytest.raises(ValueError, match="embedding: its factors are not finite"):
+        collapse(net)
+    with pytest.raises(ValueError, match=r"cardinalities=\[3, 0\]"):
+        MLETEmbedding([3, 0], dim=2, inner=4)
 
 
 def test_start_comes_from_the_generator_and_unseen_rows_are_zero() -> None:

@@ -55,7 +55,7 @@ def test_outputs_stay_until_it_trains_and_the_start_has_the_tables_spread(inner:
     assert not model.users.weight[0].any()
     factorize(nn.Sequential(wide), 64)
     assert isinstance(wide, FactorizedEmbedding)
-    assert float(wide.w1_NK.std()) == pytest.approx(1, abs=0.2)  # of nn.Embedding's normal start
+    assert wide.w1_NK.std().item() == pytest.approx(1, abs=0.2)  # of nn.Embedding's normal start
     assert float(wide.w2_KD.square().mean()) == pytest.approx(1 / 64)
 
 
@@ -142,6 +142,11 @@ def padded(model: Theirs) -> None:
         model.users.weight[0] = 1
 
 
+def normed(model: Theirs) -> None:
+    with pytest.deprecated_call():
+        torch.nn.utils.weight_norm(model.users)
+
+
 class Own(nn.Embedding):
     """Somebody's own lookup."""
 
@@ -155,6 +160,7 @@ REFUSED: dict[str, tuple[Callable[[Theirs], object], str]] = {
     "maximum": (lambda model: setattr(model, "words", nn.EmbeddingBag(6, 4, mode="max")), "words: takes the maximum"),
     "tied": (tied, "users: shares its weight"),
     "padding": (padded, "users: has a padding vector"),
+    "weight norm": (normed, "users: has a weight that other parameters make"),
     "own class": (lambda model: setattr(model, "users", Own(6, 4)), "users: is a Own"),
     "twice": (lambda model: factorize(model, 8), "users: is a product of two factors already"),
 }
@@ -171,6 +177,21 @@ def test_what_a_product_cannot_do_is_refused_by_name(case: str) -> None:
     assert model.state_dict().keys() == before.keys()
 
 
+def test_a_frozen_table_stays_whatever_it_has() -> None:
+    vectors = torch.ones(6, 4)
+    model = nn.ModuleList([nn.Embedding(6, 4), nn.Embedding.from_pretrained(vectors, padding_idx=0, max_norm=1.0)])
+    assert factorize(model, 8) == ["0"]
+    assert type(model[1]) is nn.Embedding
+
+
+def test_vectors_have_the_type_of_the_table_under_autocast() -> None:
+    model = Theirs()
+    factorize(model, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        vectors = (model.users(IDS), model.words(IDS), model.users.weight)
+    assert {vector.dtype for vector in vectors} == {torch.float32}
+
+
 def test_nothing_to_factorize_and_factors_that_are_not_finite() -> None:
     with pytest.raises(ValueError, match="no table to factorize"):
         factorize(nn.Sequential(nn.Linear(2, 2)))
@@ -183,13 +204,22 @@ def test_nothing_to_factorize_and_factors_that_are_not_finite() -> None:
         collapse(model)
 
 
+class Counting(Theirs):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lookups = 0
+        self.users.register_forward_hook(self.count)
+
+    def count(self, *_: object) -> None:
+        self.lookups += 1
+
+
 def test_hooks_training_state_and_dtype_are_kept() -> None:
-    model = Theirs().double().eval()
-    seen: list[int] = []
-    model.users.register_forward_hook(lambda *_: seen.append(1))
+    model = Counting().double().eval()
     factorize(model, 8)
     model(IDS)
     plain = collapse(model)
     plain(IDS)
-    assert len(seen) == 2
+    plain(IDS)
+    assert (model.lookups, plain.lookups) == (1, 3)  # a hook of the copy belongs to the copy
     assert (plain.users.weight.dtype, plain.users.training, plain.users.padding_idx) == (torch.float64, False, 0)

@@ -138,6 +138,7 @@ def test_spread_needs_two_values() -> None:
     assert Spread.of([1.0, 2.0, 6.0]).sd == pytest.approx(np.std([1, 2, 6], ddof=1))
 
 
+@pytest.mark.more
 @pytest.mark.slow
 def test_five_million_rows_take_seconds() -> None:
     label_B, one_B, other_B = sample(5_000_000, 9, ties=False)

@@ -108,17 +108,6 @@ def test_page_is_one_file_without_script_or_network(reported: tuple[Path, Ended]
     assert not re.search(r"@import|url\((?!#)", text)
 
 
-def test_auc_within_groups_is_a_column_where_runs_have_it(command: Command) -> None:
-    for name, changes in (("with", {"metrics": {"test": {"gauc": 0.6543}}}), ("without", {})):
-        for inner in (None, 8):
-            write_run(Path(name), "mlet" if inner else "single", inner=inner, result=changes)
-        ended = command("report", f"runs={name}")
-        assert ended.code == cli.DONE, ended.err
-        assert ("GAUC" in ended.out) == ("0.6543" in ended.out) == (name == "with")
-        assert ("test_gauc_mean" in read("quality")[0]) == ("test_gauc" in read("runs")[0]) == (name == "with")
-        assert ("GAUC" in Page(Path("outputs/report/report.html")).text) == (name == "with")
-
-
 def test_names_from_data_are_escaped(command: Command, workplace: Path) -> None:
     hostile = "<script>alert(1)</script>"
     changes = {"dataset": {"name": hostile}, "model": "<b>&amp;$x^", "buckets": [bucket(hostile, "0", 0.5)]}

@@ -50,6 +50,17 @@ def test_one_seed_has_no_verdict(tmp_path: Path) -> None:
     assert (row["verdict"], row["p"]) == ("one seed", "–")
 
 
+def test_auc_within_groups_is_a_column_where_runs_have_it(tmp_path: Path) -> None:
+    for name, changes in (("with", {"metrics": {"test": {"gauc": 0.6543}}}), ("without", {})):
+        for inner in (None, 8):
+            write_run(tmp_path / name, "mlet" if inner else "single", inner=inner, result=changes)
+        study = only_study(tmp_path / name)
+        for table, key in ((study_tables.quality(study), "test_gauc_mean"), (study_tables.runs([study]), "test_gauc")):
+            has = (name == "with",) * 3
+            assert ("GAUC" in shown(table), "0.6543" in table.texts()[0], key in csv_text([table])) == has
+        assert ("GAUC" in study_tables.quality(study).note) == (name == "with")
+
+
 def test_mean_and_maximum_over_models(tmp_path: Path) -> None:
     for model, reaching in (("dlrm", 2), ("dcn", 4), ("fm", None)):
         changes = {"result": {"model": model}, "config": {"model": {"name": model}}}

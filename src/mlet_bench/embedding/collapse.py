@@ -3,10 +3,10 @@
 import copy
 from typing import Any, TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from mlet_bench.embedding.base import Embedding
-from mlet_bench.embedding.factorize import factorized, plain_of
+from mlet_bench.embedding.factorize import factorized
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -23,13 +23,22 @@ def collapse(model: Model) -> Model:
         >>> type(collapse(nn.Sequential(MLETEmbedding([3, 5], dim=2, inner=4)))[0]).__name__
         'SingleEmbedding'
     """
-    replaced: dict[int, Any] = {}  # as deepcopy's memo: these stand for the copies of what they replace
-    for name, module in factorized(model):
-        try:
-            replaced[id(module)] = plain_of(module)
-        except ValueError as error:
-            raise ValueError(f"{name or 'the model'}: {error}") from None
-    for part in model.modules():
+    copies: dict[int, Any] = {}  # deepcopy's memo: these stand for the copies of what they replace
+    for name, part in model.named_modules():
         if isinstance(part, Embedding):
-            replaced[id(part)] = part.collapse().train(part.training)
-    return copy.deepcopy(model, replaced)
+            table = part.collapse().train(part.training)
+            copies[id(part)] = table.requires_grad_(any(weight.requires_grad for weight in part.parameters()))
+            _check_finite(name, *table.parameters())
+    for name, module in factorized(model):
+        weight_ND = module.collapsed_weight()
+        _check_finite(name, weight_ND)
+        copies[id(module.w1_NK)] = nn.Parameter(weight_ND, requires_grad=module.w1_NK.requires_grad)
+    plain = copy.deepcopy(model, copies)
+    for _, module in factorized(plain):
+        module.become_plain()
+    return plain
+
+
+def _check_finite(name: str, *weights: Tensor) -> None:
+    if not all(bool(weight.isfinite().all()) for weight in weights):
+        raise ValueError(f"{name or 'the model'}: its factors are not finite")

@@ -7,11 +7,12 @@ looked up and multiplied, never the whole table. N rows, K inner width, D width.
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from mlet_bench.embedding.mlet import COLLAPSE_ROWS
 
 
 class _Factorized(nn.Module):
@@ -23,12 +24,26 @@ class _Factorized(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """The whole product, N × D, for code that reads a table; it cannot be assigned."""
-        return self.w1_NK @ self.w2_KD
+        """The whole product, N × D, for code that reads a table; to write into it changes nothing."""
+        return self.project(self.w1_NK)
 
     def collapsed_weight(self) -> Tensor:
         """The product taken in float64, in the type of the factors."""
-        return (self.w1_NK.detach().double() @ self.w2_KD.detach().double()).to(self.w1_NK.dtype)
+        w2_KD = self.w2_KD.detach().double()
+        parts = torch.split(self.w1_NK.detach(), COLLAPSE_ROWS)
+        return torch.cat([(rows_NK.double() @ w2_KD).to(rows_NK.dtype) for rows_NK in parts])
+
+    def project(self, rows_NK: Tensor) -> Tensor:
+        """Times W2, in the precision of the factors also under autocast: a lookup in a table has the table's type."""
+        with torch.autocast(rows_NK.device.type, enabled=False):
+            return rows_NK @ self.w2_KD
+
+    def become_plain(self) -> None:
+        """The table's own class again, with what stands in W1's place for its weight."""
+        weight = self.w1_NK
+        del self.w1_NK, self.w2_KD
+        self.__class__ = self.plain  # type: ignore[assignment]
+        self.register_parameter("weight", weight)
 
 
 class FactorizedEmbedding(_Factorized, nn.Embedding):  # type: ignore[override]
@@ -38,7 +53,7 @@ class FactorizedEmbedding(_Factorized, nn.Embedding):  # type: ignore[override]
 
     def forward(self, input: Tensor) -> Tensor:
         rows = F.embedding(input, self.w1_NK, self.padding_idx, sparse=self.sparse)
-        return rows @ self.w2_KD
+        return self.project(rows)
 
 
 class FactorizedEmbeddingBag(_Factorized, nn.EmbeddingBag):  # type: ignore[override]
@@ -57,7 +72,7 @@ class FactorizedEmbeddingBag(_Factorized, nn.EmbeddingBag):  # type: ignore[over
             include_last_offset=self.include_last_offset,
             padding_idx=self.padding_idx,
         )
-        return bags @ self.w2_KD
+        return self.project(bags)
 
 
 KINDS: dict[type[nn.Module], type[_Factorized]] = {
@@ -85,7 +100,7 @@ def factorize(
     Kept: padding index, sparse gradients (of W1), modules that stand in several places, dtype, device, hooks. Frozen
     tables stay as they are. ValueError, by name and before anything is changed, for what a product cannot do:
     `max_norm`, `scale_grad_by_freq`, bags by maximum, a padding vector that is not zero, a weight that other modules
-    share, a subclass of PyTorch's, a table that is a product already.
+    share or that other parameters make, a subclass of PyTorch's, a table that is a product already.
 
     Example:
         >>> model = nn.Sequential(nn.Embedding(10, 4), nn.Linear(4, 1))
@@ -101,11 +116,12 @@ def factorize(
     for name, module in model.named_modules():
         if not isinstance(module, nn.Embedding | nn.EmbeddingBag) or (filter and not filter(name, module)):
             continue
+        if not any(parameter.requires_grad for parameter in module.parameters()):
+            continue
         reason = _reason_against(module, owners)
         if reason is not None:
             raise ValueError(f"{name or 'the model'}: {reason}; leave it out by filter=")
-        if module.weight.requires_grad:
-            chosen[name] = module
+        chosen[name] = module
     if not chosen:
         raise ValueError("the model has no table to factorize: no nn.Embedding or nn.EmbeddingBag that trains")
     for module in chosen.values():
@@ -127,6 +143,8 @@ def _reason_against(module: nn.Embedding | nn.EmbeddingBag, owners: dict[int, se
         return "is a product of two factors already"
     if type(module) not in KINDS:
         return f"is a {type(module).__name__}, a class of its own, whose lookup may be another"
+    if "weight" not in module._parameters:
+        return "has a weight that other parameters make, as weight_norm does"
     if module.max_norm is not None:
         return "has max_norm, which renormalises rows in place: a product has no rows to renormalise"
     if module.scale_grad_by_freq:
@@ -169,23 +187,7 @@ def _factors(
     random_NK = normal(rows, inner) * table_ND.square().mean().sqrt()
     if padding is not None:
         random_NK[padding] = 0
-    return table_ND @ inverse_DK + (random_NK - random_NK @ w2_KD @ inverse_DK), w2_KD
-
-
-def plain_of(module: _Factorized) -> nn.Module:
-    """The module with one table again, under the name that it had; ValueError if a factor is not finite."""
-    weight_ND = module.collapsed_weight()
-    if not weight_ND.isfinite().all():
-        raise ValueError("its factors are not finite")
-    plain: nn.Module = module.plain.__new__(module.plain)
-    plain.__dict__.update({name: _copied(value) for name, value in module.__dict__.items()})
-    plain._parameters.clear()
-    plain.register_parameter("weight", nn.Parameter(weight_ND, requires_grad=module.w1_NK.requires_grad))
-    return plain
-
-
-def _copied(value: Any) -> Any:
-    return value.copy() if isinstance(value, dict) else value
+    return random_NK.addmm_(table_ND - random_NK @ w2_KD, inverse_DK), w2_KD
 
 
 def factorized(model: nn.Module) -> Iterator[tuple[str, _Factorized]]:

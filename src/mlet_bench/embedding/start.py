@@ -26,6 +26,8 @@ def initial_rows(
     The standard deviation is `init_std`, or that of DLRM's uniform ±1/√N for a field with N rows, 1/√(3N), or Glorot's
     √(2 / (N + W)).
     """
+    if min(cardinalities, default=1) < 1:
+        raise ValueError(f"cardinalities={list(cardinalities)}: allowed: whole numbers >= 1")
     weight_VW = torch.empty(sum(cardinalities), width)
     for rows, weight_NW in zip(cardinalities, torch.split(weight_VW, list(cardinalities)), strict=True):
         bound = rows**-0.5 if table_init == "dlrm" else (6 / (rows + width)) ** 0.5
