@@ -44,6 +44,8 @@ class SyntheticConfig(DatasetConfig):
     rank: int = Field(ge=1)
     vector_dim: int = Field(ge=1)
     best_auc: float = Field(gt=0.5, lt=1)
+    shape: Literal["criteo", "avazu"] = "criteo"
+    """A default, because configs of runs made before it do not have it."""
 
 
 class CriteoConfig(DatasetConfig):

@@ -7,9 +7,10 @@ from mlet_bench import data
 from mlet_bench.commands.prepare import best_reachable
 from mlet_bench.config import SyntheticConfig
 from mlet_bench.data.prepared import Prepared
-from mlet_bench.data.sources import synthetic
+from mlet_bench.data.sources import shapes, synthetic
 from mlet_bench.data.sources.bad_rows import Reading
 from mlet_bench.data.sources.synthetic import _World, calibrate, expected_auc
+from mlet_bench.errors import UserError
 from tests.conftest import dataset_config, unheard
 
 
@@ -41,7 +42,8 @@ def worlds() -> dict[str, _World]:
     """Of both structures; scale and bias, which take most of the time, are found from fewer rows."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(synthetic, "CALIBRATION_ROWS", 2_000)
-        return {structure: _World(config(structure=structure)) for structure in ("shared", "independent")}
+        criteo = shapes.criteo()
+        return {structure: _World(config(structure=structure), criteo) for structure in ("shared", "independent")}
 
 
 def test_both_structures_have_the_same_popularity(worlds: dict[str, _World]) -> None:
@@ -88,3 +90,26 @@ def test_calibration_meets_auc_and_rate(auc: float) -> None:
 def test_rank_of_independent_vectors_is_no_choice() -> None:
     sources = [data.source_for(config(structure="independent", rank=rank)) for rank in (1, 5)]
     assert sources[0].options() == sources[1].options()
+
+
+def test_the_default_shape_makes_the_folder_that_it_made_before_there_were_shapes() -> None:
+    assert data.source_for(config()).options() == {
+        "generator": 1, "seed": 0, "rows": 36_000, "structure": "shared", "rank": 2, "vector_dim": 16, "best_auc": 0.85,
+    }  # fmt: skip
+
+
+def test_avazus_shape_has_nearly_all_categories_in_two_fields_and_sees_most_of_them_a_few_times() -> None:
+    prepared = prepare(shape="avazu", rows=100_000, structure="independent")
+    assert (prepared.numeric, len(prepared.fields)) == (("I1",), 21)
+    sizes = dict(zip(prepared.fields, prepared.cardinalities, strict=True))
+    assert sizes["C9"] + sizes["C10"] > 0.9 * sum(sizes.values())
+    counts = {field: prepared.vocabulary_table(field).column("train_count").to_numpy() for field in ("C9", "C10")}
+    assert counts["C9"][0] == pytest.approx(0.8 * 83_333, rel=0.01)
+    for count in counts.values():
+        assert ((count > 0) & (count < 10)).mean() > 0.9
+    assert shapes.avazu(1_000_000).cardinalities["C10"] == 10 * shapes.avazu(100_000).cardinalities["C10"] + 6
+
+
+def test_more_rows_than_avazus_shape_can_name_are_refused() -> None:
+    with pytest.raises(UserError, match=r"dataset\.rows=6000001: at most 6000000 with dataset\.shape=avazu"):
+        data.source_for(config(shape="avazu", rows=6_000_001))

@@ -1,11 +1,11 @@
-"""Generated rows of Criteo's shape whose truth is known.
+"""Generated rows of Criteo's or Avazu's shape whose truth is known.
 
-13 numeric columns of counts, 26 categorical ones with power-law popularity. Every category has a planted vector
+Numeric columns of counts, categorical ones with power-law popularity (shapes.py). Every category has a planted vector
 of length about one; a row's true logit is
 
     bias + scale · (main effects + interactions + numeric)
 
-with main effects sum_f <u_f, v_f>, interactions sum_{f<g} <v_f, v_g> of the INTERACTING fields, and a linear
+with main effects sum_f <u_f, v_f>, interactions sum_{f<g} <v_f, v_g> of the interacting fields, and a linear
 function of ln(x+1). SHARES says how much of the variance each of the three parts has.
 `structure` says how the vectors lie:
 
@@ -24,19 +24,13 @@ import numpy as np
 import pyarrow as pa
 
 from mlet_bench.config import SyntheticConfig
+from mlet_bench.data.sources import shapes
 from mlet_bench.data.sources.bad_rows import Reading
-from mlet_bench.data.sources.criteo import CATEGORICAL, NUMERIC
 from mlet_bench.data.sources.raw import LABEL, TRUTH, RawSource
 from mlet_bench.data.splits import InOrder
 from mlet_bench.errors import UserError
 
 VERSION = 1  # of the generator: raised when the same options give other rows
-CARDINALITIES = (
-    *(180, 70, 30_000, 4_000, 40, 17, 1_500, 80, 4, 5_000, 640, 3_000, 400),
-    *(27, 1_400, 2_500, 11, 570, 250, 4, 14_000, 17, 16, 2_000, 81, 1_500),
-)
-ZIPF = 1.05
-INTERACTING = ("C1", "C2", "C3", "C7", "C10", "C11", "C14", "C18")
 SHARES = (0.75, 0.15, 0.10)  # of main effects, interactions and numeric columns
 CLICK_RATE = 0.25
 NUMERIC_MISSING = 0.1
@@ -45,18 +39,22 @@ CHUNK_ROWS = 100_000
 ROW_BYTES = 240
 """Of a generated row as text, about as many as of Criteo's."""
 CALIBRATION_ROWS = 100_000
+CODES = 2**20
+"""Names that a field's categories can have."""
+MOST_AVAZU_ROWS = 6_000_000
 
 
 class SyntheticSource(RawSource):
     """Rows drawn from the data set's own seed; the same options give the same rows."""
 
-    numeric = NUMERIC
-    categorical = CATEGORICAL
-
     def __init__(self, config: SyntheticConfig) -> None:
         if config.structure == "shared" and config.rank > config.vector_dim:
             raise UserError(f"dataset.rank={config.rank}: at most dataset.vector_dim={config.vector_dim}")
+        if config.shape == "avazu" and config.rows > MOST_AVAZU_ROWS:
+            raise UserError(f"dataset.rows={config.rows}: at most {MOST_AVAZU_ROWS} with dataset.shape=avazu")
         self.config = config
+        self.shape = _shape_of(config)
+        self.numeric, self.categorical = self.shape.numeric, self.shape.categorical
         self.files = ()
         self.generated_bytes = ROW_BYTES * config.rows
         self.split = InOrder((10 / 12, 1 / 12, 1 / 12))
@@ -73,27 +71,33 @@ class SyntheticSource(RawSource):
         chosen = {name: getattr(self.config, name) for name in names}
         if self.config.structure == "independent":
             chosen["rank"] = self.config.vector_dim
-        return {"generator": VERSION, **chosen}
+        shape = {} if self.config.shape == "criteo" else {"shape": self.config.shape}
+        return {"generator": VERSION, **chosen, **shape}
 
     def tables(self, reading: Reading) -> Iterator[pa.Table]:
-        world = _World(self.config)
+        world = _World(self.config, self.shape)
         for chunk, start in enumerate(range(0, self.config.rows, CHUNK_ROWS)):
             rows = min(CHUNK_ROWS, self.config.rows - start)
             yield world.table(np.random.default_rng([self.config.seed, 2, chunk]), rows)
             reading.passed(rows, start + rows)
 
 
+def _shape_of(config: SyntheticConfig) -> shapes.Shape:
+    return shapes.criteo() if config.shape == "criteo" else shapes.avazu(config.rows)
+
+
 class _World:
     """The planted vectors and what follows from them."""
 
-    def __init__(self, config: SyntheticConfig) -> None:
+    def __init__(self, config: SyntheticConfig, shape: shapes.Shape) -> None:
+        self.shape = shape
         rng = np.random.default_rng([config.seed, 0])
         self.dim = dim = config.vector_dim
         self.cdfs, self.names, self.vectors, self.directions = [], [], [], []
-        for field, cardinality in enumerate(CARDINALITIES):
-            popularity = np.cumsum(np.arange(1, cardinality + 1.0) ** -ZIPF)
+        for field, (column, cardinality) in enumerate(shape.cardinalities.items()):
+            popularity = np.cumsum(shape.popularity(column))
             self.cdfs.append(popularity / popularity[-1])
-            names = [f"{code:08x}" for code in rng.permutation(2**20)[:cardinality] * 4096 + field]
+            names = [f"{code:08x}" for code in rng.permutation(CODES)[:cardinality] * 4096 + field]
             if field % 3 == 2:
                 names[1] = ""  # a missing cell is a category like another
             self.names.append(pa.array(names, pa.string()))
@@ -106,7 +110,7 @@ class _World:
                 vectors = rng.standard_normal((cardinality, dim)) / np.sqrt(dim)
             self.vectors.append(vectors)
             self.directions.append(basis[0])
-        self.slopes = rng.standard_normal(len(NUMERIC))
+        self.slopes = rng.standard_normal(len(shape.numeric))
         sample = np.random.default_rng([config.seed, 1])
         parts = self._parts(*self._draw(sample, CALIBRATION_ROWS))
         self.means = [part.mean() for part in parts]
@@ -119,17 +123,18 @@ class _World:
         logit_B = self._logit(self._parts(ids_BF, count_BN, missing_BN))
         label_B = rng.random(rows) < 1 / (1 + np.exp(-logit_B))
         columns: dict[str, Any] = {LABEL: pa.array(label_B.astype(np.int8))}
-        for i, name in enumerate(NUMERIC):
+        for i, name in enumerate(self.shape.numeric):
             columns[name] = pa.array(count_BN[:, i], mask=missing_BN[:, i])
-        for i, name in enumerate(CATEGORICAL):
+        for i, name in enumerate(self.shape.categorical):
             columns[name] = pa.DictionaryArray.from_arrays(pa.array(ids_BF[:, i]), self.names[i])
         columns[TRUTH] = pa.array(logit_B)
         return pa.table(columns)
 
     def _draw(self, rng: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         ids = [np.searchsorted(cdf, rng.random(rows)) for cdf in self.cdfs]
-        count_BN = np.floor(rng.lognormal(1.5, 1.2, (rows, len(NUMERIC)))).astype(np.int64)
-        missing_BN = rng.random((rows, len(NUMERIC))) < NUMERIC_MISSING
+        numeric = len(self.shape.numeric)
+        count_BN = np.floor(rng.lognormal(1.5, 1.2, (rows, numeric))).astype(np.int64)
+        missing_BN = rng.random((rows, numeric)) < NUMERIC_MISSING
         return np.stack(ids, 1).astype(np.int32), count_BN, missing_BN
 
     def _parts(self, ids_BF: np.ndarray, count_BN: np.ndarray, missing_BN: np.ndarray) -> list[np.ndarray]:
@@ -138,7 +143,7 @@ class _World:
         for field, (vectors, direction) in enumerate(zip(self.vectors, self.directions, strict=True)):
             v_BD = vectors[ids_BF[:, field]]
             main_B += v_BD @ direction
-            if CATEGORICAL[field] in INTERACTING:
+            if self.shape.categorical[field] in self.shape.interacting:
                 sum_BD += v_BD
                 squares_B += (v_BD**2).sum(1)
         interaction_B = ((sum_BD**2).sum(1) - squares_B) / 2  # of all pairs (Rendle 2010, FM)
