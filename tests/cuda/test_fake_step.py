@@ -80,7 +80,7 @@ def one_step(
     return watched
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd", "rowwise_adagrad"])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "adagrad", "rowwise_adagrad"])
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", ["dlrm", "dcn", "autoint_plus", "deepfm"])
 def test_a_step_waits_for_nothing(name: str, mode: str, optimizer: str) -> None:

@@ -84,7 +84,7 @@ def test_optimisers_reach_the_loss_of_the_cpu(mode: str, optimizer: str, update:
 
 
 @pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])
-@pytest.mark.parametrize("optimizer", ["adam", "sgd", "rowwise_adagrad"])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "adagrad", "rowwise_adagrad"])
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", ["dlrm", "dcn", "autoint_plus", "deepfm"])
 def test_a_step_waits_for_nothing(name: str, mode: str, optimizer: str, precision: str) -> None:

@@ -92,6 +92,25 @@ def test_product_starts_with_the_variance_of_the_single_table(inner: int) -> Non
         assert product[field].var() / single[field].var() == pytest.approx(1, abs=tolerance)
 
 
+def test_the_papers_start() -> None:
+    """W1 as Glorot, W2 normal with the deviation that is asked for, whatever k."""
+    rows, inner = 40_000, 64
+    torch.manual_seed(0)
+    emb = build(config("mlet", inner=inner, table_init="glorot", inner_std=0.25), (rows, 2))
+    assert isinstance(emb, MLETEmbedding)
+    w1_NK = emb.w1.weight[:rows]
+    assert w1_NK.std().item() == pytest.approx((2 / (rows + inner)) ** 0.5, rel=0.01)
+    assert w1_NK.abs().max().item() <= (6 / (rows + inner)) ** 0.5
+    assert emb.w2_FKD.std().item() == pytest.approx(0.25, rel=0.05)
+    single = build(config("single", table_init="glorot", inner_std=0.25), (rows, 2))
+    assert single.collapse().table.weight[:rows].std().item() == pytest.approx((2 / (rows + 16)) ** 0.5, rel=0.01)
+
+
+def test_two_starts_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"emb.init_std=0.1 and emb.table_init=glorot: give one of them"):
+        config("single", table_init="glorot", init_std=0.1)
+
+
 @pytest.mark.parametrize("mode", EMBEDDINGS)
 def test_unseen_category_is_a_zero_vector(mode: str) -> None:
     seen_V = torch.tensor([False, True, True, False, True])

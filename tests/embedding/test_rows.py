@@ -77,7 +77,7 @@ def test_evaluation_neither_sorts_nor_finds_different_rows(mode: str, monkeypatc
         loss(fm, IDS_BF)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd", "rowwise_adagrad"])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "adagrad", "rowwise_adagrad"])
 @pytest.mark.parametrize("mode", ["single", "mlet"])
 def test_gradients_of_several_passes_add_up(mode: str, optimizer: str) -> None:
     whole, parts = model(mode), model(mode)
@@ -98,7 +98,7 @@ def test_gradients_of_several_passes_add_up(mode: str, optimizer: str) -> None:
 
 @pytest.mark.parametrize("clip_norm", [None, 0.3])
 @pytest.mark.parametrize("update", ["lazy", "exact"])
-@pytest.mark.parametrize("optimizer", ["adam", "sgd", "rowwise_adagrad"])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "adagrad", "rowwise_adagrad"])
 @pytest.mark.parametrize("mode", ["single", "mlet"])
 def test_a_row_for_each_place_gives_what_different_rows_give(
     mode: str, optimizer: str, update: str, clip_norm: float | None, request: pytest.FixtureRequest
@@ -121,7 +121,7 @@ def test_a_row_for_each_place_gives_what_different_rows_give(
         torch.testing.assert_close(value, trained[1][name])
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd", "rowwise_adagrad"])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "adagrad", "rowwise_adagrad"])
 @pytest.mark.parametrize("mode", ["single", "mlet"])
 def test_a_skipped_step_leaves_weights_and_state(mode: str, optimizer: str) -> None:
     fm = model(mode)

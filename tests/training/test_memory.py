@@ -16,7 +16,7 @@ CARDINALITIES, NUMERIC = [50, 3, 700], 4
 
 
 @pytest.mark.parametrize("mode", ["single", "mlet"])
-@pytest.mark.parametrize("optimizer", ["adam", "sgd", "rowwise_adagrad"])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "adagrad", "rowwise_adagrad"])
 @pytest.mark.parametrize("name", choices("model"))
 def test_weights_and_optimiser_state_are_what_is_built(name: str, optimizer: str, mode: str) -> None:
     words = [f"model={name}", f"emb={mode}", "emb.dim=6", f"train.optimizer={optimizer}"]

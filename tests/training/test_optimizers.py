@@ -129,6 +129,23 @@ def test_sgd_is_row_sparse_by_nature(mode: str, update: str) -> None:
 
 
 @pytest.mark.parametrize("mode", EMBEDDINGS)
+@pytest.mark.parametrize("update", ["exact", "lazy"])
+def test_adagrad_is_that_of_pytorch_in_either_update(mode: str, update: str) -> None:
+    model = toy(mode).double()
+    slow = Slow(model)
+    run_slow(slow, torch.optim.Adagrad(slow.parameters(), lr=0.05))
+    run_fast(model, train_config(optimizer="adagrad", lr=0.05, update=update), emb_config(mode))
+    tables = {"single": "embedding.table.weight"}
+    moved = model.state_dict()
+    torch.testing.assert_close(
+        moved[tables.get(mode, "embedding.w1.weight")], slow.table.weight.data, rtol=0, atol=1e-10
+    )
+    torch.testing.assert_close(model.out_FD, slow.out_FD, rtol=0, atol=1e-10)
+    if slow.factorised:
+        torch.testing.assert_close(model.embedding.w2_FKD, slow.w2_FKD, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("mode", EMBEDDINGS)
 def test_rowwise_adagrad_is_the_same_lazy_and_exact(mode: str) -> None:
     lazy, exact = toy(mode), toy(mode)
     run_fast(lazy, train_config(optimizer="rowwise_adagrad", update="lazy"), emb_config(mode))

@@ -1,7 +1,8 @@
 """Runs → groups → comparisons: what may be averaged, and what may be set beside what.
 
-A group is everything but the seed. Groups that differ in embedding mode, d, k, learning rates and L2 alone stand in
-one comparison; any other difference (the data's content, the model's settings, training, threads) makes another one.
+A group is everything but the seed. Groups that differ in embedding mode, d, k, the start of W2, learning rates and L2
+alone stand in one comparison; any other difference (the data's content, the model's settings, training, threads) makes
+another one.
 """
 
 import math
@@ -17,10 +18,21 @@ from mlet_bench.analysis.variants import EmbeddingVariant
 from mlet_bench.config import monitored
 from mlet_bench.evaluation.statistics import SeedDifference, Spread, paired_by_seed
 
-TUNED = ("train.lr", "emb.lr", "emb.l2", "emb.l2_on", "emb.l2_rows")
+TUNED = ("train.lr", "emb.lr", "emb.inner_std", "emb.l2", "emb.l2_on", "emb.l2_rows")
 COMPARED = {"emb.mode", "emb.dim", "emb.inner", *TUNED}
-NO_EFFECT = {"fingerprint", "seed", "rerun", "logger", "train.checkpoint_minutes", "train.spectra", "hardware.threads"}
+NO_EFFECT = {
+    "fingerprint",
+    "seed",
+    "rerun",
+    "logger",
+    "reference",
+    "train.checkpoint_minutes",
+    "train.spectra",
+    "hardware.threads",
+}
 """Keys that are no setting, or (threads) are taken from the result, where the number in use stands."""
+YOUNGER = {"emb.table_init": "dlrm"}
+"""Keys that configs of earlier runs do not have, with what these runs did."""
 PLACES = {"dataset.name", "dataset.raw", "dataset.prepared", "dataset.vocab", "dataset.item_field", "dataset.group"}
 """Keys of a data set that do not change its rows, and its name, which the result states too."""
 
@@ -37,6 +49,7 @@ class Hyperparameters(NamedTuple):
 
     lr: float | None
     emb_lr: float | None
+    inner_std: float | None
     l2: float | None
     l2_on: str | None
     l2_rows: str | None
@@ -44,13 +57,15 @@ class Hyperparameters(NamedTuple):
     @classmethod
     def of(cls, run: Run) -> "Hyperparameters":
         """The rates in use: `emb.lr` null is `train.lr`, and without L2 its other keys have no effect."""
-        lr, emb_lr, *l2 = (run.config.get(key) for key in TUNED)
-        return cls(lr, lr if emb_lr is None else emb_lr, *(l2 if l2[0] else (l2[0], None, None)))
+        lr, emb_lr, inner_std, *l2 = (run.config.get(key) for key in TUNED)
+        return cls(lr, lr if emb_lr is None else emb_lr, inner_std, *(l2 if l2[0] else (l2[0], None, None)))
 
     @property
     def label(self) -> str:
         lr, emb_lr = ("?" if rate is None else f"{rate:g}" for rate in (self.lr, self.emb_lr))
-        return f"lr {lr}, emb.lr {emb_lr}" + (f", emb.l2 {self.l2:g} on {self.l2_on}, {self.l2_rows}" * bool(self.l2))
+        start = "" if self.inner_std is None else f", emb.inner_std {self.inner_std:g}"
+        l2 = f", emb.l2 {self.l2:g} on {self.l2_on}, {self.l2_rows}" if self.l2 else ""
+        return f"lr {lr}, emb.lr {emb_lr}{start}{l2}"
 
 
 class Task(NamedTuple):
@@ -190,7 +205,8 @@ def _makes_rows(name: str) -> bool:
 def _facts(run: Run) -> dict[str, str]:
     """All that must be equal within a comparison, as text; `data`, where it is known, stands for what makes rows."""
     result = run.result
-    settings = {key: str(value) for key, value in run.config.items() if key not in COMPARED | NO_EFFECT | PLACES}
+    config = {**YOUNGER, **run.config}
+    settings = {key: str(value) for key, value in config.items() if key not in COMPARED | NO_EFFECT | PLACES}
     return {
         **settings,
         "name": result.dataset.name,

@@ -102,7 +102,10 @@ def _check_room(config: TuneCommand, arms: list[Arm], prepared: Prepared) -> Non
 
 def tune_fingerprint(config: TuneCommand, prepared: Prepared) -> str:
     """Of all that makes the comparison: the data's content instead of its path, everything else as it was given."""
-    uncounted: Any = {"dataset": True, "train": config.train.not_in_fingerprint, "logger": True}
+    uncounted: Any = {
+        "dataset": True, "train": config.train.not_in_fingerprint, "emb": config.emb.not_in_fingerprint, "logger": True,
+        "reference": True,
+    }  # fmt: skip
     return files.fingerprint({"data": prepared.fingerprint, **config.model_dump(mode="json", exclude=uncounted)})
 
 
@@ -110,7 +113,7 @@ def run_config(config: TuneCommand, arm: Arm, settings: Settings, seed: int) -> 
     """The run of an arm with these settings; UserError if they do not go together."""
     emb = {**config.emb.model_dump(), **asdict(arm), "lr": settings.emb_lr, "l2": settings.emb_l2}
     train = config.train.model_copy(update={"lr": settings.lr})
-    shared = {name: getattr(config, name) for name in ("dataset", "model", "hardware", "eval", "logger")}
+    shared = {name: getattr(config, name) for name in ("dataset", "model", "hardware", "eval", "logger", "reference")}
     return convert_command(TrainCommand, {**shared, "emb": emb, "train": train, "seed": seed, "rerun": False})
 
 

@@ -57,7 +57,7 @@ class HardwareConfig(Section):
 class TrainConfig(Section):
     batch_size: int = Field(ge=1)
     epochs: int = Field(ge=1)
-    optimizer: Literal["adam", "sgd", "rowwise_adagrad"]
+    optimizer: Literal["adam", "sgd", "adagrad", "rowwise_adagrad"]
     lr: float = Field(gt=0)
     update: Literal["lazy", "exact"]
     clip_norm: float | None = Field(gt=0)
@@ -113,6 +113,18 @@ def _each_once(value: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(value))
 
 
+Reference = Literal[
+    "criteo_dlrm",
+    "avazu_dlrm",
+    "avazu_widedeep",
+    "avazu_deepfm",
+    "avazu_xdeepfm",
+    "avazu_dcn",
+    "avazu_autoint",
+    "avazu_nfm",
+]
+"""The experiments of the MLET paper, whose printed figures a report sets beside runs that name them."""
+
 Loggers = Annotated[
     tuple[Literal["tensorboard", "mlflow"], ...], BeforeValidator(_none_or_more), AfterValidator(_each_once)
 ]
@@ -129,6 +141,7 @@ class RunSections(Section):
     train: TrainConfig
     eval: EvalConfig
     logger: Loggers = ()  # a default, because configs of runs made before it do not have it
+    reference: Reference | None = None
 
 
 class TrainCommand(RunSections):

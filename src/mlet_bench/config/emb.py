@@ -1,8 +1,8 @@
 """The sections of the embedding modes, by their names; adding a mode is a section, or one that is there, and a line."""
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from mlet_bench.config.base import Name, Section
 
@@ -26,8 +26,25 @@ class EmbConfig(Section):
     """Strength of L2 on the embeddings."""
     l2_on: Literal["factors", "product"]
     l2_rows: Literal["batch", "table"]
+    table_init: Literal["dlrm", "glorot"] = "dlrm"
+    """The start of a table of n rows: uniform ±1/√n, or Glorot's. This key and `inner_std` have a default here, because
+    configs of runs made before them do not have them."""
     init_std: float | None = Field(gt=0)
-    """Standard deviation of an entry at the start; null: that of DLRM's uniform ±1/√n."""
+    """Standard deviation of an entry of the table at the start, in place of `table_init`'s."""
+    inner_std: float | None = Field(default=None, gt=0)
+    """Standard deviation of an entry of W2 at the start; null: 1/√k."""
+
+    @model_validator(mode="after")
+    def _one_start(self) -> Self:
+        if self.init_std is not None and self.table_init != "dlrm":
+            raise ValueError(f"emb.init_std={self.init_std} and emb.table_init={self.table_init}: give one of them")
+        return self
+
+    @property
+    def not_in_fingerprint(self) -> set[str]:
+        """Keys that are younger than fingerprints, where they change nothing."""
+        defaults = {"table_init": "dlrm", "inner_std": None}
+        return {name for name, default in defaults.items() if getattr(self, name) == default}
 
     def single(self) -> "SingleEmbConfig":
         """A single table of the same width, with everything else alike."""
@@ -39,10 +56,10 @@ class SingleEmbConfig(EmbConfig):
 
     role: ClassVar[Role] = "baseline"
 
-    @field_validator("inner", "l2_on", mode="after")
+    @field_validator("inner", "inner_std", "l2_on", mode="after")
     @classmethod
     def _has_no_factors(cls, value: Any, info: ValidationInfo) -> Any:
-        return None if info.field_name == "inner" else "product"
+        return "product" if info.field_name == "l2_on" else None
 
 
 class MLETEmbConfig(EmbConfig):

@@ -1,8 +1,8 @@
 """Multi-Layer Embedding Training (arXiv 2309.15881): each n × d table trained as (n × k)·(k × d).
 
-The start is fair to a single table: every field's W2 has mean square 1/k and W1 the variance of the single table, so
-that the product has it too, and W2ᵀW2 is the identity on average, so that k does not act as a learning rate under
-SGD.
+Without `inner_std` the start is fair to a single table: every field's W2 has mean square 1/k and W1 the variance of the
+single table, so that the product has it too, and W2ᵀW2 is the identity on average, so that k does not act as a learning
+rate under SGD. With it W2ᵀW2 is about k·σ² times the identity, as in the paper.
 """
 
 from collections.abc import Sequence
@@ -76,7 +76,15 @@ class MLETEmbedding(Embedding):
     @classmethod
     def from_config(cls, config: EmbConfig, cardinalities: Sequence[int], seen: Tensor | None) -> Self:
         assert config.inner is not None
-        return cls(cardinalities, config.dim, config.inner, seen=seen, init_std=config.init_std)
+        return cls(
+            cardinalities,
+            config.dim,
+            config.inner,
+            seen=seen,
+            table_init=config.table_init,
+            init_std=config.init_std,
+            inner_std=config.inner_std,
+        )
 
     def forward(self, ids_BF: Tensor) -> Tensor:
         """emb_BFD for ids within their fields."""

@@ -64,7 +64,7 @@ class SingleEmbedding(Embedding):
 
     @classmethod
     def from_config(cls, config: EmbConfig, cardinalities: Sequence[int], seen: Tensor | None) -> Self:
-        return cls(cardinalities, config.dim, seen=seen, init_std=config.init_std)
+        return cls(cardinalities, config.dim, seen=seen, table_init=config.table_init, init_std=config.init_std)
 
     def forward(self, ids_BF: Tensor) -> Tensor:
         """emb_BFD for ids within their fields."""

@@ -89,7 +89,7 @@ class PlannedRun:
                 "recipe": RECIPE,
                 "data": self.prepared.fingerprint,
                 "model": {"name": config.model.name, **settings},
-                "emb": config.emb.model_dump(mode="json"),
+                "emb": config.emb.model_dump(mode="json", exclude=config.emb.not_in_fingerprint),
                 "train": {**train.model_dump(mode="json", exclude=train.not_in_fingerprint), "shuffle": shuffle},
                 "eval": config.eval.model_dump(mode="json"),  # the batch size too: bits of a logit may depend on it
                 "seed": config.seed,

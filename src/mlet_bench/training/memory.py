@@ -93,6 +93,7 @@ def plan(
     state = {
         "adam": 2 * (dense + in_tables),
         "sgd": 0,
+        "adagrad": dense + in_tables,
         "rowwise_adagrad": dense + sum(len(weight) for weight in tables),
     }[train.optimizer]
     places = train.batch_size * len(cardinalities)

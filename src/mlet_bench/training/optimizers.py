@@ -2,8 +2,8 @@
 
 update=lazy   a step moves the rows of its batch only. Adam then leaves momentum and moments of absent rows alone, as
               torch.optim.SparseAdam does.
-update=exact  the whole table moves as under PyTorch's dense optimiser. For SGD and row-wise Adagrad without L2 over
-              the table both are the same, as a zero gradient moves nothing: the rows of the batch are enough.
+update=exact  the whole table moves as under PyTorch's dense optimiser. For SGD and both kinds of Adagrad without L2
+              over the table both are the same, as a zero gradient moves nothing: the rows of the batch are enough.
 """
 
 from abc import ABC, abstractmethod
@@ -86,6 +86,20 @@ class RowAdam(RowOptimizer):
 
 
 class RowAdagrad(RowOptimizer):
+    """Adagrad (Duchi et al. 2011) as torch.optim.Adagrad, in which what has no gradient does not move."""
+
+    EPS = 1e-10
+
+    def __init__(self, table: RowTable, lr: float) -> None:
+        super().__init__(table, lr)
+        self.slots = {"sum": torch.zeros_like(table.weight.detach())}
+
+    def _move(self, weight_UW: Tensor, grad_UW: Tensor, **slots: Tensor) -> None:
+        sum_UW = slots["sum"].addcmul_(grad_UW, grad_UW)
+        weight_UW.addcdiv_(grad_UW, sum_UW.sqrt().add_(self.EPS), value=-self.lr)
+
+
+class RowWiseAdagrad(RowOptimizer):
     """Row-wise Adagrad: one accumulator a row, of the mean square of its gradient (as in FBGEMM and TorchRec)."""
 
     EPS = 1e-8
@@ -99,7 +113,12 @@ class RowAdagrad(RowOptimizer):
         weight_UW.addcdiv_(grad_UW, sum_U.sqrt().add_(self.EPS)[:, None], value=-self.lr)
 
 
-ROWS: dict[str, type[RowOptimizer]] = {"adam": RowAdam, "sgd": RowSGD, "rowwise_adagrad": RowAdagrad}
+ROWS: dict[str, type[RowOptimizer]] = {
+    "adam": RowAdam,
+    "sgd": RowSGD,
+    "adagrad": RowAdagrad,
+    "rowwise_adagrad": RowWiseAdagrad,
+}
 
 
 def dense_rows(config: TrainConfig, emb: EmbConfig) -> bool:
