@@ -6,12 +6,24 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mlet_bench.analysis.comparisons import Number, RunGroup, auc_on_test, logloss_on_test
-from mlet_bench.analysis.paper import ExperimentRuns, RateRow, published, rate_rows
+from mlet_bench.analysis.paper.published import published
+from mlet_bench.analysis.paper.readings import ExperimentRuns
+from mlet_bench.analysis.paper.rows import RateRow, rate_rows
 from mlet_bench.analysis.variants import EmbeddingVariant
 from mlet_bench.evaluation.statistics import Spread
 from mlet_bench.report.figures import dodges
-from mlet_bench.report.plotting import HEIGHT, WIDTH, FigureFile, legend, log_ticks, log_values, look, titled
-from mlet_bench.report.plotting import BLACK, Look
+from mlet_bench.report.plotting import (
+    BLACK,
+    HEIGHT,
+    WIDTH,
+    FigureFile,
+    Look,
+    legend,
+    log_ticks,
+    log_values,
+    look,
+    titled,
+)
 
 METRICS: dict[str, Number] = {"auc": auc_on_test, "logloss": logloss_on_test}
 NAMES = {"auc": "test AUC", "logloss": "test logloss"}
@@ -28,7 +40,7 @@ def paper_figures(found: Sequence[ExperimentRuns]) -> Iterator[FigureFile]:
 
 
 def curves(runs: ExperimentRuns, metric: str) -> Iterator[FigureFile]:
-    """Quality over d, a curve for each k; where three widths ran as published, and the paper has or AUC is the metric."""
+    """Quality over d, a curve for each k, where three widths ran as published; logloss where the paper shows it."""
     printed: dict[int | None, dict[int, Spread]] = {
         curve.inner: {dim: Spread(0, value, None) for dim, value in curve.values.items()}
         for curve in published().curves
@@ -43,7 +55,9 @@ def curves(runs: ExperimentRuns, metric: str) -> Iterator[FigureFile]:
         return
     sides = {"the paper": printed, f"here: {runs.data}": ours}
     title = f"{runs.experiment.label}: {NAMES[metric]} over d, as published"
-    figure = _sides(title, {name: points for name, points in sides.items() if points}, "d, embedding width", NAMES[metric])
+    figure = _sides(
+        title, {name: points for name, points in sides.items() if points}, "d, embedding width", NAMES[metric]
+    )
     caption = "One learning rate for everything. Ours: mean over seeds; bars: one standard deviation."
     yield FigureFile(f"paper-{metric}-{runs.name.replace('_', '-')}", caption, figure)
 
@@ -74,8 +88,8 @@ def starts(runs: ExperimentRuns) -> Iterator[FigureFile]:
     plot.tick_params(axis="x", labelsize=8, rotation=30)
     legend(figure, plot)
     caption = (
-        "The paper (k = 32, Avazu): below 0.1 MLET is worse than the single table, from 0.25 on better, 0.48 best. Mean over seeds; "
-        "bars: one standard deviation."
+        "The paper (k = 32, Avazu): below 0.1 MLET is worse than the single table, from 0.25 on better, 0.48 best. "
+        "Mean over seeds; bars: one standard deviation."
     )
     yield FigureFile(f"paper-start-{runs.name.replace('_', '-')}", caption, figure)
 
@@ -92,7 +106,11 @@ def singular_values(rows: Sequence[RateRow]) -> Iterator[FigureFile]:
     row = max(with_spectra, key=lambda row: row.multiple)
     figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
     plot = figure.add_subplot()
-    plot.set_title(titled(f"Singular values after training, d = {row.variant.dim}", f"{row.runs.experiment.label}, {row.runs.data}"))
+    plot.set_title(
+        titled(
+            f"Singular values after training, d = {row.variant.dim}", f"{row.runs.experiment.label}, {row.runs.data}"
+        )
+    )
     plot.set_xlabel("singular value, from the largest")
     plot.set_ylabel("size")
     groups = {"single": row.single, f"single, rate × {row.multiple:g}": row.faster, row.variant.curve: row.mlet}
@@ -103,8 +121,8 @@ def singular_values(rows: Sequence[RateRow]) -> Iterator[FigureFile]:
     log_values(plot)
     legend(figure, plot)
     caption = (
-        "Of the field with the most rows; mean over seeds. Were MLET a learning rate alone, its curve would be that of the single "
-        "table with the multiplied rate."
+        "Of the field with the most rows; mean over seeds. Were MLET a learning rate alone, its curve would be that of "
+        "the single table with the multiplied rate."
     )
     yield FigureFile("paper-singular-values", caption, figure)
 
@@ -137,7 +155,11 @@ def _sides(title: str, sides: Mapping[str, Points], x: str, y: str) -> Figure:
     return figure
 
 
-def _curve(plot: Axes, label: str, points: Mapping[int, Spread] | Mapping[float, Spread], how: Look, shift: float) -> None:
-    known = [(x * shift, spread.mean, spread.sd or 0.0) for x, spread in sorted(points.items()) if spread.mean is not None]
+def _curve(
+    plot: Axes, label: str, points: Mapping[int, Spread] | Mapping[float, Spread], how: Look, shift: float
+) -> None:
+    known = [
+        (x * shift, spread.mean, spread.sd or 0.0) for x, spread in sorted(points.items()) if spread.mean is not None
+    ]
     xs, means, sds = zip(*known, strict=True) if known else ((), (), ())
     plot.errorbar(xs, means, yerr=sds, label=label, **how._asdict())

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mlet_bench.analysis import formatting
-from mlet_bench.analysis import paper as analysis
 from mlet_bench.analysis.comparisons import auc_on_test
 from mlet_bench.analysis.formatting import diff_ci, diff_mark, mean_sd, signed
-from mlet_bench.analysis.paper import ExperimentRuns
+from mlet_bench.analysis.paper import rows as paper
+from mlet_bench.analysis.paper.readings import ExperimentRuns
 from mlet_bench.evaluation.statistics import SeedDifference, Spread
 from mlet_bench.report.table import DIFFERENCE, SPREAD, Column, Table
 
@@ -60,7 +60,7 @@ def paper_tables(found: Sequence[ExperimentRuns]) -> dict[str, Table]:
 
 def auc_table(found: Sequence[ExperimentRuns]) -> Table:
     columns = [MODEL, READING]
-    for dim in analysis.WIDTHS:
+    for dim in paper.WIDTHS:
         columns += [
             Column(f"single\nd = {dim}", _of("single", dim), auc, f"single_d{dim}", SPREAD),
             Column(f"MLET\nd = {dim}", _of("mlet", dim), auc, f"mlet_d{dim}", SPREAD),
@@ -69,11 +69,11 @@ def auc_table(found: Sequence[ExperimentRuns]) -> Table:
     columns.append(Column("largest reduction", "reduction", key="reduction", words=True, dropped=1))
     note = (
         "Test AUC, k = 64; mean ± standard deviation over seeds, gains paired by seed ± half of the 95 % interval. As "
-        "published: one learning rate for everything, the paper's start. Table rate of its own: each embedding with the "
-        "learning rate that validation chose for it among equally many. Reduction: the largest ratio of widths at which "
-        "mean AUC is the single table's or higher, over all d and k that ran."
+        "published: one learning rate for everything, the paper's start. Table rate of its own: each embedding with "
+        "the learning rate that validation chose for it among equally many. Reduction: the largest ratio of widths at "
+        "which mean AUC is the single table's or higher, over all d and k that ran."
     )
-    rows = analysis.auc_rows(found)
+    rows = paper.auc_rows(found)
     return Table("Table 3: AUC, and size at equal quality", columns, rows, note, _between(rows))
 
 
@@ -91,12 +91,12 @@ def remaining_table(found: Sequence[ExperimentRuns]) -> Table:
         Column("verdict", "gain", formatting.verdict, words=True),
     )
     note = "Test AUC; both with the table rate that validation chose among equally many, paired by seed."
-    return Table("What remains when both choose a table rate", columns, analysis.remaining(found), note)
+    return Table("What remains when both choose a table rate", columns, paper.remaining(found), note)
 
 
 def popularity_table(found: Sequence[ExperimentRuns]) -> Table:
     """The gains that remain, by tenth of the rows."""
-    rows = [(row, analysis.gains_by_bucket(row)) for row in analysis.remaining(found)]
+    rows = [(row, paper.gains_by_bucket(row)) for row in paper.remaining(found)]
     rows = [entry for entry in rows if entry[1]]
     tenths = list(dict.fromkeys(name for _, gains in rows for name in gains))
     columns = [
@@ -110,8 +110,8 @@ def popularity_table(found: Sequence[ExperimentRuns]) -> Table:
         ),
     ]
     note = (
-        "Gain in AUC × 10,000 on tenths of the test rows, from those whose categories training saw least (the paper's set B) "
-        "to those it saw most (A). ▲ ▼: the 95 % interval excludes 0."
+        "Gain in AUC × 10,000 on tenths of the test rows, from those whose categories training saw least (the "
+        "paper's set B) to those it saw most (A). ▲ ▼: the 95 % interval excludes 0."
     )
     return Table("What remains, by popularity", columns, rows, note)
 
@@ -126,15 +126,15 @@ def rare_table(found: Sequence[ExperimentRuns]) -> Table:
         Column("B, rare", "rare", percent, "rare", DIFFERENCE),
     )
     note = (
-        "Relative change of PR-AUC, MLET over the single table of the same d, on the tenth of the test rows with the most (A) and "
-        "the least (B) frequent categories."
+        "Relative change of PR-AUC, MLET over the single table of the same d, on the tenth of the test rows with the "
+        "most (A) and the least (B) frequent categories."
     )
-    rows = analysis.rare_rows(found)
+    rows = paper.rare_rows(found)
     return Table("Table 4: rare and frequent rows", columns, rows, note, _between(rows))
 
 
 def svd_table(found: Sequence[ExperimentRuns]) -> Table:
-    rows = analysis.svd_rows(found)
+    rows = paper.svd_rows(found)
     dims = sorted({dim for row in rows for dim in row.svd})
     columns = [MODEL, READING, Column("k", "inner", key="k")]
     for dim in dims:
@@ -144,7 +144,8 @@ def svd_table(found: Sequence[ExperimentRuns]) -> Table:
             Column(f"gain\n{dim}", _of("gain", dim), gain, f"gain_{dim}", DIFFERENCE, dropped=1),
         ]
     note = (
-        "Test AUC. SVD: a single table of width k, truncated after training to this rank; MLET: inner dimension k, d of this width."
+        "Test AUC. SVD: a single table of width k, truncated after training to this rank; MLET: inner dimension k, d "
+        "of this width."
     )
     return Table("Table 5: against SVD of a trained wide table", columns, rows, note, _between(rows))
 
@@ -168,10 +169,11 @@ def rate_table(found: Sequence[ExperimentRuns]) -> Table:
         Column("absent\nrows", share("mlet"), "{:.1%}".format, "absent_share", if_known=True, dropped=1),
     )
     note = (
-        "Under SGD W2ᵀW2 is about k·σ² times the identity at the start, so that a step moves a row of W1·W2 by that multiple of "
-        "what it moves a row of a single table. Absent rows: their share of the squared movement of the table in a step."
+        "Under SGD W2ᵀW2 is about k·σ² times the identity at the start, so that a step moves a row of W1·W2 by that "
+        "multiple of what it moves a row of a single table. Absent rows: their share of the squared movement of the "
+        "table in a step."
     )
-    return Table("Is MLET a learning rate of the table?", columns, analysis.rate_rows(found), note)
+    return Table("Is MLET a learning rate of the table?", columns, paper.rate_rows(found), note)
 
 
 def _absent_share(group: Any) -> float | None:
@@ -190,7 +192,7 @@ def _of(side: str, dim: int) -> Callable[[Any], Any]:
 
 
 def _tenth(name: str) -> Callable[[Any], SeedDifference | None]:
-    return lambda entry: entry[1].get(name)  # type: ignore[no-any-return]
+    return lambda entry: entry[1].get(name)
 
 
 def _short_gain(difference: SeedDifference) -> str:
