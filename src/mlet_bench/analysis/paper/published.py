@@ -1,7 +1,7 @@
 """What the MLET paper printed (arXiv 2309.15881), with its place in it."""
 
 from functools import cache
-from importlib import resources
+from pathlib import Path
 
 from pydantic import BaseModel
 
@@ -56,5 +56,4 @@ class Paper(BaseModel):
 @cache
 def published() -> Paper:
     """All that the paper states."""
-    text = resources.files("mlet_bench.analysis.paper").joinpath("published.json").read_text(encoding="utf-8")
-    return Paper.model_validate_json(text)
+    return Paper.model_validate_json(Path(__file__).with_name("published.json").read_text(encoding="utf-8"))
