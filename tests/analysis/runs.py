@@ -12,7 +12,7 @@ import yaml
 from mlet_bench.analysis.collect import collect
 from mlet_bench.analysis.comparisons import StudyComparison, compare
 from mlet_bench.analysis.study import Study, study
-from mlet_bench.evaluation.metrics import Scored, auc_with_interval, probability
+from mlet_bench.evaluation.metrics import Groups, Scored, auc_with_interval, probability
 
 Values = dict[str, Any]
 
@@ -125,7 +125,7 @@ def write_predictions(folder: Path, label_R: np.ndarray, logit_R: np.ndarray) ->
     columns = {"row": np.arange(len(label_R)), "label": label_R.astype(np.int8), "logit": logit_R,
                "probability": probability(logit_R)}  # fmt: skip
     pq.write_table(pa.table(columns), folder / "predictions.parquet")
-    auc, interval = auc_with_interval(Scored.of(label_R, logit_R)[0])
+    auc, interval = auc_with_interval(Groups.of(Scored.of(label_R, logit_R)[0]))
     values = json.loads((folder / "result.json").read_text())
     own = {"auc": auc, "auc_ci95": interval, "rows": len(label_R), "positives": int(label_R.sum())}
     values["metrics"]["test"].update(own)

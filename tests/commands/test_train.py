@@ -61,7 +61,11 @@ def test_run_folder_holds_what_the_contract_says(command: Command, mode: str) ->
     assert result["dataset"]["rows"] == {"train": 360, "valid": 30, "test": 30}
     assert (result["dataset"]["name"], result["dataset"]["fields"]) == ("criteo", 26)
     assert result["emb"] == {"mode": mode, "dim": 4, "inner": None if mode == "single" else 64}
-    assert {bucket["field"] for bucket in result["buckets"]} == {*(f"C{i}" for i in range(1, 27)), "rarest"}
+    assert {bucket["field"] for bucket in result["buckets"]} == {
+        *(f"C{i}" for i in range(1, 27)),
+        "rarest",
+        "popularity",
+    }
     for field in {bucket["field"] for bucket in result["buckets"]}:
         assert sum(bucket["rows"] for bucket in result["buckets"] if bucket["field"] == field) == 30
     assert "NaN" not in (Path("run") / "result.json").read_text()

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from mlet_bench.evaluation.buckets import EvalRows, buckets_of, evaluate
 from mlet_bench.evaluation.gauc import group_auc
-from mlet_bench.evaluation.metrics import Scored, auc_with_interval
+from mlet_bench.evaluation.metrics import Groups, Scored, auc_with_interval
 
 
 def by_loop(label_R: np.ndarray, logit_R: np.ndarray, id_R: np.ndarray, reserved: int) -> dict[str, float | None]:
@@ -48,7 +48,7 @@ def test_agrees_with_a_loop_over_groups(rows: list[tuple[int, int, int]], reserv
 def test_one_group_has_the_auc_of_all_rows() -> None:
     rng = np.random.default_rng(1)
     label_R, logit_R = (rng.random(500) < 0.3).astype(np.float32), rng.normal(size=500).round(1)
-    auc, _ = auc_with_interval(Scored.of(label_R, logit_R)[0])
+    auc, _ = auc_with_interval(Groups.of(Scored.of(label_R, logit_R)[0]))
     assert found_in(label_R, logit_R, np.full(500, 3), 1)["gauc"] == pytest.approx(auc, abs=1e-12)
 
 
@@ -65,8 +65,9 @@ def test_stands_among_the_metrics_only_where_a_field_groups_the_rows() -> None:
     rng = np.random.default_rng(3)
     label_R, logit_R = (rng.random(900) < 0.4).astype(np.float32), rng.normal(size=900).astype(np.float32)
     id_R, buckets_RG = rng.integers(0, 50, 900).astype(np.int32), buckets_of(rng.integers(0, 30, (900, 1)), [1, 10])
-    alone, buckets = evaluate(EvalRows(label_R, buckets_RG, None), logit_R, ["a"], [1, 10])
-    grouped, same = evaluate(EvalRows(label_R, buckets_RG, None, id_R), logit_R, ["a"], [1, 10], reserved=2)
+    tenth_R = np.zeros(900, np.uint8)
+    alone, buckets = evaluate(EvalRows(label_R, buckets_RG, tenth_R, None), logit_R, ["a"], [1, 10])
+    grouped, same = evaluate(EvalRows(label_R, buckets_RG, tenth_R, None, id_R), logit_R, ["a"], [1, 10], reserved=2)
     assert grouped == {**alone, **by_loop(label_R, logit_R, id_R, 2)} | {"gauc": grouped["gauc"]}
     assert grouped["gauc"] == pytest.approx(by_loop(label_R, logit_R, id_R, 2)["gauc"], abs=1e-12)
     assert buckets == same

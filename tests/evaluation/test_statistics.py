@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from mlet_bench.evaluation.metrics import Scored, auc_with_interval
+from mlet_bench.evaluation.metrics import Groups, Scored, auc_with_interval
 from mlet_bench.evaluation.statistics import Placed, Spread, paired_by_seed, paired_delong
 
 
@@ -65,7 +65,7 @@ def test_paired_delong_on_a_few_rows_with_many_ties(rows: list[tuple[bool, int, 
 def test_the_variance_of_one_run_is_that_of_its_interval() -> None:
     label_B, one_B, _ = sample(500, 5, ties=True)
     placed = Placed.of(label_B, one_B)
-    auc, (low, high) = auc_with_interval(Scored.of(label_B, one_B)[0])
+    auc, (low, high) = auc_with_interval(Groups.of(Scored.of(label_B, one_B)[0]))
     parts = [placed.value_B[label_B == kind] for kind in (0, 1)]
     error = np.sqrt(sum(part.var(ddof=1) / len(part) for part in parts))
     assert placed.auc == auc

@@ -169,11 +169,11 @@ def _ends(comparison: StudyComparison, group: RunGroup) -> tuple[Bucket, Bucket]
             bucket
             for bucket in group.first.result.buckets
             if bucket.field == field
-            and bucket.min_count > 0
+            and bucket.lowest > 0
             and min(bucket.positives, bucket.rows - bucket.positives) >= OF_A_CLASS
         ]
-        fit.sort(key=lambda bucket: bucket.min_count)
-        if len(fit) > 1 and fit[0].min_count < RARE:
+        fit.sort(key=lambda bucket: bucket.lowest)
+        if len(fit) > 1 and fit[0].lowest < RARE:
             return fit[0], fit[-1]
     return None
 

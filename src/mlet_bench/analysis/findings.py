@@ -7,6 +7,7 @@ from pathlib import Path
 from mlet_bench.analysis.claims import Claim, claims
 from mlet_bench.analysis.collect import LeftOut, collect
 from mlet_bench.analysis.comparisons import compare
+from mlet_bench.analysis.paper.readings import ExperimentRuns, experiments
 from mlet_bench.analysis.study import Study, study
 from mlet_bench.analysis.svd_control import add_truncated
 from mlet_bench.errors import UserError, listing, nearest
@@ -17,6 +18,8 @@ class Findings:
     studies: list[Study]
     left_out: list[LeftOut]
     claims: list[Claim]
+    experiments: list[ExperimentRuns]
+    """Of the paper, on one data set each."""
 
 
 def findings(folders: Sequence[Path], margin: float, dim: int | None, evaluations: Sequence[Path]) -> Findings:
@@ -44,4 +47,4 @@ def findings(folders: Sequence[Path], margin: float, dim: int | None, evaluation
         )
     studies = [study(comparison, margin, dim) for comparison in comparisons]
     left_out = sorted([*collected.left_out, *repeated], key=lambda out: str(out.path))
-    return Findings(studies, left_out, claims(studies))
+    return Findings(studies, left_out, claims(studies), experiments(comparisons))

@@ -16,7 +16,7 @@ from mlet_bench.data import Prepared, Split
 from mlet_bench.data.batches import training_rows, validation_rows
 from mlet_bench.embedding.collapse import collapse
 from mlet_bench.errors import RunFailedError
-from mlet_bench.evaluation.metrics import Scored, auc_with_interval, logloss
+from mlet_bench.evaluation.metrics import Groups, Scored, logloss
 from mlet_bench.evaluation.predictions import milliseconds, predict
 from mlet_bench.evaluation.split import evaluate_split
 from mlet_bench.models import CTRModel
@@ -163,7 +163,7 @@ def _validation(model: CTRModel, rows: Iterable[Split], config: EvalConfig) -> C
         if not np.isfinite(logit_R).all():
             return {"auc": math.nan, "logloss": math.nan}
         scored, _ = Scored.of(label_R, logit_R)
-        return {"auc": auc_with_interval(scored)[0], "logloss": logloss(scored.label_B, scored.logit_B)}
+        return {"auc": Groups.of(scored).auc, "logloss": logloss(scored.label_B, scored.logit_B)}
 
     return validate
 

@@ -82,7 +82,7 @@ def _gain_figure(study: Study, field: str, entries: Sequence[BucketResult]) -> F
     what = "a row's rarest category" if field == RAREST else short(field, 20)
     title = f"Gain in AUC by count of {what}, d = {entries[0].variant.dim}"
     figure, plot = axes(title, study.title, "training count; below: test rows", "test AUC minus single's")
-    buckets = sorted({(row.bucket.min_count, row.bucket.bucket, row.bucket.rows) for row in entries})
+    buckets = sorted({(row.bucket.lowest, row.bucket.bucket, row.bucket.rows) for row in entries})
     places = {name: place for place, (_, name, _) in enumerate(buckets)}
     shown = looks(row.variant for row in entries)
     for position, (curve, how) in enumerate(shown.items()):

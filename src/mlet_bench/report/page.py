@@ -16,6 +16,7 @@ from mlet_bench.analysis.findings import Findings
 from mlet_bench.analysis.study import Study
 from mlet_bench.errors import printable
 from mlet_bench.report import size_ratio, spectra, study_tables
+from mlet_bench.report.paper_tables import paper_tables
 from mlet_bench.report.table import Table
 
 TEMPLATE = "page.html.j2"
@@ -42,9 +43,13 @@ class StudySection(NamedTuple):
 
 
 def render(
-    found: Findings, pictures: Sequence[Sequence[Picture]], overall: Sequence[Picture], folders: Sequence[Path]
+    found: Findings,
+    pictures: Sequence[Sequence[Picture]],
+    overall: Sequence[Picture],
+    paper: Sequence[Picture],
+    folders: Sequence[Path],
 ) -> str:
-    """The page as text; `pictures` are those of each study, `overall` those of all together."""
+    """The page as text; `pictures` are those of each study, `overall` those of all, `paper` those like the paper's."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -60,6 +65,8 @@ def render(
             table for table in (size_ratio.headlines(found.studies), size_ratio.summaries(found.studies)) if table.rows
         ],
         overall=overall,
+        paper=[table for table in paper_tables(found.experiments).values() if table.rows],
+        paper_pictures=paper,
         left_out=study_tables.left_out(found.left_out),
         folders=[str(folder) for folder in folders],
         runs=sum(len(study.comparison.runs) for study in found.studies),

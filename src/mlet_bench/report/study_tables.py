@@ -143,6 +143,7 @@ def buckets(studies: Sequence[Study]) -> Table:
         *VARIANT,
         *(Column("", f"bucket.{name}", key=name) for name in names),
         Column("", lambda row: row.group.spread(row.number("auc")), key="test_auc", parts=SPREAD),
+        Column("", lambda row: row.group.spread(row.number("pr_auc")), key="test_pr_auc", parts=SPREAD),
         Column("", lambda row: row.group.spread(row.number("logloss")), key="test_logloss", parts=SPREAD),
         Column("", "auc_gain", key="auc_gain", parts=DIFFERENCE),
     )
@@ -154,7 +155,7 @@ def gains(study: Study, field: str, dim: int | None = None) -> Table:
     entries = [row for row in study.buckets if row.bucket.field == field and row.auc_gain is not None]
     entries = [row for row in entries if dim in (None, row.variant.dim)]
     variants = list(dict.fromkeys(row.variant for row in entries))
-    by_name = {row.bucket.bucket: row.bucket for row in sorted(entries, key=lambda row: row.bucket.min_count)}
+    by_name = {row.bucket.bucket: row.bucket for row in sorted(entries, key=lambda row: row.bucket.lowest)}
     gain = {(row.variant, row.bucket.bucket): row.auc_gain for row in entries}
     what = "a row's rarest category" if field == RAREST else f"field {field}"
     title = f"Gain in AUC by training count: {what}"

@@ -12,6 +12,8 @@ from mlet_bench.analysis.findings import Findings
 from mlet_bench.report import size_ratio, spectra, study_tables
 from mlet_bench.report.figures import study_figures
 from mlet_bench.report.page import Picture, render
+from mlet_bench.report.paper_figures import paper_figures
+from mlet_bench.report.paper_tables import paper_tables
 from mlet_bench.report.plotting import FigureFile, own_ids, styled
 from mlet_bench.report.table import Table, csv_text
 from mlet_bench.system import files
@@ -30,17 +32,18 @@ def write_report(folder: Path, found: Findings, folders: Sequence[Path]) -> Path
             path.unlink()
     for name, tables in csv_tables(found).items():
         path = folder / TABLES / f"{name}.csv"
-        if name == "spectra" and not tables[0].rows:
+        if name.startswith(("spectra", "paper_")) and not tables[0].rows:
             path.unlink(missing_ok=True)  # an earlier report's
         else:
             files.write_text(path, files.encodable(csv_text(tables)))
     with styled():
         overall = _write_figures(folder / FIGURES, 0, size_ratio.size_ratio_figure(found.studies))
+        paper = _write_figures(folder / FIGURES, 0, paper_figures(found.experiments))
         pictures = [
             _write_figures(folder / FIGURES, position, study_figures(study))
             for position, study in enumerate(found.studies, start=1)
         ]
-    files.write_text(folder / PAGE, files.encodable(render(found, pictures, overall, folders)))
+    files.write_text(folder / PAGE, files.encodable(render(found, pictures, overall, paper, folders)))
     return folder / PAGE
 
 
@@ -57,6 +60,7 @@ def csv_tables(found: Findings) -> dict[str, list[Table]]:
         "cost": [study_tables.costs(studies)],
         "runs": [study_tables.runs(studies), study_tables.left_out(found.left_out)],
         "spectra": [spectra.every_spectrum(studies)],
+        **{name: [table] for name, table in paper_tables(found.experiments).items()},
     }
 
 

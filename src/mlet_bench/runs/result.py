@@ -19,6 +19,9 @@ class Scores(_Part):
     auc: Share | None
     auc_ci95: Annotated[list[Share], Field(min_length=2, max_length=2)] | None = None
     """DeLong's, of the rows alone."""
+    pr_auc: Share | None = None
+    """Average precision."""
+    pr_auc_ci95: Annotated[list[Share], Field(min_length=2, max_length=2)] | None = None
     auc_reason: str = "-"
     """Why there is none."""
     logloss: float | None
@@ -42,8 +45,14 @@ class _Rows(_Part):
 
     field: str
     bucket: str
-    min_count: Count
+    min_count: Count | None = None
+    """None: a tenth of the rows by popularity."""
     max_count: Count | None = None
+
+    @property
+    def lowest(self) -> int:
+        """The count that the bucket begins with; tenths stand in their own order."""
+        return self.min_count or 0
 
 
 class Bucket(Scores, _Rows):

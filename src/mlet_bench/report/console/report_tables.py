@@ -5,6 +5,7 @@ from rich.console import Console
 from mlet_bench.analysis.findings import Findings
 from mlet_bench.report import size_ratio, spectra, study_tables
 from mlet_bench.report.console.tables import say, show_table
+from mlet_bench.report.paper_tables import paper_tables
 
 
 def show_report(console: Console, found: Findings) -> None:
@@ -22,6 +23,7 @@ def show_report(console: Console, found: Findings) -> None:
             say(console, f"note: {warning}", "yellow")
     console.print()
     for table in (
+        *paper_tables(found.experiments).values(),
         size_ratio.headlines(found.studies),
         size_ratio.summaries(found.studies),
         study_tables.left_out(found.left_out),

@@ -8,7 +8,7 @@ from rich.console import Console
 from mlet_bench.analysis.formatting import number
 from mlet_bench.analysis.variants import EmbeddingVariant
 from mlet_bench.data.prepared import BAD_ROWS, Prepared
-from mlet_bench.evaluation.buckets import RAREST
+from mlet_bench.evaluation.buckets import HIGHEST_TENTH, LOWEST_TENTH, POPULARITY, RAREST
 from mlet_bench.report.console.tables import say, show_table
 from mlet_bench.report.table import Column, Table
 
@@ -45,9 +45,11 @@ def _metrics(scores: dict[str, Any], buckets: list[dict[str, Any]], split: str, 
         counted, groups = scores["gauc_groups"], scores["gauc_groups"] + scores["gauc_one_class_groups"]
         rows.append({"label": f"GAUC by {scores['gauc_field']}", "rows": scores["gauc_rows"], "auc": scores["gauc"],
                      "auc_reason": f"{counted:,} of {groups:,} groups"})  # fmt: skip
-    for field in (item_field, RAREST):
+    for field in (item_field, RAREST, POPULARITY):
         rules.append(len(rows) - 1)
-        for bucket in (bucket for bucket in buckets if bucket["field"] == field):
+        ends = (LOWEST_TENTH, HIGHEST_TENTH)
+        own = [bucket for bucket in buckets if bucket["field"] == field]
+        for bucket in (bucket for bucket in own if field != POPULARITY or bucket["bucket"] in ends):
             rows.append({"label": f"{field} {'unseen' if bucket['bucket'] == '0' else bucket['bucket']}", **bucket})
 
     def interval(row: dict[str, Any]) -> str | None:
@@ -59,6 +61,7 @@ def _metrics(scores: dict[str, Any], buckets: list[dict[str, Any]], split: str, 
         Column("rows", "rows", "{:,}".format),
         Column("AUC", "auc", number),
         Column("95 % interval", interval),
+        Column("PR-AUC", "pr_auc", number, dropped=1),
         Column("logloss", "logloss", number),
     ]
     if scores.get("best_auc") is not None:

@@ -1,0 +1,133 @@
+"""Runs of the paper's experiments, read in two ways.
+
+A run belongs to an experiment by its key `reference`, which conf/experiment/paper/ sets. "As published" takes the runs
+with the paper's optimiser, its start and one learning rate for everything; "table rate of its own" takes, for each
+embedding, the learning rate of the tables that validation chose among equally many.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from mlet_bench.analysis.comparisons import Number, RunGroup, StudyComparison, auc_on_test, quality
+from mlet_bench.analysis.paper.published import Experiment, published
+from mlet_bench.analysis.variants import EmbeddingVariant
+from mlet_bench.config.emb import MLETEmbConfig, mode_of
+from mlet_bench.evaluation.statistics import SeedDifference, Spread, paired_by_seed
+
+PUBLISHED, OWN_RATE = "as published", "table rate of its own"
+
+
+def mlet(dim: int, inner: int) -> EmbeddingVariant:
+    return EmbeddingVariant(mode_of(MLETEmbConfig), dim, inner)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Which group of runs stands for each embedding."""
+
+    name: str
+    groups: Mapping[EmbeddingVariant, RunGroup]
+
+    def spread(self, variant: EmbeddingVariant, number: Number = auc_on_test) -> Spread | None:
+        group = self.groups.get(variant)
+        return None if group is None else group.spread(number)
+
+    def gain(self, variant: EmbeddingVariant, number: Number = auc_on_test) -> SeedDifference | None:
+        """Over the single table of the same d, paired by seed."""
+        group, base = self.groups.get(variant), self.groups.get(EmbeddingVariant.baseline(variant.dim))
+        return None if group is None or base is None else group.minus(base, number)
+
+    def relative_gain(self, variant: EmbeddingVariant, number: Number) -> SeedDifference | None:
+        """The ratio to the single table of the same d, less 1, paired by seed."""
+        group, base = self.groups.get(variant), self.groups.get(EmbeddingVariant.baseline(variant.dim))
+        if group is None or base is None:
+            return None
+        theirs = base.values(number)
+        ratios = {seed: value / theirs[seed] for seed, value in group.values(number).items() if theirs.get(seed)}
+        return paired_by_seed(ratios, dict.fromkeys(ratios, 1.0))
+
+    @property
+    def mlet_variants(self) -> list[EmbeddingVariant]:
+        return [variant for variant in self.groups if variant.is_method]
+
+
+@dataclass(frozen=True)
+class ExperimentRuns:
+    """The runs of one experiment on one data set."""
+
+    name: str
+    comparison: StudyComparison
+
+    @property
+    def experiment(self) -> Experiment:
+        return published().experiments[self.name]
+
+    @property
+    def data(self) -> str:
+        return self.comparison.task.dataset
+
+    @cached_property
+    def published(self) -> Reading:
+        """One learning rate for everything."""
+        rate = self.experiment.lr
+        groups = [group for group in self._started_alike if group.tuned.lr == group.tuned.emb_lr == rate]
+        return Reading(PUBLISHED, {group.variant: group for group in reversed(groups)})
+
+    @cached_property
+    def own_rate(self) -> Reading:
+        """Of embeddings that had several rates to choose from, as many as the single table of their width."""
+        tried: dict[EmbeddingVariant, list[RunGroup]] = {}
+        for group in self._started_alike:
+            tried.setdefault(group.variant, []).append(group)
+        counts = {variant: len(groups) for variant, groups in tried.items()}
+        return Reading(
+            OWN_RATE,
+            {
+                variant: _best(groups)
+                for variant, groups in tried.items()
+                if 1 < counts[variant] == counts.get(EmbeddingVariant.baseline(variant.dim))
+            },
+        )
+
+    @property
+    def readings(self) -> tuple[Reading, ...]:
+        return self.published, self.own_rate
+
+    @property
+    def _started_alike(self) -> list[RunGroup]:
+        """With the paper's start, and truncated tables of such runs."""
+        return [
+            group
+            for group in self.comparison.groups
+            if not group.variant.is_method or group.tuned.inner_std == self.experiment.inner_std
+        ]
+
+    @cached_property
+    def starts(self) -> dict[float, dict[EmbeddingVariant, RunGroup]]:
+        """MLET with one rate for everything, by the standard deviation of W2's entries, where several ran."""
+        found: dict[float, dict[EmbeddingVariant, RunGroup]] = {}
+        for group in self.comparison.groups:
+            std = group.tuned.inner_std
+            if group.variant.is_method and std is not None and group.tuned.emb_lr == self.experiment.lr:
+                found.setdefault(std, {})[group.variant] = group
+        shared = {variant for std, groups in found.items() for variant in groups if std != self.experiment.inner_std}
+        kept = {std: {v: g for v, g in groups.items() if v in shared} for std, groups in sorted(found.items())}
+        return kept if len(kept) > 1 else {}
+
+
+def _best(groups: Sequence[RunGroup]) -> RunGroup:
+    shared = set.intersection(*(set(group.runs) for group in groups))
+    return max(groups, key=lambda group: quality(group, shared))
+
+
+def experiments(comparisons: Sequence[StudyComparison]) -> list[ExperimentRuns]:
+    """The comparisons whose runs name an experiment and use its optimiser for one epoch, in the paper's order."""
+    found = []
+    for name, experiment in published().experiments.items():
+        for comparison in comparisons:
+            config = comparison.runs[0].config
+            theirs = (name, experiment.optimizer, 1)
+            if (config.get("reference"), config.get("train.optimizer"), config.get("train.epochs")) == theirs:
+                found.append(ExperimentRuns(name, comparison))
+    return found
