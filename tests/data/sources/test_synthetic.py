@@ -33,7 +33,7 @@ def test_truth_scores_the_wanted_auc_in_both_structures() -> None:
             best[structure, split] = prepared.manifest["best"][split]["auc"]
             assert prepared.manifest["best"][split]["auc"] == pytest.approx(0.85, abs=0.02)
         rows = sum(bucket["rows"] for bucket in prepared.manifest["best"]["test"]["buckets"])
-        assert rows == 27 * 3_000
+        assert rows == 28 * 3_000  # 26 fields, rarest and popularity
     assert best["shared", "test"] == pytest.approx(best["independent", "test"], abs=0.02)
 
 
