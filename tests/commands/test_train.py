@@ -367,7 +367,7 @@ def raw_words(dataset: str, place: Path) -> list[str]:
     if dataset == "criteo":
         return [f"dataset.raw={write_criteo(place / 'train.txt', criteo_cells(120))}"]
     if dataset in ("quick", "paper"):
-        return ["dataset.rows=1200"]
+        return ["dataset=synthetic", "dataset.rows=1200"]
     return [f"dataset.raw={write_bars(place / 'raw', dataset)}"]
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from tests.models.reference import Weights, compare, perceptron, shapes, vectors
+from tests.models.reference import Weights, compare, first_order, perceptron, shapes, vectors
 from tests.models.small import rows, small_model
 
 
@@ -19,7 +19,8 @@ def slow(weights: Weights, ids_F: Tensor, numeric_N: Tensor) -> Tensor:
         x = torch.stack([x0[i] * product + b[i] + x[i] for i in range(len(x))])
     if "deep.0.weight" in weights:
         x = torch.cat([x, perceptron(weights, "deep.", x0, output=False)])
-    return weights["out.weight"][0] @ x + weights["out.bias"][0]
+    logit = weights["out.weight"][0] @ x + weights["out.bias"][0]
+    return logit + first_order(weights, ids_F, numeric_N) if "linear.fields.table.weight" in weights else logit
 
 
 @shapes
@@ -28,6 +29,11 @@ def test_forward_and_gradients_equal_the_slow_reference(batch: int, fields: int,
         for how in ("values", "vectors"):
             model = small_model("dcn", fields, numeric, batch_norm=False, mlp=mlp, numeric_input=how)
             compare(model, slow, batch, fields, numeric)
+
+
+@shapes
+def test_first_order_weights_beside_the_cross_layers(batch: int, fields: int, numeric: int) -> None:
+    compare(small_model("dcn", fields, numeric, batch_norm=False, use_wide=True), slow, batch, fields, numeric)
 
 
 def test_cross_layers_do_not_round_to_bfloat16_under_autocast() -> None:

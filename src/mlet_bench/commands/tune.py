@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from mlet_bench import models
 from mlet_bench.commands import train as recipe
 from mlet_bench.commands.prepare import prepared_data
 from mlet_bench.config import TrainCommand, TuneCommand, convert_command, monitored, monitored_name
@@ -106,7 +107,8 @@ def tune_fingerprint(config: TuneCommand, prepared: Prepared) -> str:
         "dataset": True, "train": config.train.not_in_fingerprint, "emb": config.emb.not_in_fingerprint, "logger": True,
         "reference": True,
     }  # fmt: skip
-    return files.fingerprint({"data": prepared.fingerprint, **config.model_dump(mode="json", exclude=uncounted)})
+    given = {**config.model_dump(mode="json", exclude=uncounted), "model": models.chosen(config.model)}
+    return files.fingerprint({"data": prepared.fingerprint, **given})
 
 
 def run_config(config: TuneCommand, arm: Arm, settings: Settings, seed: int) -> TrainCommand:

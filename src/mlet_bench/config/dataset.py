@@ -58,6 +58,8 @@ class AvazuConfig(DatasetConfig):
     reader: Literal["avazu"]
     split: Literal["time", "random", "test"]
     shares: Shares
+    hour_as: Literal["fields", "numeric"] = "fields"
+    """A default, because configs of runs made before it do not have it."""
 
 
 class BarsConfig(DatasetConfig):
