@@ -105,6 +105,8 @@ run. Writes tune.json after each of them, and ends with a table: what was chosen
 differences to the single table.
 
 Keys of its own:
+  'arms=[emb=single,"emb=mlet emb.inner=64 emb.inner_std=0.25"]'
+                              each arm by overrides of emb, any mode and any key; or a grid:
   arms.dims=[4,16]            every d; default emb.dim
   arms.inner_per_dim=[1,4]    MLET with k = this times d; 1 is the control k = d
   arms.inner=[64]             MLET with this k; default emb.inner where arms.inner_per_dim is not given
@@ -123,6 +125,7 @@ All of train's keys hold for every arm: model=, dataset=, experiment=, train.epo
 
 Examples:
   mlet-bench tune experiment=quick trials=3 seeds=[1,2]
+  mlet-bench tune model=dcn 'arms=[emb=single,"emb=mlet emb.inner=64"]' trials=10
   mlet-bench tune model=dcn arms.dims=[4,16] arms.inner_per_dim=[1,4] trials=20 seeds=[1,2,3,4,5]
   mlet-bench tune experiment=frappe_x1/dcn dataset.raw=frappe_x1 arms.dims=[4,10] search.emb_l2=[0.001,0.5]
 
