@@ -33,11 +33,13 @@ def evaluate_run(config: EvaluateCommand, out: str) -> tuple[Path, dict[str, Any
     group = config.dataset.group or trained.dataset.group
     _check(config, trained, result, prepared, group)
     model = load.model_of(run, trained, prepared.cardinalities, len(prepared.numeric), load.weights_of(run))
-    if config.rank is not None and isinstance(model.embedding, SingleEmbedding):
-        model.embedding.truncate_rank(config.rank)
-    rank = "" if config.rank is None else f"-rank{config.rank}"
+    embedding_bytes = result.collapse.embedding_bytes_inference
+    given = {"rank": config.rank, "bits": config.bits}
+    if any(given.values()) and isinstance(model.embedding, SingleEmbedding):
+        embedding_bytes = model.embedding.compress(**given)
+    compressed = "".join(f"-{key}{value}" for key, value in given.items() if value)
     grouped = "" if config.dataset.group is None else f"-{files.fingerprint(config.dataset.group)[:6]}"
-    folder = Path(out.replace("{run}", fingerprint).replace("{data}", prepared.fingerprint + rank + grouped))
+    folder = Path(out.replace("{run}", fingerprint).replace("{data}", prepared.fingerprint + compressed + grouped))
     _check_folder(folder)
     try:
         _, metrics, buckets = evaluate_split(
@@ -51,7 +53,8 @@ def evaluate_run(config: EvaluateCommand, out: str) -> tuple[Path, dict[str, Any
         "dataset": {"name": prepared.name, "rows": prepared.rows, "fingerprint": prepared.fingerprint},
         "item_field": trained.dataset.item_field,
         "split": config.split,
-        "rank": config.rank,
+        **given,
+        "embedding_bytes": embedding_bytes,
         "metrics": metrics,
         "buckets": buckets,
     }

@@ -85,6 +85,7 @@ Keys:
   run=DIR               folder of a finished run
   split=test            train, valid or test
   rank=4                each table cut to this rank by SVD first: what is left of a wide table in a narrow one
+  bits=8                each table as integers of 8 bits (2 to 8) and one scale, that of least squared error
   dataset.prepared=DIR  other data than the run's own, prepared with dataset.vocab=the run's prepared folder
   dataset.group=FIELD   AUC within the categories of this field too (GAUC); default: as the run was trained
   hardware=cuda         or cpu, with hardware.threads=N; default: as the run was trained, where its device is here

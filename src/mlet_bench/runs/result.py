@@ -78,6 +78,8 @@ class Emb(_Part):
     mode: Annotated[str, Field(min_length=1)]
     dim: Annotated[int, Field(ge=1)]
     inner: Annotated[int, Field(ge=1)] | None
+    bits: int | None = None
+    """Of the numbers of a table that was quantised after training; no run has it, an evaluation has."""
 
 
 class Collapse(_Part):
@@ -134,16 +136,25 @@ class EvaluatedOn(_Part):
     fingerprint: str
 
 
-class Cut(_Part):
-    """evaluation.json: a run's model judged again, its tables cut to a rank first if `rank` is given."""
+class Compressed(_Part):
+    """evaluation.json: a run's model judged again, its tables first cut to a rank or quantised where that is given."""
 
     version: Literal[1]
     run: Evaluated
     dataset: EvaluatedOn
     split: str
     rank: Annotated[int, Field(ge=1)] | None = None
+    bits: Annotated[int, Field(ge=2, le=8)] | None = None
+    embedding_bytes: Count | None = None
     metrics: Scores
     buckets: list[Bucket]
+
+    @property
+    def compression(self) -> str:
+        """What was done to the tables, in words."""
+        rank = "" if self.rank is None else f"cut to rank {self.rank}"
+        bits = "" if self.bits is None else f"quantised to {self.bits} bits"
+        return " and ".join(part for part in (rank, bits) if part)
 
 
 class Evaluation(_Part):

@@ -100,7 +100,7 @@ class ExperimentRuns:
         return [
             group
             for group in self.comparison.groups
-            if not group.variant.is_method or group.tuned.inner_std == self.experiment.inner_std
+            if not group.variant._replace(bits=None).is_method or group.tuned.inner_std == self.experiment.inner_std
         ]
 
     @cached_property

@@ -153,7 +153,7 @@ def svd_rows(found: Sequence[ExperimentRuns]) -> list[SVDRow]:
     rows = []
     for runs in found:
         reading = runs.published
-        truncated = sorted(variant for variant in reading.groups if variant.mode == SVD)
+        truncated = sorted(variant for variant in reading.groups if variant.mode == SVD and variant.bits is None)
         for width in dict.fromkeys(variant.inner or 0 for variant in truncated):
             dims = [variant.dim for variant in truncated if variant.inner == width]
             for entry in published().svd:
