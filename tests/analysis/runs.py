@@ -12,6 +12,8 @@ import yaml
 from mlet_bench.analysis.collect import collect
 from mlet_bench.analysis.comparisons import StudyComparison, compare
 from mlet_bench.analysis.study import Study, study
+from mlet_bench.analysis.tuned_alike import tuned_alike
+from mlet_bench.analysis.tunings import tunings_below
 from mlet_bench.evaluation.metrics import Groups, Scored, auc_with_interval, probability
 
 Values = dict[str, Any]
@@ -23,7 +25,8 @@ def comparisons(*roots: Path) -> list[StudyComparison]:
 
 
 def studies(*roots: Path, margin: float = 0.0, dim: int | None = None) -> list[Study]:
-    return [study(comparison, margin, dim) for comparison in comparisons(*roots)]
+    fair = tuned_alike(comparisons(*roots), tunings_below(roots)[0])
+    return [study(comparison, margin, dim) for comparison in fair]
 
 
 def only_study(root: Path, margin: float = 0.0, dim: int | None = None) -> Study:

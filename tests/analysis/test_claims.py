@@ -151,7 +151,8 @@ def test_the_largest_ratio_needs_one_comparison_that_reaches_it(tmp_path: Path) 
     write_arm(tmp_path / "one", "mlet", 1, 64, 0.75)
     own = {"config": {"model": {"name": "other"}}, "result": {"model": "other"}}
     write_arm(tmp_path / "two", "single", 16, None, 0.72, **own)
-    write_arm(tmp_path / "two", "mlet", 16, 64, 0.7, **own)
+    for dim in (8, 16):
+        write_arm(tmp_path / "two", "mlet", dim, 64, 0.7, **own)
     found = {name.rpartition(", ")[2]: one.holds for name, one in judged(tmp_path).items() if "Equal quality" in name}
     assert found == {"on average": "no", "at most": "yes"}
 
@@ -169,6 +170,8 @@ def test_tuning_of_the_single_table_is_measured_against_the_rate_of_the_network(
         tuned = {"emb": {"lr": 0.01}}
         write_run(tmp_path, "single", 4, None, seed, valid=0.8, test=0.72, name=f"tuned{seed}", config=tuned)
         write_run(tmp_path, "mlet", 4, 16, seed)
+        write_run(tmp_path, "mlet", 4, 16, seed, name=f"mlet-tuned{seed}", config=tuned)
+        write_run(tmp_path, "mlet", 4, 16, seed, name=f"mlet-rate{seed}", config={"train": {"lr": 0.0001}})
         write_run(tmp_path, "single", 4, None, seed, test=0.6, name=f"rate{seed}", config={"train": {"lr": 0.0001}})
     claim = said(tmp_path, "its own tuning")
     assert (claim.holds, "+0.0200" in claim.measured) == ("yes", True)

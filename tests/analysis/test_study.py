@@ -75,15 +75,6 @@ def test_other_rows_are_not_compared(tmp_path: Path) -> None:
     assert any("judged on different rows" in warning for warning in study.warnings)
 
 
-def test_unequal_tuning_is_a_warning(tmp_path: Path) -> None:
-    write_run(tmp_path, "single", 4, None, 1)
-    for lr in (0.01, 0.1):
-        write_run(tmp_path, "mlet", 4, 16, 1, name=f"{lr}", config={"emb": {"lr": lr}})
-    study = only_study(tmp_path)
-    assert "unequal tuning at d = 4: settings tried: single 1, mlet k = 16 2" in study.warnings
-    assert [(result.tried, result.chosen) for result in study.results] == [(1, True), (2, True), (2, False)]
-
-
 def test_cost_ratios(tmp_path: Path) -> None:
     write_run(tmp_path, "single", 4, None, 1)
     write_run(tmp_path, "mlet", 4, 16, 1, result={"train": {"peak_memory_bytes": 3 * 2**20}})

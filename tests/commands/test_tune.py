@@ -1,5 +1,6 @@
 """Comparisons: equal budgets, the choice on validation alone, and going on after a stop."""
 
+import csv
 import json
 import signal
 from collections.abc import Callable
@@ -114,6 +115,33 @@ def test_every_arm_gets_the_same_trials_and_then_the_seeds(command: Command, run
 
 
 @pytest.mark.usefixtures("criteo_file")
+def test_verdicts_after_the_sequence_of_the_readme_are_those_of_the_tune_folder_alone(command: Command) -> None:
+    shared = (*DATA, *TINY, "hardware.threads=1")
+    for words in (("emb=mlet", "emb.inner=8"), ("emb=single",), ("-m", "emb=single,mlet", "emb.inner=4,8", "seed=1,2")):
+        assert command("train", *shared, *words).code == cli.DONE
+    assert command(*FEWER).code == cli.DONE
+    (folder,) = Path("outputs/tune/criteo/dlrm").iterdir()
+    alone = command("report", f"runs={folder}", "hydra.run.dir=alone")
+    assert alone.code == cli.DONE, alone.err
+    assert command("report", "runs=outputs", "hydra.run.dir=every").code == cli.DONE
+
+    def verdicts(report: str) -> list[dict[str, str]]:
+        with (Path(report) / "tables/quality.csv").open() as opened:
+            rows = [row for row in csv.DictReader(opened) if row["chosen"] == "True"]
+        return [{key: value for key, value in row.items() if key != "settings_tried"} for row in rows]
+
+    tuned = [row for row in verdicts("every") if row["tuning"] == "best of 2 trials each"]
+    assert tuned == verdicts("alone")
+    assert [(row["mode"], row["auc_gain_seeds"], row["auc_gain_verdict"]) for row in tuned] == [
+        ("single", "", ""),
+        ("mlet", "2", "undecided"),
+    ]
+    others = {(row["mode"], row["k"]): row["tuning"] for row in verdicts("every") if row not in tuned}
+    assert others == {("single", ""): "", ("mlet", "4"): "", ("mlet", "8"): ""}
+    assert "best of 2 trials each" in alone.out
+
+
+@pytest.mark.usefixtures("criteo_file")
 @pytest.mark.parametrize(("monitor", "sign"), [("auc", 1), ("logloss", -1)])
 def test_only_validation_chooses(command: Command, faked: Callable[..., None], monitor: str, sign: int) -> None:
     """AUC, logloss and the test split each like another learning rate best."""
@@ -217,7 +245,9 @@ def test_arm_without_a_sound_trial_fails_the_comparison(command: Command, faked:
     assert (single["chosen"]["number"], narrow["chosen"], narrow["seeds"]) == (1, None, [])
     assert single["trials"][1]["error"] == "ZeroDivisionError: a fault of ours"
     assert [run["state"] for run in wide["seeds"]] == ["done", "failed"]
-    assert wide["against"]["single_same_dim"]["auc"] == {"n": 1, "mean": 0.0, "sd": None, "t": None}
+    assert wide["against"]["single_same_dim"]["auc"] == {
+        **{"n": 1, "mean": 0.0, "sd": None, "t": None, "p": None, "ci95": None, "verdict": "undecided"},
+    }
     assert "warning: mlet d=4 k=4: no trial ended well" in ended.out
     assert "failed: mlet d=4 k=8, seed 2: collapse changed a logit" in ended.out
 

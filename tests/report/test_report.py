@@ -162,13 +162,13 @@ def test_one_run_alone(command: Command, workplace: Path) -> None:
 def test_several_data_sets_and_folders(command: Command, workplace: Path) -> None:
     for name in ("one", "two"):
         for seed in (1, 2):
-            for mode, inner in (("single", None), ("mlet", 8)):
-                write_run(workplace / name, mode, 4, inner, seed, valid=0.7 if inner else 0.6,
+            for mode, dim, inner in (("single", 4, None), ("mlet", 4, 8), ("mlet", 2, 8)):
+                write_run(workplace / name, mode, dim, inner, seed, valid=0.7 if inner else 0.6,
                           result={"dataset": {"name": name, "fingerprint": name}})  # fmt: skip
     ended = command("report", "runs=[one,two]")
     assert ended.code == cli.DONE, ended.err
     rows = read("quality")
-    assert [row["dataset"] for row in rows] == ["one", "one", "two", "two"]
+    assert [row["dataset"] for row in rows] == ["one"] * 3 + ["two"] * 3
     assert "Size ratio over several comparisons" in ended.out
     assert (Path("outputs/report/figures") / "02-gain-rarest.png").is_file()
 

@@ -47,7 +47,7 @@ def test_one_seed_has_no_verdict(tmp_path: Path) -> None:
     write_run(tmp_path, "mlet", 4, 16, 1, test=0.8)
     table = study_tables.quality(only_study(tmp_path))
     row = dict(zip(shown(table), table.texts()[1], strict=True))
-    assert (row["verdict"], row["p"]) == ("one seed", "–")
+    assert (row["verdict"], row["p"]) == ("undecided", "–")
 
 
 def test_auc_within_groups_is_a_column_where_runs_have_it(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_every_study_stands_in_a_csv_file_and_a_section_has_its_own(grid: Findin
         assert 2 * len(table([study]).rows) == len(table([study, study]).rows) > 0
     header, *lines = csv_text([study_tables.every_setting([study])]).splitlines()
     assert len(lines) == 9
-    assert header.startswith("dataset,data_fingerprint,model,variant,mode,d,k,setting_lr,")
+    assert header.startswith("dataset,data_fingerprint,model,variant,tuning,mode,d,k,setting_lr,")
 
 
 @pytest.mark.parametrize("width", [60, 80, 120, 200])

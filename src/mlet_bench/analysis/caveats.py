@@ -7,8 +7,7 @@ from pathlib import Path
 from mlet_bench.analysis.comparisons import StudyComparison, auc_on_valid
 from mlet_bench.analysis.size_ratio import SizeRatio
 from mlet_bench.analysis.variants import BASELINE
-
-FEW_SEEDS = 5
+from mlet_bench.evaluation.statistics import DECIDING_SEEDS
 
 
 def caveats(comparison: StudyComparison, headline: SizeRatio | None, problems: Mapping[Path, str]) -> Iterator[str]:
@@ -30,32 +29,40 @@ def _together(notes: Iterable[tuple[Path, str]]) -> Iterator[str]:
 
 
 def _budgets(comparison: StudyComparison) -> Iterator[str]:
-    """Unequal tuning: the side that tried more settings had more chances to be lucky."""
-    tried = {variant: len(comparison.tried(variant)) for variant in comparison.variants if variant.is_trained}
-    singles = {variant.dim: count for variant, count in tried.items() if variant.is_baseline}
-    for dim in sorted({variant.dim for variant in tried}):
-        allowed = [singles[dim]] if dim in singles else sorted(set(singles.values()))
-        others = {variant: count for variant, count in tried.items() if variant.dim == dim and not variant.is_baseline}
-        uneven = [f"{variant.curve} {count}" for variant, count in others.items() if allowed and allowed != [count]]
-        if uneven:
-            counts = ", ".join([f"{BASELINE} {' or '.join(map(str, allowed))}", *uneven])
-            yield f"unequal tuning at d = {dim}: settings tried: {counts}"
+    """What tuning, or none, has to do with a gain."""
+    if not comparison.budget.is_fair:
+        yield (
+            "no gains and no verdicts here: these learning rates and L2 were tried on one side only, and more settings "
+            "are more chances to be lucky; mlet-bench tune gives every side the same number of trials"
+        )
+    elif _is_untuned(comparison):
+        yield (
+            "not tuned: all have the same learning rates, which move a product of two factors further in a step; "
+            "part of a gain, or all of it, can be that. mlet-bench tune compares each at rates of its own"
+        )
+
+
+def _is_untuned(comparison: StudyComparison) -> bool:
+    """MLET and a single table with one setting each."""
+    variants = comparison.variants
+    both = any(variant.is_method for variant in variants) and any(variant.is_baseline for variant in variants)
+    one_each = all(len(comparison.tried(variant)) == 1 for variant in variants)
+    return both and one_each and not comparison.budget.is_tuned
 
 
 def _seeds(comparison: StudyComparison) -> Iterator[str]:
     groups = comparison.chosen_groups
     fewest = min(len(group.runs) for group in groups)
-    if fewest == 1:
-        yield "some arms have one seed: they have no spread, and nothing about them is decided"
-    elif fewest < FEW_SEEDS:
-        yield f"some arms have {fewest} seeds; claims need {FEW_SEEDS} or more"
+    if fewest < DECIDING_SEEDS:
+        counted = "one seed" if fewest == 1 else f"{fewest} seeds"
+        yield f"{counted} at least once: a verdict needs {DECIDING_SEEDS} pairs of runs or more"
     singles = {group.variant.dim: group for group in groups if group.variant.is_baseline}
     alone = sorted({group.variant.dim for group in groups} - singles.keys())
-    if alone:
+    if alone and comparison.budget.is_fair:
         yield f"no single table of d = {', '.join(map(str, alone))} to compare with"
     for group in groups:
         single = singles.get(group.variant.dim, group)
-        if unpaired := sorted(single.runs.keys() ^ group.runs.keys()):
+        if comparison.budget.is_fair and (unpaired := sorted(single.runs.keys() ^ group.runs.keys())):
             seeds = ", ".join(map(str, unpaired))
             yield f"{group.variant.label}: seeds {seeds} ran on one side only and are not paired"
 
@@ -63,7 +70,9 @@ def _seeds(comparison: StudyComparison) -> Iterator[str]:
 def _reference(comparison: StudyComparison, headline: SizeRatio | None) -> Iterator[str]:
     modes = {variant.mode for variant in comparison.variants}
     if headline is None:
-        if BASELINE in modes and len(modes) > 1:
+        if len({variant.dim for variant in comparison.variants if variant.is_baseline or variant.is_method}) < 2:
+            yield "no size ratio: it needs two widths d or more"
+        elif comparison.budget.is_fair and BASELINE in modes and len(modes) > 1:
             yield "no size ratio: no single table of the d_ref asked for, or none that shares a seed with another mode"
         return
     singles = [group for group in comparison.chosen_groups if group.variant.is_baseline]

@@ -7,8 +7,8 @@ another one.
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from functools import cached_property
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -77,10 +77,12 @@ class Task(NamedTuple):
     """What sets it apart from other comparisons of the same data set and model; mostly nothing."""
     fingerprint: str
     """Of the data."""
+    budget: str = ""
+    """What each side was tuned with, where that sets a comparison apart."""
 
     @property
     def title(self) -> str:
-        return " · ".join(part for part in (self.dataset, self.model, self.distinction) if part)
+        return " · ".join(part for part in (self.dataset, self.model, self.budget, self.distinction) if part)
 
 
 @dataclass(frozen=True)
@@ -115,9 +117,27 @@ class RunGroup:
 
 
 @dataclass(frozen=True)
+class Budget:
+    """What each side of a comparison was tuned with."""
+
+    words: str = ""
+    choice: Mapping[EmbeddingVariant, RunGroup] = field(default_factory=dict)
+    """That of `tune`; without one the settings are chosen here."""
+    trials: int | None = None
+    """Of `tune`, for each side."""
+    is_fair: bool = True
+    """Both sides had the same; without it nothing is measured over a single table."""
+
+    @property
+    def is_tuned(self) -> bool:
+        return self.trials is not None
+
+
+@dataclass(frozen=True)
 class StudyComparison:
     task: Task
     groups: tuple[RunGroup, ...]
+    budget: Budget = field(default_factory=Budget)
 
     @property
     def variants(self) -> list[EmbeddingVariant]:
@@ -140,6 +160,8 @@ class StudyComparison:
         Settings are compared on the seeds that all of them ran, so that one that was tried with a lucky seed does not
         beat one that was tried with five; where they share none, each by its own. The first of equal ones wins.
         """
+        if variant in self.budget.choice:
+            return self.budget.choice[variant]
         groups = self.tried(variant)
         shared = set.intersection(*(set(group.values(on_valid)) for group in groups))
         return max(groups, key=lambda group: quality(group, shared))
@@ -150,7 +172,9 @@ class StudyComparison:
         return [self.chosen(variant) for variant in self.variants]
 
     def baseline(self, dim: int) -> RunGroup | None:
-        """The chosen single table of width `dim`, if any ran."""
+        """The chosen single table of width `dim`, if any ran and was tuned like the others."""
+        if not self.budget.is_fair:
+            return None
         variant = EmbeddingVariant.baseline(dim)
         return next((group for group in self.chosen_groups if group.variant == variant), None)
 

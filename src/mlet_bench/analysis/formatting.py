@@ -61,10 +61,6 @@ def diff_mark(difference: SeedDifference) -> str:
     return diff_ci(difference) + {"higher": " ▲", "lower": " ▼", "undecided": ""}[difference.verdict]
 
 
-def verdict(difference: SeedDifference) -> str:
-    return "one seed" if difference.n == 1 else difference.verdict
-
-
 def interval(ends: tuple[float, float]) -> str:
     """Of a difference.
 

@@ -129,12 +129,14 @@ def smallest_width(gap_of_dim: Mapping[int, float], margin: float) -> Reached | 
 
 
 def size_ratios(comparison: StudyComparison, margin: float, dim: int | None = None) -> list[SizeRatio]:
-    """One for each width of the single table, smallest first; none without a single and an MLET group.
+    """One for each width of the single table, smallest first; none without a single and an MLET group, or of one width.
 
     The headline is at `dim`, or the largest width.
     """
     groups = comparison.chosen_groups
     candidates = [group for group in groups if group.variant.is_method]
+    if len({group.variant.dim for group in groups if group.variant.is_baseline or group.variant.is_method}) < 2:
+        return []
     every = (_at(group, candidates, margin) for group in groups if group.variant.is_baseline)
     ratios = [ratio for ratio in every if ratio is not None]
     headline = max((ratio.ref_dim for ratio in ratios), default=None) if dim is None else dim

@@ -127,19 +127,20 @@ def study(comparison: StudyComparison, margin: float, dim: int | None) -> Study:
     """The numbers of a comparison; reads the predictions of its chosen groups."""
     predictions = PredictionCache()
     chosen = {group.variant: group for group in comparison.chosen_groups}
-    pairs = _pairs(list(chosen.values()), predictions)
+    pairs = _pairs(comparison.chosen_groups if comparison.budget.is_fair else [], predictions)
 
     def measured(group: RunGroup) -> tuple[RunGroup, RunGroup | None]:
-        baseline = chosen.get(EmbeddingVariant.baseline(group.variant.dim))
+        baseline = comparison.baseline(group.variant.dim)
         return group, None if baseline is group else baseline
 
     results = []
     for group in comparison.groups:
         is_chosen = chosen[group.variant] is group
         own_pairs = tuple(pairs[group.variant]) if is_chosen else ()
-        results.append(GroupResult(*measured(group), is_chosen, len(comparison.tried(group.variant)), own_pairs))
+        tried = comparison.budget.trials or len(comparison.tried(group.variant))
+        results.append(GroupResult(*measured(group), is_chosen, tried, own_pairs))
     results.sort(key=lambda result: (result.variant.order, not result.chosen, str(result.group.tuned)))
-    ratios = size_ratios(comparison, margin, dim)
+    ratios = size_ratios(comparison, margin, dim) if comparison.budget.is_fair else []
     headline = next((ratio for ratio in ratios if ratio.is_headline), None)
     return Study(
         comparison=comparison,

@@ -18,6 +18,8 @@ class EmbeddingVariant(NamedTuple):
     inner: int | None
     bits: int | None = None
     """Of a number of the tables, where they were quantised after training."""
+    own: str = ""
+    """What else sets it apart from others of a comparison, as it was given."""
 
     @classmethod
     def of(cls, emb: Emb) -> "EmbeddingVariant":
@@ -35,11 +37,12 @@ class EmbeddingVariant(NamedTuple):
     def curve(self) -> str:
         """Its name where d is an axis."""
         name = self.mode if self.inner is None else f"{self.mode} k = {self.inner}"
+        name = f"{name}, {self.own}" if self.own else name
         return name if self.bits is None else f"{name}, {self.bits} bits"
 
     @property
-    def order(self) -> tuple[bool, str, int, int, int]:
-        return not self.is_baseline, self.mode, self.dim, self.inner or 0, -(self.bits or 32)
+    def order(self) -> tuple[bool, str, int, int, int, str]:
+        return not self.is_baseline, self.mode, self.dim, self.inner or 0, -(self.bits or 32), self.own
 
     @property
     def is_trained(self) -> bool:

@@ -204,6 +204,7 @@ class Comparison:
     def run(self) -> None:
         """All trials, in rounds, so that no arm is ever ahead of another by more than one; then all seeds."""
         entries = self.content["arms"]
+        self.made = self.folder.made()
         searches = [search_of(self.config, arm.emb) for arm in self.arms]
         self.folder.save(self.content)
         for number in range(1, self.config.trials + 1):
@@ -227,7 +228,7 @@ class Comparison:
         value = self._value(outcome.result)
         search.tell(value)
         trial = {"number": number, "settings": asdict(settings), "value": value}
-        entry["trials"].append({**trial, **outcome.as_json()})
+        entry["trials"].append({**trial, **self._recorded(outcome)})
         best = value is not None and (entry["chosen"] is None or value > entry["chosen"]["value"])
         if best:
             entry["chosen"] = {**trial, "at_edge": search.at_edge(settings)}
@@ -237,7 +238,7 @@ class Comparison:
     def _seed(self, seed: int, arm: Arm, entry: dict[str, Any]) -> None:
         settings = Settings(**entry["chosen"]["settings"])
         outcome = self._outcome(arm, settings, seed)
-        run = {"seed": seed, "value": self._value(outcome.result), **outcome.as_json()}
+        run = {"seed": seed, "value": self._value(outcome.result), **self._recorded(outcome)}
         if outcome.result is not None:
             test, sizes = outcome.result.metrics.test, outcome.result.collapse
             run["test"] = {"auc": test.auc, "logloss": test.logloss}
@@ -245,6 +246,12 @@ class Comparison:
         entry["seeds"].append(run)
         self.folder.save(self.content)
         self._say(f"seed {seed}", arm, settings, outcome)
+
+    def _recorded(self, outcome: Outcome) -> dict[str, Any]:
+        """As tune.json has it; a run that this comparison made is never one that was there before."""
+        if not outcome.before:
+            self.made.add(str(outcome.folder))
+        return {**outcome.as_json(), "before": str(outcome.folder) not in self.made}
 
     def _outcome(self, arm: Arm, settings: Settings, seed: int) -> Outcome:
         folder = None

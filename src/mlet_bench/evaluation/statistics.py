@@ -16,6 +16,8 @@ from scipy.special import ndtr, stdtr, stdtrit
 from mlet_bench.evaluation.metrics import Z95, Groups, Scored
 
 Verdict = Literal["higher", "lower", "undecided"]
+DECIDING_SEEDS = 5
+"""Fewer decide nothing: their standard deviation is itself a guess."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +134,8 @@ class SeedDifference:
 
     @property
     def verdict(self) -> Verdict:
-        """Which way the 95 % interval lies off 0, if it does; one seed decides nothing."""
-        if self.ci95 is None or self.ci95[0] <= 0 <= self.ci95[1]:
+        """Which way the 95 % interval lies off 0, if it does and comes from five or more seeds."""
+        if self.n < DECIDING_SEEDS or self.ci95 is None or self.ci95[0] <= 0 <= self.ci95[1]:
             return "undecided"
         return "higher" if self.mean > 0 else "lower"
 

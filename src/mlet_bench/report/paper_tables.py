@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mlet_bench.analysis import formatting
 from mlet_bench.analysis.comparisons import auc_on_test
 from mlet_bench.analysis.formatting import diff_ci, diff_mark, mean_sd, signed
 from mlet_bench.analysis.paper import rows as paper
@@ -88,7 +87,7 @@ def remaining_table(found: Sequence[ExperimentRuns]) -> Table:
         Column("MLET", lambda row: row.mlet.spread(auc_on_test), mean_sd, "mlet", SPREAD),
         Column("its rate", "mlet.tuned.emb_lr", "{:g}".format, "mlet_emb_lr", dropped=1),
         Column("gain", "gain", diff_ci, "gain", DIFFERENCE),
-        Column("verdict", "gain", formatting.verdict, words=True),
+        Column("verdict", "gain.verdict", words=True),
     )
     note = "Test AUC; both with the table rate that validation chose among equally many, paired by seed."
     return Table("What remains when both choose a table rate", columns, paper.remaining(found), note)

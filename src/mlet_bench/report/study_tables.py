@@ -24,6 +24,7 @@ TASK = (
     Column("", "group.task.fingerprint", key="data_fingerprint"),
     Column("", "group.task.model", key="model"),
     Column("", "group.task.distinction", key="variant"),
+    Column("", "group.task.budget", key="tuning"),
 )
 VARIANT = (
     Column("embedding", "group.variant.mode", key="mode", words=True),
@@ -61,13 +62,13 @@ def every_setting(studies: Sequence[Study]) -> Table:
         *VARIANT,
         SETTING,
         Column("chosen", "chosen", lambda chosen: "chosen" if chosen else "", "chosen", words=True),
-        Column("seeds", lambda row: len(row.group.runs), key="seeds", dropped=6),
+        Column("seeds", lambda row: row.auc_gain.n if row.auc_gain else len(row.group.runs), key="seeds"),
         Column("validation AUC", lambda row: row.group.spread(auc_on_valid), mean_sd, "valid_auc", SPREAD),
         Column("AUC", "auc", mean_sd, "test_auc", SPREAD),
         Column("GAUC", _gauc, mean_sd, "test_gauc", SPREAD, if_known=True, dropped=8),
         Column("logloss", lambda row: row.group.spread(logloss_on_test), mean_sd, "test_logloss", SPREAD, dropped=7),
         Column("gain in AUC", "auc_gain", diff_ci, "auc_gain", DIFFERENCE),
-        Column("verdict", "auc_gain", formatting.verdict),
+        Column("verdict", "auc_gain.verdict"),
         Column("p", "auc_gain.p", p_value, dropped=5),
         Column(
             "change of logloss", lambda row: row.gain(logloss_on_test), diff_ci, "logloss_gain", DIFFERENCE, dropped=2
@@ -99,7 +100,8 @@ def quality(study: Study) -> Table:
     table = every_setting([study])
     note = (
         "Mean ± standard deviation over seeds. Gain in AUC, change of logloss: minus the single table of the same d, "
-        "paired by seed, ± half of the 95 % interval (Student's t); verdict and p are of the gain in AUC. DeLong: "
+        "paired by seed, ± half of the 95 % interval (Student's t); seeds are the pairs. Verdict: higher or lower "
+        "with five or more pairs and an interval that excludes 0, else undecided. DeLong: "
         "pairs of runs whose difference the test rows alone would not make (p < 0.05). Tried: settings of learning "
         "rates and L2, of which the one with the best mean validation AUC is shown."
         + " GAUC: AUC within the groups of dataset.group, weighted by their rows."
@@ -162,7 +164,7 @@ def gains(study: Study, field: str, dim: int | None = None) -> Table:
     title = f"Gain in AUC by training count: {what}"
     note = (
         "Over the single table of the same d, paired by seed, ± half of the 95 % interval. "
-        "▲ higher, ▼ lower, no mark: undecided or one seed."
+        "▲ higher, ▼ lower: five or more seeds and an interval that excludes 0; no mark: undecided."
     )
 
     def column(heading: str, value: Callable[[Any], Any], dropped: int = 0) -> Column:

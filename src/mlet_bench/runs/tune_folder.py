@@ -37,6 +37,12 @@ class TuneFolder:
                 raise UserError(f"hydra.run.dir={self.path}: holds another comparison; choose another folder")
             yield
 
+    def made(self) -> set[str]:
+        """The folders of the runs that this comparison made when it was at work before."""
+        arms = files.read_json(self.path / TUNE)["arms"] if self.begun else []
+        runs = [run for arm in arms for run in (*arm["trials"], *arm["seeds"])]
+        return {str(run["folder"]) for run in runs if not run.get("before", False)}
+
     def save(self, comparison: dict[str, Any]) -> None:
         files.write_json(self.path / TUNE, comparison)
 
@@ -80,9 +86,9 @@ def _differences(arm: dict[str, Any], base: dict[str, Any] | None) -> dict[str, 
     for score in SCORES:
         gain = paired_by_seed(_test(arm, score), _test(base, score))
         if gain is None:  # no seed ended well on both sides
-            found[score] = {"n": 0, "mean": None, "sd": None, "t": None}
+            found[score] = dict.fromkeys(("mean", "sd", "t", "ci95", "verdict")) | {"n": 0}
         else:
-            found[score] = {"n": gain.n, "mean": gain.mean, "sd": gain.sd, "t": gain.t}
+            found[score] = asdict(gain) | {"verdict": gain.verdict}
     return found
 
 

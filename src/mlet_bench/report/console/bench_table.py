@@ -22,7 +22,7 @@ PARTS = {
 
 def show_bench(console: Console, bench: dict[str, Any], folder: Path) -> None:
     """A row a mode, a row a part of the requested mode's step, and the lines that compare."""
-    requested = EmbeddingVariant(**{name: bench["emb"][name] for name in EmbeddingVariant._fields})
+    requested = EmbeddingVariant(*(bench["emb"][name] for name in ("mode", "dim", "inner")))
     prefixes = {EmbeddingVariant.baseline(requested.dim): "single_"}
     if not requested.is_baseline:
         prefixes[requested] = ""

@@ -66,8 +66,9 @@ def _spread(spread: dict[str, Any]) -> str:
 
 
 def _difference(gain: dict[str, Any]) -> str:
-    t = "" if gain["t"] is None else f" (t {gain['t']:.1f})"
-    return number(gain["mean"], "+.4f") + t
+    interval = gain["ci95"]
+    half = "" if interval is None else f" ± {(interval[1] - interval[0]) / 2:.4f}"
+    return f"{number(gain['mean'], '+.4f')}{half} {gain['verdict'] or 'no pair of runs'}"
 
 
 def _failures(comparison: dict[str, Any]) -> list[str]:
