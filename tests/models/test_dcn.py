@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from tests.models.reference import Weights, compare, perceptron, shapes, vectors
+from tests.models.reference import Weights, compare, first_order, perceptron, shapes, vectors
 from tests.models.small import rows, small_model
 
 
@@ -19,14 +19,16 @@ def slow(weights: Weights, ids_F: Tensor, numeric_N: Tensor) -> Tensor:
         x = torch.stack([x0[i] * product + b[i] + x[i] for i in range(len(x))])
     if "deep.0.weight" in weights:
         x = torch.cat([x, perceptron(weights, "deep.", x0, output=False)])
-    return weights["out.weight"][0] @ x + weights["out.bias"][0]
+    logit = weights["out.weight"][0] @ x + weights["out.bias"][0]
+    wide = any(name.startswith("linear.") for name in weights)
+    return logit + first_order(weights, ids_F, numeric_N) if wide else logit
 
 
 @shapes
 def test_forward_and_gradients_equal_the_slow_reference(batch: int, fields: int, numeric: int) -> None:
     for mlp in ([8, 7], []):
-        for how in ("values", "vectors"):
-            model = small_model("dcn", fields, numeric, batch_norm=False, mlp=mlp, numeric_input=how)
+        for how, wide in (("values", False), ("vectors", False), ("values", True)):
+            model = small_model("dcn", fields, numeric, batch_norm=False, mlp=mlp, numeric_input=how, use_wide=wide)
             compare(model, slow, batch, fields, numeric)
 
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from mlet_bench import models
 from mlet_bench.commands import train as recipe
 from mlet_bench.commands.prepare import prepared_data
 from mlet_bench.config import TrainCommand, TuneCommand, convert_command, monitored, monitored_name
@@ -102,10 +103,12 @@ def _check_room(config: TuneCommand, arms: list[Arm], prepared: Prepared) -> Non
 
 def tune_fingerprint(config: TuneCommand, prepared: Prepared) -> str:
     """Of all that makes the comparison: the data's content instead of its path, everything else as it was given."""
-    uncounted: Any = {
-        "dataset": True, "train": config.train.not_in_fingerprint, "emb": config.emb.not_in_fingerprint, "logger": True,
-        "reference": True,
-    }  # fmt: skip
+    model = models.settings_of(config.model)
+    # fmt: off
+    uncounted: Any = {name: section.not_in_fingerprint
+                      for name, section in (("model", model), ("train", config.train), ("emb", config.emb))}
+    # fmt: on
+    uncounted |= dict.fromkeys(("dataset", "logger", "reference"), True)
     return files.fingerprint({"data": prepared.fingerprint, **config.model_dump(mode="json", exclude=uncounted)})
 
 

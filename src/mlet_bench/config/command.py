@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -71,12 +71,13 @@ class TrainConfig(Section):
     checkpoint_minutes: float = Field(gt=0)
     shuffle_gb: float = Field(gt=0)
     spectra: bool = False
-    """The one key with a default here: configs of runs that were made before there was this key can still be read."""
+
+    younger: ClassVar[Mapping[str, Any]] = {"spectra": False}
 
     @property
     def not_in_fingerprint(self) -> set[str]:
-        """Keys that change nothing that a run writes; `spectra` adds a file where it is true."""
-        return {"checkpoint_minutes", "shuffle_gb"} | (set() if self.spectra else {"spectra"})
+        """Beside the younger keys those that change nothing that a run writes."""
+        return {"checkpoint_minutes", "shuffle_gb"} | super().not_in_fingerprint
 
 
 class EvalConfig(Section):

@@ -1,5 +1,6 @@
 """The sections of the embedding modes, by their names; adding a mode is a section, or one that is there, and a line."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -12,6 +13,7 @@ Role = Literal["baseline", "method", "control", "rival"]
 class EmbConfig(Section):
     """What every mode has."""
 
+    younger: ClassVar[Mapping[str, Any]] = {"table_init": "dlrm", "inner_std": None}
     role: ClassVar[Role] = "rival"
     """What a report takes the mode for: that which gains are measured over, the method that the paper's claims are
     about, a control that explains a gain and is no offer itself, or another way to make vectors."""
@@ -27,8 +29,7 @@ class EmbConfig(Section):
     l2_on: Literal["factors", "product"]
     l2_rows: Literal["batch", "table"]
     table_init: Literal["dlrm", "glorot"] = "dlrm"
-    """The start of a table of n rows: uniform ±1/√n, or Glorot's. This key and `inner_std` have a default here, because
-    configs of runs made before them do not have them."""
+    """The start of a table of n rows: uniform ±1/√n, or Glorot's."""
     init_std: float | None = Field(gt=0)
     """Standard deviation of an entry of the table at the start, in place of `table_init`'s."""
     inner_std: float | None = Field(default=None, gt=0)
@@ -39,12 +40,6 @@ class EmbConfig(Section):
         if self.init_std is not None and self.table_init != "dlrm":
             raise ValueError(f"emb.init_std={self.init_std} and emb.table_init={self.table_init}: give one of them")
         return self
-
-    @property
-    def not_in_fingerprint(self) -> set[str]:
-        """Keys that are younger than fingerprints, where they change nothing."""
-        defaults = {"table_init": "dlrm", "inner_std": None}
-        return {name for name, default in defaults.items() if getattr(self, name) == default}
 
     def single(self) -> "SingleEmbConfig":
         """A single table of the same width, with everything else alike."""

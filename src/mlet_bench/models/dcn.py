@@ -4,8 +4,8 @@ B batch, F sparse fields, N numeric columns, D embedding width, I inputs: F·D +
 have vectors; L cross layers.
 """
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -13,13 +13,16 @@ from torch import Tensor, nn
 
 from mlet_bench.embedding import Embedding
 from mlet_bench.models.base import CTRModel
-from mlet_bench.models.layers import DeepSettings, NumericVectors, deep, initialise
+from mlet_bench.models.layers import DeepSettings, FirstOrder, NumericVectors, deep, initialise
 from mlet_bench.models.linear import Linear, linear, without_autocast
 
 
 class DCNSettings(DeepSettings):
     cross_layers: int = Field(ge=0)
     numeric_input: Literal["values", "vectors"]
+    use_wide: bool = False
+
+    younger: ClassVar[Mapping[str, Any]] = {"use_wide": False}
 
 
 class Cross(nn.Module):
@@ -52,7 +55,7 @@ class DCN(CTRModel):
     """Cross layers and an MLP beside each other over all vectors, joined by a linear layer.
 
     Without widths in `mlp` the cross layers stand alone. Numeric columns enter as they are, as in the paper, or by a
-    vector each.
+    vector each. `use_wide` adds a linear part, as DeepCTR has it.
 
     Example:
         >>> from mlet_bench.embedding import SingleEmbedding
@@ -73,6 +76,7 @@ class DCN(CTRModel):
         self.cross = nn.ModuleList(Cross(self.inputs) for _ in range(settings.cross_layers))
         self.deep = deep(self.inputs, settings) if settings.mlp else None
         self.out = Linear(self.inputs + (settings.mlp[-1] if settings.mlp else 0), 1)
+        self.linear = FirstOrder(embedding.cardinalities, num_numeric) if settings.use_wide else None
         initialise(self, settings.init)
 
     def forward(self, ids_BF: Tensor, numeric_BN: Tensor) -> Tensor:
@@ -86,4 +90,4 @@ class DCN(CTRModel):
         logit_B = crossed(x0_BI, [*self.cross], weight_I[: self.inputs]) + bias
         if self.deep is not None:
             logit_B = logit_B + linear(self.deep(x0_BI), weight_I[None, self.inputs :]).squeeze(1)
-        return logit_B
+        return logit_B if self.linear is None else logit_B + self.linear(ids_BF, numeric_BN)

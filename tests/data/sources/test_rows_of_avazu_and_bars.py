@@ -45,10 +45,11 @@ def table(columns: list[str], rows: list[dict[str, str]], end: str, last_end: bo
     size=st.sampled_from(reference.TINY_SIZES),
     min_count=st.integers(1, 2),
     split=st.sampled_from(["time", "time", "random"]),
+    hour_as=st.sampled_from(["categories", "numeric"]),
 )
 def test_avazu(
     workplace: Path, seed: int, days: list[str], rows: int, labels: str, cells: list[str], shuffled: bool, end: str,
-    last_end: bool, name: str, size: dict[str, int], min_count: int, split: str,
+    last_end: bool, name: str, size: dict[str, int], min_count: int, split: str, hour_as: str,
 ) -> None:  # fmt: skip
     place, rng = Path(tempfile.mkdtemp(dir=workplace)), random.Random(seed)
     hours = [f"{rng.choice(days)}{rng.randrange(24):02d}" for _ in range(rows)]
@@ -60,19 +61,21 @@ def test_avazu(
     reference.write(place / name, table(columns, made, end, last_end))
     header, *body = reference.read_cells(place / name)
     read = [dict(zip(header, cells, strict=True)) for cells in body]
+    number = hour_as == "numeric"
     found = [
         Row(
             int(row["click"]),
-            [],
-            [*of_hour(row["hour"])[:2], *(row[column] for column in PLAIN)],
+            [float(row["hour"])] * number,
+            [*of_hour(row["hour"])[:2] * (not number), *(row[column] for column in PLAIN)],
             row["hour"][:6],
         )
         for row in read
     ]
     splits = reference.last_day(found) if split == "time" else reference.stratified(found)
     reference.assert_prepares_as_reference(
-        place, "avazu", place, found, splits, [], ["hour", "weekday", *PLAIN], size, min_count=min_count, split=split
-    )
+        place, "avazu", place, found, splits, ["hour"] * number, ["hour", "weekday"] * (not number) + [*PLAIN], size,
+        min_count=min_count, split=split, hour_as=hour_as,
+    )  # fmt: skip
 
 
 @quick

@@ -9,7 +9,7 @@ from mlet_bench.config import SyntheticConfig
 from mlet_bench.data.prepared import Prepared
 from mlet_bench.data.sources import synthetic
 from mlet_bench.data.sources.bad_rows import Reading
-from mlet_bench.data.sources.synthetic import _World, calibrate, expected_auc
+from mlet_bench.data.sources.synthetic import _Shape, _World, calibrate, expected_auc
 from tests.conftest import dataset_config, unheard
 
 
@@ -32,7 +32,7 @@ def test_truth_scores_the_wanted_auc_in_both_structures() -> None:
             best[structure, split] = prepared.manifest["best"][split]["auc"]
             assert prepared.manifest["best"][split]["auc"] == pytest.approx(0.85, abs=0.02)
         rows = sum(bucket["rows"] for bucket in prepared.manifest["best"]["test"]["buckets"])
-        assert rows == 27 * 3_000
+        assert rows == 28 * 3_000  # of every field, rarest and popularity
     assert best["shared", "test"] == pytest.approx(best["independent", "test"], abs=0.02)
 
 
@@ -41,7 +41,7 @@ def worlds() -> dict[str, _World]:
     """Of both structures; scale and bias, which take most of the time, are found from fewer rows."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(synthetic, "CALIBRATION_ROWS", 2_000)
-        return {structure: _World(config(structure=structure)) for structure in ("shared", "independent")}
+        return {s: _World(config(structure=s), _Shape.of(config())) for s in ("shared", "independent")}
 
 
 def test_both_structures_have_the_same_popularity(worlds: dict[str, _World]) -> None:
@@ -67,6 +67,22 @@ def test_same_seed_same_rows_another_seed_others(monkeypatch: pytest.MonkeyPatch
     )
     assert one.equals(same)
     assert not one.equals(other)
+
+
+def test_avazus_shape_has_most_categories_in_two_fields_and_most_of_them_seldom() -> None:
+    prepared = prepare(shape="avazu", rows=60_000)
+    assert (len(prepared.fields), prepared.numeric) == (21, ("hour",))
+    fields = {field["field"]: field["categories"] for field in prepared.manifest["fields"]}
+    assert (fields["device_ip"] + fields["device_id"]) / sum(fields.values()) > 0.9
+    counts = prepared.id_counts[prepared.fields.index("device_ip")]
+    assert np.median(counts[counts > 0]) < 10
+    assert prepared.manifest["best"]["test"]["auc"] == pytest.approx(0.85, abs=0.02)
+    assert config(shape="avazu").item_field == "C14"
+
+
+def test_the_shape_enters_the_fingerprint_only_where_it_is_another() -> None:
+    assert "shape" not in data.source_for(config()).options()
+    assert data.source_for(config(shape="avazu")).options()["shape"] == "avazu"
 
 
 def test_expected_auc_against_all_pairs() -> None:

@@ -1,6 +1,7 @@
 """Avazu's click-through data as on Kaggle: csv with a header, hours written YYMMDDHH, in time order."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pyarrow as pa
 
@@ -21,12 +22,12 @@ COLUMNS = ("id", "click", "hour", *PLAIN)
 
 
 class AvazuSource(RawSource):
-    """Raw Avazu rows: the id is left out, of the hour an hour of the day and a weekday are made."""
-
-    numeric = ()
-    categorical = ("hour", "weekday", *PLAIN)
+    """Raw Avazu rows: the id is left out, of the hour an hour of the day and a weekday are made, or one number."""
 
     def __init__(self, config: AvazuConfig) -> None:
+        self._hour_as = config.hour_as
+        self.numeric = ("hour",) if config.hour_as == "numeric" else ()
+        self.categorical = PLAIN if config.hour_as == "numeric" else ("hour", "weekday", *PLAIN)
         path = existing(config.raw, config.name)
         if path.is_dir():
             found = [path / name for name in ("train.csv", "train.gz", "train.csv.gz") if (path / name).is_file()]
@@ -37,6 +38,9 @@ class AvazuSource(RawSource):
         self._skip = config.bad_rows == "skip"
         self.split = rule_for(config.split, LastDay(config.shares, config.seed), config.shares, config.seed)
 
+    def options(self) -> dict[str, Any]:
+        return {} if self._hour_as == "categories" else {"hour_as": self._hour_as}
+
     def check(self) -> None:
         text.check_head(self.files[0], self._layout(), skip=self._skip)
 
@@ -44,8 +48,11 @@ class AvazuSource(RawSource):
         for table in text.read_text(self.files[0], self._layout(), reading):
             hours = table.column("hour")
             columns = {LABEL: table.column("click"), KEY: times.keys(hours, lambda cell: int(cell[:6]))}
-            columns["hour"] = times.derived(hours, times.hour_of_day)
-            columns["weekday"] = times.derived(hours, times.weekday)
+            if self._hour_as == "numeric":
+                columns["hour"] = times.keys(hours, int)
+            else:
+                columns["hour"] = times.derived(hours, times.hour_of_day)
+                columns["weekday"] = times.derived(hours, times.weekday)
             yield pa.table({**columns, **{name: table.column(name) for name in PLAIN}})
 
     def _layout(self) -> Layout:
