@@ -9,6 +9,7 @@ from mlet_bench.config import EvaluateCommand, EvaluateHardware, HardwareConfig,
 from mlet_bench.data import Prepared, check_field
 from mlet_bench.data.sources.raw import data_root
 from mlet_bench.embedding import SingleEmbedding
+from mlet_bench.embedding.quantize import quantize
 from mlet_bench.errors import RunFailedError, UserError
 from mlet_bench.evaluation.split import evaluate_split
 from mlet_bench.runs import load
@@ -33,11 +34,16 @@ def evaluate_run(config: EvaluateCommand, out: str) -> tuple[Path, dict[str, Any
     group = config.dataset.group or trained.dataset.group
     _check(config, trained, result, prepared, group)
     model = load.model_of(run, trained, prepared.cardinalities, len(prepared.numeric), load.weights_of(run))
-    if config.rank is not None and isinstance(model.embedding, SingleEmbedding):
-        model.embedding.truncate_rank(config.rank)
-    rank = "" if config.rank is None else f"-rank{config.rank}"
+    served = None
+    if isinstance(model.embedding, SingleEmbedding):
+        if config.rank is not None:
+            model.embedding.truncate_rank(config.rank)
+        if config.bits is not None:
+            served = quantize(model.embedding, config.bits)
+    changes = {"rank": config.rank, "bits": config.bits}
+    changed = "".join(f"-{name}{value}" for name, value in changes.items() if value is not None)
     grouped = "" if config.dataset.group is None else f"-{files.fingerprint(config.dataset.group)[:6]}"
-    folder = Path(out.replace("{run}", fingerprint).replace("{data}", prepared.fingerprint + rank + grouped))
+    folder = Path(out.replace("{run}", fingerprint).replace("{data}", prepared.fingerprint + changed + grouped))
     _check_folder(folder)
     try:
         _, metrics, buckets = evaluate_split(
@@ -51,7 +57,8 @@ def evaluate_run(config: EvaluateCommand, out: str) -> tuple[Path, dict[str, Any
         "dataset": {"name": prepared.name, "rows": prepared.rows, "fingerprint": prepared.fingerprint},
         "item_field": trained.dataset.item_field,
         "split": config.split,
-        "rank": config.rank,
+        **changes,
+        "embedding_bytes": served,
         "metrics": metrics,
         "buckets": buckets,
     }

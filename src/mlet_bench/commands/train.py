@@ -132,7 +132,7 @@ def _stages(
         version=1,
         dataset=_dataset(prepared),
         model=config.model.name,
-        emb=Emb(mode=config.emb.mode, dim=config.emb.dim, inner=config.emb.inner),
+        emb=Emb.model_validate({name: getattr(config.emb, name, None) for name in Emb.model_fields}),
         seed=config.seed,
         hardware=hardware.describe_hardware(**config.hardware.model_dump()),
         software=dict(hardware.describe_software()),

@@ -185,6 +185,7 @@ class EvaluateCommand(Section):
     run: Annotated[RequiredPath, BeforeValidator(_given)]
     split: Literal["train", "valid", "test"]
     rank: int | None = Field(ge=1)
+    bits: Literal[4, 8] | None
     dataset: OtherData
     hardware: EvaluateHardware
 

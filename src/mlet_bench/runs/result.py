@@ -78,6 +78,8 @@ class Emb(_Part):
     mode: Annotated[str, Field(min_length=1)]
     dim: Annotated[int, Field(ge=1)]
     inner: Annotated[int, Field(ge=1)] | None
+    ratio: Annotated[float, Field(gt=0)] | None = None
+    """Numbers served over those of a single table of the same d, where a mode makes tables smaller."""
 
 
 class Collapse(_Part):
@@ -135,13 +137,16 @@ class EvaluatedOn(_Part):
 
 
 class Cut(_Part):
-    """evaluation.json: a run's model judged again, its tables cut to a rank first if `rank` is given."""
+    """evaluation.json: a run's model evaluated again, its tables first truncated to `rank` or quantised to `bits`."""
 
     version: Literal[1]
     run: Evaluated
     dataset: EvaluatedOn
     split: str
     rank: Annotated[int, Field(ge=1)] | None = None
+    bits: Annotated[int, Field(ge=1)] | None = None
+    embedding_bytes: Count | None = None
+    """Of quantised tables and their scales."""
     metrics: Scores
     buckets: list[Bucket]
 

@@ -11,7 +11,7 @@ from functools import cached_property
 
 from mlet_bench.analysis.comparisons import Number, RunGroup, StudyComparison, auc_on_test, quality
 from mlet_bench.analysis.paper.published import Experiment, published
-from mlet_bench.analysis.variants import EmbeddingVariant
+from mlet_bench.analysis.variants import SVD, EmbeddingVariant
 from mlet_bench.config.emb import MLETEmbConfig, mode_of
 from mlet_bench.evaluation.statistics import SeedDifference, Spread, paired_by_seed
 
@@ -100,7 +100,9 @@ class ExperimentRuns:
         return [
             group
             for group in self.comparison.groups
-            if not group.variant.is_method or group.tuned.inner_std == self.experiment.inner_std
+            if group.variant.inner is None
+            or group.variant.mode.startswith(SVD)
+            or group.tuned.inner_std == self.experiment.inner_std
         ]
 
     @cached_property

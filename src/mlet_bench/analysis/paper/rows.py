@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from mlet_bench.analysis.comparisons import Number, RunGroup, auc_on_test
 from mlet_bench.analysis.paper.published import published
 from mlet_bench.analysis.paper.readings import ExperimentRuns, Reading, mlet
-from mlet_bench.analysis.variants import SVD, EmbeddingVariant
+from mlet_bench.analysis.variants import BASELINE, SVD, EmbeddingVariant
+from mlet_bench.config.emb import MLETEmbConfig, mode_of
 from mlet_bench.evaluation.buckets import HIGHEST_TENTH, LOWEST_TENTH, POPULARITY
 from mlet_bench.evaluation.statistics import SeedDifference, Spread
 
+METHOD = mode_of(MLETEmbConfig)
 WIDTHS, INNER = (4, 16), 64
 """Of Table 3."""
 
@@ -177,6 +179,53 @@ def svd_rows(found: Sequence[ExperimentRuns]) -> list[SVDRow]:
                 )
             )
     return rows
+
+
+@dataclass(frozen=True)
+class CompressedRow:
+    """A point of Figure 8, single and MLET."""
+
+    runs: ExperimentRuns
+    scheme: str
+    dim: int
+    bytes: int
+    """Served, of either."""
+    single: Spread
+    mlet: Spread
+    gain: SeedDifference | None
+
+
+def compressed_rows(found: Sequence[ExperimentRuns]) -> list[CompressedRow]:
+    """Where tables were quantised or hashed, by scheme and d, those as they are first."""
+    rows = []
+    for runs in found:
+        groups = runs.published.groups
+        changed = sorted({(_scheme(variant), variant.dim) for variant in groups if _scheme(variant)})
+        for scheme, dim in [*(("as trained", dim) for dim in sorted({dim for _, dim in changed})), *changed]:
+            of_side = [
+                group
+                for inner in (None, INNER)
+                for variant, group in groups.items()
+                if variant.dim == dim
+                and variant.inner == inner
+                and (_scheme(variant) or "as trained") == scheme
+                and variant.mode.split()[0] in ("hash", BASELINE if inner is None else METHOD)
+            ]
+            if len(of_side) == 2:
+                single, ours = of_side
+                size = single.first.result.collapse.embedding_bytes_inference
+                spreads = single.spread(auc_on_test), ours.spread(auc_on_test)
+                rows.append(CompressedRow(runs, scheme, dim, size, *spreads, ours.minus(single, auc_on_test)))
+    return rows
+
+
+def _scheme(variant: EmbeddingVariant) -> str:
+    """What was done to the tables; nothing of those that only were trained, and of truncated ones."""
+    mode, _, changed = variant.mode.partition(" ")
+    if mode == SVD:
+        return ""
+    bits = changed.rpartition(" bits")[0].split()[-1:]
+    return ", ".join(["hashed"] * (mode == "hash") + [f"{count} bits" for count in bits])
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from mlet_bench.analysis.changed_tables import add_changed
 from mlet_bench.analysis.claims import claims
 from mlet_bench.analysis.collect import Collected, collect
 from mlet_bench.analysis.comparisons import compare
 from mlet_bench.analysis.study import study
-from mlet_bench.analysis.svd_control import add_truncated
 from mlet_bench.analysis.variants import EmbeddingVariant
 from tests.analysis.runs import bucket, scores, write_run
 
@@ -17,7 +17,7 @@ TRUNCATED = EmbeddingVariant("svd", 4, 16)
 
 def collected(root: Path) -> Collected:
     runs = collect([root])
-    add_truncated(runs, [root])
+    add_changed(runs, [root])
     return runs
 
 
