@@ -162,7 +162,7 @@ def compressed_table(found: Sequence[ExperimentRuns]) -> Table:
         Column("gain", "gain", gain, "gain", DIFFERENCE),
     )
     note = (
-        "Test AUC as published, k = 64. 8 bits: the trained tables quantised, uniform and symmetric, a scale for each field; "
+        "Test AUC as published, k = 64. 8 bits: the trained tables quantised, uniform and symmetric, a scale a field; "
         "hashed: the largest tables share rows by modulo, half as many in all. The paper: MLET is better in every "
         "combination, 8 bits cost nothing visible, hashing costs both about the same."
     )
