@@ -366,10 +366,8 @@ def raw_words(dataset: str, place: Path) -> list[str]:
     """Words that give an experiment few rows."""
     if dataset == "criteo":
         return [f"dataset.raw={write_criteo(place / 'train.txt', criteo_cells(120))}"]
-    if dataset == "quick":
-        return ["dataset.rows=1200"]
-    if dataset == "paper":
-        return ["dataset=synthetic", "dataset.shape=avazu", "dataset.rows=1200"]
+    if dataset in ("quick", "paper"):
+        return ["dataset=synthetic", "dataset.rows=1200"]
     return [f"dataset.raw={write_bars(place / 'raw', dataset)}"]
 
 

@@ -10,7 +10,9 @@ import yaml
 from mlet_bench.commands.help_text import choices
 from mlet_bench.config import DATASETS, TrainCommand, convert_command
 from mlet_bench.config.compose import Composer
+from mlet_bench.embedding import SingleEmbedding
 from mlet_bench.errors import UserError
+from mlet_bench.models import build
 from mlet_bench.system.shipped import shipped
 
 
@@ -81,3 +83,25 @@ def test_a_hydra_without_what_is_used_of_it_is_named_in_one_line(name: str, monk
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(UserError, match=r"hydra-core \S+ is not what mlet-bench was made for .*pip install"):
         importlib.import_module("mlet_bench.config.hydra_internals")
+
+
+AVAZU = ("dlrm", "widedeep", "deepfm", "xdeepfm", "dcn", "autoint", "nfm")
+PAPER = ["criteo_dlrm", *(f"avazu_{model}" for model in AVAZU)]
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_an_experiment_of_the_paper_has_its_protocol_on_any_data_set(name: str) -> None:
+    words = [f"experiment=paper/{name}", "dataset=synthetic", "emb=mlet", "emb.inner=64", "emb.dim=4"]
+    config = convert_command(TrainCommand, Composer("config").one(words).values)
+    assert (config.reference, config.dataset.name, config.train.epochs) == (name, "synthetic", 1)
+    dlrm = name.endswith("dlrm")
+    assert (config.train.optimizer, config.train.lr) == (("sgd", 0.2) if dlrm else ("adagrad", 0.02))
+    assert (config.emb.table_init, config.emb.inner_std) == ("glorot", 0.25 if dlrm else 0.5)
+    # DeepCTR-Torch adds 1e-5 ‖w‖² to the sum of a batch's losses, which here is λ/2 to their mean.
+    assert config.emb.l2 / 2 * config.train.batch_size == pytest.approx(0 if dlrm else 1e-5)
+    if dlrm:
+        widths = {"avazu_dlrm": [256, 128], "criteo_dlrm": [512, 256, 128]}[name]
+        model = build(config.model, SingleEmbedding.empty([3], 4), 1)
+        assert [len(layer.weight) for layer in model.bottom] == [*widths, 4]
+    own = convert_command(TrainCommand, Composer("config").one([words[0]]).values)
+    assert own.dataset.name == ("criteo" if name.startswith("criteo") else "avazu_paper")

@@ -72,3 +72,11 @@ def test_forward_and_gradients_equal_the_slow_reference(
 def test_width_of_the_heads_must_fit() -> None:
     with pytest.raises(UserError, match=r"model\.attention_dim=7: allowed: a multiple of model\.attention_heads, 2"):
         models.settings_of(section("autoint", attention_dim=7))
+
+
+def test_without_a_width_of_its_own_attention_is_as_wide_as_the_vectors() -> None:
+    """Their width then has to be a multiple of the heads."""
+    model = small_model("autoint", 3, 2, attention_dim=None)
+    assert model.interacting[0].query.weight.shape == (4, 4)
+    with pytest.raises(UserError, match=r"emb\.dim=4: .* a multiple of model.attention_heads, 3"):
+        small_model("autoint", 3, 2, attention_dim=None, attention_heads=3)

@@ -31,7 +31,7 @@ NO_EFFECT = {
     "hardware.threads",
 }
 """Keys that are no setting, or (threads) are taken from the result, where the number in use stands."""
-YOUNGER = {"emb.table_init": "dlrm", "model.use_wide": False}
+YOUNGER = {"emb.table_init": "dlrm", "dataset.shape": "criteo", "dataset.hour_as": "fields", "model.use_wide": False}
 """Keys that configs of earlier runs do not have, with what these runs did."""
 PLACES = {"dataset.name", "dataset.raw", "dataset.prepared", "dataset.vocab", "dataset.item_field", "dataset.group"}
 """Keys of a data set that do not change its rows, and its name, which the result states too."""

@@ -103,13 +103,12 @@ def _check_room(config: TuneCommand, arms: list[Arm], prepared: Prepared) -> Non
 
 def tune_fingerprint(config: TuneCommand, prepared: Prepared) -> str:
     """Of all that makes the comparison: the data's content instead of its path, everything else as it was given."""
-    model = models.settings_of(config.model)
-    # fmt: off
-    uncounted: Any = {name: section.not_in_fingerprint
-                      for name, section in (("model", model), ("train", config.train), ("emb", config.emb))}
-    # fmt: on
-    uncounted |= dict.fromkeys(("dataset", "logger", "reference"), True)
-    return files.fingerprint({"data": prepared.fingerprint, **config.model_dump(mode="json", exclude=uncounted)})
+    uncounted: Any = {
+        "dataset": True, "train": config.train.not_in_fingerprint, "emb": config.emb.not_in_fingerprint, "logger": True,
+        "reference": True,
+    }  # fmt: skip
+    given = {**config.model_dump(mode="json", exclude=uncounted), "model": models.chosen(config.model)}
+    return files.fingerprint({"data": prepared.fingerprint, **given})
 
 
 def run_config(config: TuneCommand, arm: Arm, settings: Settings, seed: int) -> TrainCommand:

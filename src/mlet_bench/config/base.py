@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -14,14 +14,6 @@ class Section(BaseModel):
     """A part of the config: immutable, no unknown keys, no silent conversions."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-    younger: ClassVar[Mapping[str, Any]] = {}
-    """Keys that configs of earlier runs do not have, each with a default that does what those runs did."""
-
-    @property
-    def not_in_fingerprint(self) -> set[str]:
-        """Younger keys that have their default: the run is the one that it was before there were such keys."""
-        return {name for name, default in self.younger.items() if getattr(self, name) == default}
 
 
 def _path(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -71,13 +71,12 @@ class TrainConfig(Section):
     checkpoint_minutes: float = Field(gt=0)
     shuffle_gb: float = Field(gt=0)
     spectra: bool = False
-
-    younger: ClassVar[Mapping[str, Any]] = {"spectra": False}
+    """The one key with a default here: configs of runs that were made before there was this key can still be read."""
 
     @property
     def not_in_fingerprint(self) -> set[str]:
-        """Beside the younger keys those that change nothing that a run writes."""
-        return {"checkpoint_minutes", "shuffle_gb"} | super().not_in_fingerprint
+        """Keys that change nothing that a run writes; `spectra` adds a file where it is true."""
+        return {"checkpoint_minutes", "shuffle_gb"} | (set() if self.spectra else {"spectra"})
 
 
 class EvalConfig(Section):

@@ -1,8 +1,8 @@
 """The sections of the data sets, by their readers."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from mlet_bench.config.base import Name, Names, OptionalPath, Section, as_tuple
 
@@ -39,19 +39,13 @@ class DatasetConfig(Section):
 
 class SyntheticConfig(DatasetConfig):
     reader: Literal["synthetic"]
-    shape: Literal["criteo", "avazu"] = "criteo"
     rows: int = Field(ge=60)
     structure: Literal["shared", "independent"]
     rank: int = Field(ge=1)
     vector_dim: int = Field(ge=1)
     best_auc: float = Field(gt=0.5, lt=1)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _item_field_of_the_shape(cls, values: Any) -> Any:
-        if values.get("shape") == "avazu" and values.get("item_field") == "C3":  # the default; there is no C3
-            return {**values, "item_field": "C14"}
-        return values
+    shape: Literal["criteo", "avazu"] = "criteo"
+    """A default, because configs of runs made before it do not have it."""
 
 
 class CriteoConfig(DatasetConfig):
@@ -62,9 +56,10 @@ class CriteoConfig(DatasetConfig):
 
 class AvazuConfig(DatasetConfig):
     reader: Literal["avazu"]
-    hour_as: Literal["categories", "numeric"] = "categories"
     split: Literal["time", "random", "test"]
     shares: Shares
+    hour_as: Literal["fields", "numeric"] = "fields"
+    """A default, because configs of runs made before it do not have it."""
 
 
 class BarsConfig(DatasetConfig):

@@ -1,6 +1,5 @@
 """The sections of the embedding modes, by their names; adding a mode is a section, or one that is there, and a line."""
 
-from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -13,7 +12,6 @@ Role = Literal["baseline", "method", "control", "rival"]
 class EmbConfig(Section):
     """What every mode has."""
 
-    younger: ClassVar[Mapping[str, Any]] = {"table_init": "dlrm", "inner_std": None}
     role: ClassVar[Role] = "rival"
     """What a report takes the mode for: that which gains are measured over, the method that the paper's claims are
     about, a control that explains a gain and is no offer itself, or another way to make vectors."""
@@ -40,6 +38,12 @@ class EmbConfig(Section):
         if self.init_std is not None and self.table_init != "dlrm":
             raise ValueError(f"emb.init_std={self.init_std} and emb.table_init={self.table_init}: give one of them")
         return self
+
+    @property
+    def not_in_fingerprint(self) -> set[str]:
+        """Keys that are younger than fingerprints, where they change nothing."""
+        defaults = {"table_init": "dlrm", "inner_std": None}
+        return {name for name, default in defaults.items() if getattr(self, name) == default}
 
     def single(self) -> "SingleEmbConfig":
         """A single table of the same width, with everything else alike."""

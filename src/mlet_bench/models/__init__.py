@@ -1,5 +1,7 @@
 """CTR models; each receives its embedding and never asks whether it is factorised."""
 
+from typing import Any
+
 from mlet_bench.config import ModelSection, Section, convert
 from mlet_bench.embedding import Embedding
 from mlet_bench.errors import UserError, listing, nearest
@@ -15,7 +17,7 @@ from mlet_bench.models.nfm import NFM
 from mlet_bench.models.widedeep import WideDeep
 from mlet_bench.models.xdeepfm import XDeepFM
 
-__all__ = ["MODELS", "CTRModel", "build", "settings_of"]
+__all__ = ["MODELS", "CTRModel", "build", "chosen", "settings_of"]
 
 MODELS: dict[str, type[CTRModel]] = {
     "autoint": AutoInt,
@@ -39,6 +41,14 @@ def settings_of(section: ModelSection) -> Section:
             f"model.name={section.name}: no such model; allowed: {listing(MODELS)}." + nearest(section.name, MODELS)
         )
     return convert(MODELS[section.name].Settings, section.settings, "model")
+
+
+def chosen(section: ModelSection) -> dict[str, Any]:
+    """What a fingerprint takes of a model: its name and settings.
+
+    A setting has a default only where runs were made before there was the setting; at it they are the same runs.
+    """
+    return {"name": section.name, **settings_of(section).model_dump(mode="json", exclude_defaults=True)}
 
 
 def build(section: ModelSection, embedding: Embedding, num_numeric: int) -> CTRModel:

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from mlet_bench.embedding import Embedding
+from mlet_bench.errors import UserError
 from mlet_bench.models.attention import attend
 from mlet_bench.models.base import CTRModel
 from mlet_bench.models.layers import DeepSettings, FirstOrder, NumericVectors, deep, initialise
@@ -18,7 +19,7 @@ from mlet_bench.models.linear import Linear, linear
 class AutoIntSettings(DeepSettings):
     attention_layers: int = Field(ge=1)
     attention_heads: int = Field(ge=1)
-    attention_dim: int = Field(ge=1)
+    attention_dim: int | None = Field(ge=1)
     use_scale: bool
     use_residual: bool
     layer_norm: bool
@@ -26,7 +27,7 @@ class AutoIntSettings(DeepSettings):
 
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> "AutoIntSettings":
-        if self.attention_dim % self.attention_heads:
+        if self.attention_dim is not None and self.attention_dim % self.attention_heads:
             raise ValueError(
                 f"model.attention_dim={self.attention_dim}: allowed: a multiple of model.attention_heads, "
                 f"{self.attention_heads}"
@@ -40,9 +41,8 @@ class Interacting(nn.Module):
     Where the widths agree the residual is the vector itself.
     """
 
-    def __init__(self, inputs: int, settings: AutoIntSettings) -> None:
+    def __init__(self, inputs: int, width: int, settings: AutoIntSettings) -> None:
         super().__init__()
-        width = settings.attention_dim
         self.heads = settings.attention_heads
         self.scale = (width // self.heads) ** -0.5 if settings.use_scale else 1.0
         self.query = Linear(inputs, width, bias=False)
@@ -101,10 +101,15 @@ class AutoInt(CTRModel):
 
     def __init__(self, embedding: Embedding, num_numeric: int, settings: AutoIntSettings) -> None:
         super().__init__(embedding)
-        vectors, width = num_numeric + len(embedding.cardinalities), settings.attention_dim
+        vectors, width = num_numeric + len(embedding.cardinalities), settings.attention_dim or embedding.dim
+        if width % settings.attention_heads:
+            raise UserError(
+                f"emb.dim={width}: the width of attention too with model.attention_dim=null; allowed: a multiple of "
+                f"model.attention_heads, {settings.attention_heads}"
+            )
         self.numeric = NumericVectors(num_numeric, embedding.dim)
         self.interacting = nn.Sequential(
-            *(Interacting(width if layer else embedding.dim, settings) for layer in range(settings.attention_layers))
+            *(Interacting(width if i else embedding.dim, width, settings) for i in range(settings.attention_layers))
         )
         self.out = Linear(vectors * width, 1)
         self.deep = deep(vectors * embedding.dim, settings, output=1) if settings.mlp else None

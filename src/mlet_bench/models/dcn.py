@@ -4,8 +4,8 @@ B batch, F sparse fields, N numeric columns, D embedding width, I inputs: F·D +
 have vectors; L cross layers.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -21,8 +21,7 @@ class DCNSettings(DeepSettings):
     cross_layers: int = Field(ge=0)
     numeric_input: Literal["values", "vectors"]
     use_wide: bool = False
-
-    younger: ClassVar[Mapping[str, Any]] = {"use_wide": False}
+    """A default, because configs of runs made before it do not have it."""
 
 
 class Cross(nn.Module):
@@ -55,7 +54,7 @@ class DCN(CTRModel):
     """Cross layers and an MLP beside each other over all vectors, joined by a linear layer.
 
     Without widths in `mlp` the cross layers stand alone. Numeric columns enter as they are, as in the paper, or by a
-    vector each. `use_wide` adds a linear part, as DeepCTR has it.
+    vector each; first-order weights beside them are no part of the paper.
 
     Example:
         >>> from mlet_bench.embedding import SingleEmbedding
@@ -90,4 +89,6 @@ class DCN(CTRModel):
         logit_B = crossed(x0_BI, [*self.cross], weight_I[: self.inputs]) + bias
         if self.deep is not None:
             logit_B = logit_B + linear(self.deep(x0_BI), weight_I[None, self.inputs :]).squeeze(1)
-        return logit_B if self.linear is None else logit_B + self.linear(ids_BF, numeric_BN)
+        if self.linear is not None:
+            logit_B = logit_B + self.linear(ids_BF, numeric_BN)
+        return logit_B

@@ -82,16 +82,12 @@ class PlannedRun:
 
     def _fingerprint(self, hardware_changes: dict[str, Any]) -> str:
         config, train = self.config, self.config.train
-        settings = models.settings_of(config.model)
         shuffle = shuffle_of(self.prepared, train)
         return files.fingerprint(
             {
                 "recipe": RECIPE,
                 "data": self.prepared.fingerprint,
-                "model": {
-                    "name": config.model.name,
-                    **settings.model_dump(mode="json", exclude=settings.not_in_fingerprint),
-                },
+                "model": models.chosen(config.model),
                 "emb": config.emb.model_dump(mode="json", exclude=config.emb.not_in_fingerprint),
                 "train": {**train.model_dump(mode="json", exclude=train.not_in_fingerprint), "shuffle": shuffle},
                 "eval": config.eval.model_dump(mode="json"),  # the batch size too: bits of a logit may depend on it

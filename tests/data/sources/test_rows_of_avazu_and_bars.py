@@ -5,11 +5,13 @@ import tempfile
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlet_bench.data import source_for
 from mlet_bench.data.sources.avazu import COLUMNS, PLAIN
-from tests.conftest import dataset_config
+from tests.conftest import dataset_config, prepare
 from tests.data import reference
 from tests.data.reference import Row
 from tests.data.sources.test_rows_of_criteo import LABELS, quick
@@ -45,7 +47,7 @@ def table(columns: list[str], rows: list[dict[str, str]], end: str, last_end: bo
     size=st.sampled_from(reference.TINY_SIZES),
     min_count=st.integers(1, 2),
     split=st.sampled_from(["time", "time", "random"]),
-    hour_as=st.sampled_from(["categories", "numeric"]),
+    hour_as=st.sampled_from(["fields", "numeric"]),
 )
 def test_avazu(
     workplace: Path, seed: int, days: list[str], rows: int, labels: str, cells: list[str], shuffled: bool, end: str,
@@ -61,21 +63,34 @@ def test_avazu(
     reference.write(place / name, table(columns, made, end, last_end))
     header, *body = reference.read_cells(place / name)
     read = [dict(zip(header, cells, strict=True)) for cells in body]
-    number = hour_as == "numeric"
+    numeric = hour_as == "numeric"
     found = [
         Row(
             int(row["click"]),
-            [float(row["hour"])] * number,
-            [*of_hour(row["hour"])[:2] * (not number), *(row[column] for column in PLAIN)],
+            [float(row["hour"][6:])] * numeric,
+            [*of_hour(row["hour"])[: 0 if numeric else 2], *(row[column] for column in PLAIN)],
             row["hour"][:6],
         )
         for row in read
     ]
     splits = reference.last_day(found) if split == "time" else reference.stratified(found)
     reference.assert_prepares_as_reference(
-        place, "avazu", place, found, splits, ["hour"] * number, ["hour", "weekday"] * (not number) + [*PLAIN], size,
-        min_count=min_count, split=split, hour_as=hour_as,
+        place, "avazu", place, found, splits, ["hour"] * numeric, PLAIN if numeric else ["hour", "weekday", *PLAIN],
+        size, min_count=min_count, split=split, hour_as=hour_as,
     )  # fmt: skip
+
+
+def test_avazu_as_the_paper_counts_it(workplace: Path) -> None:
+    """21 fields, the hour of the day as ln(x + 1), a tenth of the rows for the test."""
+    lines = [f"{row},{row % 2},141021{row % 24:02d},{','.join('ab'[row % 2] * len(PLAIN))}" for row in range(400)]
+    (workplace / "train.csv").write_text("\n".join([",".join(COLUMNS), *lines]) + "\n")
+    prepared = prepare("avazu_paper", workplace)
+    assert (prepared.numeric, prepared.fields) == (("hour",), PLAIN)
+    assert prepared.rows == {"train": 340, "valid": 20, "test": 40}
+    hours = np.expm1(prepared.split("train").numeric_BN[:, 0]).round().astype(int)
+    assert set(hours) == set(range(24))
+    options = source_for(dataset_config("avazu", workplace)).options()
+    assert options == {}  # a folder that was prepared before there was hour_as keeps its name
 
 
 @quick

@@ -217,8 +217,8 @@ def test_column_named_as_the_counts_of_another(workplace: Path, kind: str) -> No
 
 
 def test_every_dataset_of_the_shipped_config_is_valid() -> None:
-    for choice in ("table", "criteo", "criteo_x1", "criteo_x4", "avazu", "avazu_x1", "avazu_x4", "frappe_x1",
-                   "movielenslatest_x1", "movielens1m", "synthetic"):  # fmt: skip
+    for choice in ("table", "criteo", "criteo_x1", "criteo_x4", "avazu", "avazu_paper", "avazu_x1", "avazu_x4",
+                   "frappe_x1", "movielenslatest_x1", "movielens1m", "synthetic"):  # fmt: skip
         config = dataset_config(choice)
         assert (
             config.item_field is None

@@ -7,9 +7,10 @@ from mlet_bench import data
 from mlet_bench.commands.prepare import best_reachable
 from mlet_bench.config import SyntheticConfig
 from mlet_bench.data.prepared import Prepared
-from mlet_bench.data.sources import synthetic
+from mlet_bench.data.sources import shapes, synthetic
 from mlet_bench.data.sources.bad_rows import Reading
-from mlet_bench.data.sources.synthetic import _Shape, _World, calibrate, expected_auc
+from mlet_bench.data.sources.synthetic import _World, calibrate, expected_auc
+from mlet_bench.errors import UserError
 from tests.conftest import dataset_config, unheard
 
 
@@ -32,7 +33,7 @@ def test_truth_scores_the_wanted_auc_in_both_structures() -> None:
             best[structure, split] = prepared.manifest["best"][split]["auc"]
             assert prepared.manifest["best"][split]["auc"] == pytest.approx(0.85, abs=0.02)
         rows = sum(bucket["rows"] for bucket in prepared.manifest["best"]["test"]["buckets"])
-        assert rows == 28 * 3_000  # of every field, rarest and popularity
+        assert rows == 28 * 3_000  # 26 fields, rarest and popularity
     assert best["shared", "test"] == pytest.approx(best["independent", "test"], abs=0.02)
 
 
@@ -41,7 +42,8 @@ def worlds() -> dict[str, _World]:
     """Of both structures; scale and bias, which take most of the time, are found from fewer rows."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(synthetic, "CALIBRATION_ROWS", 2_000)
-        return {s: _World(config(structure=s), _Shape.of(config())) for s in ("shared", "independent")}
+        criteo = shapes.criteo()
+        return {structure: _World(config(structure=structure), criteo) for structure in ("shared", "independent")}
 
 
 def test_both_structures_have_the_same_popularity(worlds: dict[str, _World]) -> None:
@@ -69,22 +71,6 @@ def test_same_seed_same_rows_another_seed_others(monkeypatch: pytest.MonkeyPatch
     assert not one.equals(other)
 
 
-def test_avazus_shape_has_most_categories_in_two_fields_and_most_of_them_seldom() -> None:
-    prepared = prepare(shape="avazu", rows=60_000)
-    assert (len(prepared.fields), prepared.numeric) == (21, ("hour",))
-    fields = {field["field"]: field["categories"] for field in prepared.manifest["fields"]}
-    assert (fields["device_ip"] + fields["device_id"]) / sum(fields.values()) > 0.9
-    counts = prepared.id_counts[prepared.fields.index("device_ip")]
-    assert np.median(counts[counts > 0]) < 10
-    assert prepared.manifest["best"]["test"]["auc"] == pytest.approx(0.85, abs=0.02)
-    assert config(shape="avazu").item_field == "C14"
-
-
-def test_the_shape_enters_the_fingerprint_only_where_it_is_another() -> None:
-    assert "shape" not in data.source_for(config()).options()
-    assert data.source_for(config(shape="avazu")).options()["shape"] == "avazu"
-
-
 def test_expected_auc_against_all_pairs() -> None:
     p = np.sort(np.random.default_rng(0).random(60))
     better = p[:, None] > p[None, :]
@@ -104,3 +90,26 @@ def test_calibration_meets_auc_and_rate(auc: float) -> None:
 def test_rank_of_independent_vectors_is_no_choice() -> None:
     sources = [data.source_for(config(structure="independent", rank=rank)) for rank in (1, 5)]
     assert sources[0].options() == sources[1].options()
+
+
+def test_the_default_shape_makes_the_folder_that_it_made_before_there_were_shapes() -> None:
+    assert data.source_for(config()).options() == {
+        "generator": 1, "seed": 0, "rows": 36_000, "structure": "shared", "rank": 2, "vector_dim": 16, "best_auc": 0.85,
+    }  # fmt: skip
+
+
+def test_avazus_shape_has_nearly_all_categories_in_two_fields_and_sees_most_of_them_a_few_times() -> None:
+    prepared = prepare(shape="avazu", rows=100_000, structure="independent")
+    assert (prepared.numeric, len(prepared.fields)) == (("I1",), 21)
+    sizes = dict(zip(prepared.fields, prepared.cardinalities, strict=True))
+    assert sizes["C9"] + sizes["C10"] > 0.9 * sum(sizes.values())
+    counts = {field: prepared.vocabulary_table(field).column("train_count").to_numpy() for field in ("C9", "C10")}
+    assert counts["C9"][0] == pytest.approx(0.8 * 83_333, rel=0.01)
+    for count in counts.values():
+        assert ((count > 0) & (count < 10)).mean() > 0.9
+    assert shapes.avazu(1_000_000).cardinalities["C10"] == 10 * shapes.avazu(100_000).cardinalities["C10"] + 6
+
+
+def test_more_rows_than_avazus_shape_can_name_are_refused() -> None:
+    with pytest.raises(UserError, match=r"dataset\.rows=6000001: at most 6000000 with dataset\.shape=avazu"):
+        data.source_for(config(shape="avazu", rows=6_000_001))

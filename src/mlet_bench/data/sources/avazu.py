@@ -22,12 +22,12 @@ COLUMNS = ("id", "click", "hour", *PLAIN)
 
 
 class AvazuSource(RawSource):
-    """Raw Avazu rows: the id is left out, of the hour an hour of the day and a weekday are made, or one number."""
+    """Raw Avazu rows: the id is left out, of the hour an hour of the day and a weekday are made, or a number."""
 
     def __init__(self, config: AvazuConfig) -> None:
-        self._hour_as = config.hour_as
-        self.numeric = ("hour",) if config.hour_as == "numeric" else ()
-        self.categorical = PLAIN if config.hour_as == "numeric" else ("hour", "weekday", *PLAIN)
+        self._hour_is_numeric = config.hour_as == "numeric"
+        self.numeric = ("hour",) if self._hour_is_numeric else ()
+        self.categorical = PLAIN if self._hour_is_numeric else ("hour", "weekday", *PLAIN)
         path = existing(config.raw, config.name)
         if path.is_dir():
             found = [path / name for name in ("train.csv", "train.gz", "train.csv.gz") if (path / name).is_file()]
@@ -38,18 +38,18 @@ class AvazuSource(RawSource):
         self._skip = config.bad_rows == "skip"
         self.split = rule_for(config.split, LastDay(config.shares, config.seed), config.shares, config.seed)
 
-    def options(self) -> dict[str, Any]:
-        return {} if self._hour_as == "categories" else {"hour_as": self._hour_as}
-
     def check(self) -> None:
         text.check_head(self.files[0], self._layout(), skip=self._skip)
+
+    def options(self) -> dict[str, Any]:
+        return {"hour_as": "numeric"} if self._hour_is_numeric else {}
 
     def tables(self, reading: Reading) -> Iterator[pa.Table]:
         for table in text.read_text(self.files[0], self._layout(), reading):
             hours = table.column("hour")
             columns = {LABEL: table.column("click"), KEY: times.keys(hours, lambda cell: int(cell[:6]))}
-            if self._hour_as == "numeric":
-                columns["hour"] = times.keys(hours, int)
+            if self._hour_is_numeric:
+                columns["hour"] = times.keys(hours, lambda cell: int(times.hour_of_day(cell)))
             else:
                 columns["hour"] = times.derived(hours, times.hour_of_day)
                 columns["weekday"] = times.derived(hours, times.weekday)

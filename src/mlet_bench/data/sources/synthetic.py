@@ -1,13 +1,11 @@
 """Generated rows of Criteo's or Avazu's shape whose truth is known.
 
-Criteo's shape has 13 numeric columns of counts and 26 categorical ones with power-law popularity, Avazu's one numeric
-column and 21 categorical ones, two of which grow with the rows and hold over 90 % of all categories, most of them seen
-a few times. Every category has a planted vector
+Numeric columns of counts, categorical ones with power-law popularity (shapes.py). Every category has a planted vector
 of length about one; a row's true logit is
 
     bias + scale · (main effects + interactions + numeric)
 
-with main effects sum_f <u_f, v_f>, interactions sum_{f<g} <v_f, v_g> of the INTERACTING fields, and a linear
+with main effects sum_f <u_f, v_f>, interactions sum_{f<g} <v_f, v_g> of the interacting fields, and a linear
 function of ln(x+1). SHARES says how much of the variance each of the three parts has.
 `structure` says how the vectors lie:
 
@@ -20,35 +18,19 @@ structures are equally hard at best.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from mlet_bench.config import SyntheticConfig
+from mlet_bench.data.sources import shapes
 from mlet_bench.data.sources.bad_rows import Reading
-from mlet_bench.data.sources.criteo import CATEGORICAL, NUMERIC
 from mlet_bench.data.sources.raw import LABEL, TRUTH, RawSource
 from mlet_bench.data.splits import InOrder
 from mlet_bench.errors import UserError
 
 VERSION = 1  # of the generator: raised when the same options give other rows
-CARDINALITIES = (
-    *(180, 70, 30_000, 4_000, 40, 17, 1_500, 80, 4, 5_000, 640, 3_000, 400),
-    *(27, 1_400, 2_500, 11, 570, 250, 4, 14_000, 17, 16, 2_000, 81, 1_500),
-)
-ZIPF = 1.05
-INTERACTING = ("C1", "C2", "C3", "C7", "C10", "C11", "C14", "C18")
-AVAZU = {
-    **{"C1": 7, "banner_pos": 7, "site_id": 160, "site_domain": 180, "site_category": 20, "app_id": 180},
-    **{"app_domain": 80, "app_category": 25, "device_id": 1, "device_ip": 1, "device_model": 250, "device_type": 5},
-    **{"device_conn_type": 4, "C14": 160, "C15": 8, "C16": 9, "C17": 100, "C18": 4, "C19": 60, "C20": 80, "C21": 50},
-}
-"""Fields of Avazu's shape, with their categories; of the two that grow the number stands in GROWING."""
-GROWING = {"device_ip": (6, 0.4), "device_id": (15, 0.7)}
-"""Rows for each category, and the exponent of their popularity."""
-AVAZU_INTERACTING = ("banner_pos", "site_id", "app_id", "device_ip", "device_model", "C14", "C17", "C21")
 SHARES = (0.75, 0.15, 0.10)  # of main effects, interactions and numeric columns
 CLICK_RATE = 0.25
 NUMERIC_MISSING = 0.1
@@ -57,17 +39,22 @@ CHUNK_ROWS = 100_000
 ROW_BYTES = 240
 """Of a generated row as text, about as many as of Criteo's."""
 CALIBRATION_ROWS = 100_000
+CODES = 2**20
+"""Names that a field's categories can have."""
+MOST_AVAZU_ROWS = 6_000_000
 
 
 class SyntheticSource(RawSource):
     """Rows drawn from the data set's own seed; the same options give the same rows."""
 
     def __init__(self, config: SyntheticConfig) -> None:
-        self.shape = _Shape.of(config)
-        self.numeric, self.categorical = self.shape.numeric, tuple(self.shape.fields)
         if config.structure == "shared" and config.rank > config.vector_dim:
             raise UserError(f"dataset.rank={config.rank}: at most dataset.vector_dim={config.vector_dim}")
+        if config.shape == "avazu" and config.rows > MOST_AVAZU_ROWS:
+            raise UserError(f"dataset.rows={config.rows}: at most {MOST_AVAZU_ROWS} with dataset.shape=avazu")
         self.config = config
+        self.shape = _shape_of(config)
+        self.numeric, self.categorical = self.shape.numeric, self.shape.categorical
         self.files = ()
         self.generated_bytes = ROW_BYTES * config.rows
         self.split = InOrder((10 / 12, 1 / 12, 1 / 12))
@@ -84,9 +71,8 @@ class SyntheticSource(RawSource):
         chosen = {name: getattr(self.config, name) for name in names}
         if self.config.structure == "independent":
             chosen["rank"] = self.config.vector_dim
-        if self.config.shape != "criteo":
-            chosen["shape"] = self.config.shape
-        return {"generator": VERSION, **chosen}
+        shape = {} if self.config.shape == "criteo" else {"shape": self.config.shape}
+        return {"generator": VERSION, **chosen, **shape}
 
     def tables(self, reading: Reading) -> Iterator[pa.Table]:
         world = _World(self.config, self.shape)
@@ -96,36 +82,22 @@ class SyntheticSource(RawSource):
             reading.passed(rows, start + rows)
 
 
-@dataclass(frozen=True)
-class _Shape:
-    numeric: tuple[str, ...]
-    fields: dict[str, tuple[int, float]]
-    """How many categories a field has, and the exponent of their popularity."""
-    interacting: tuple[str, ...]
-
-    @classmethod
-    def of(cls, config: SyntheticConfig) -> "_Shape":
-        if config.shape == "criteo":
-            fields = {name: (count, ZIPF) for name, count in zip(CATEGORICAL, CARDINALITIES, strict=True)}
-            return cls(NUMERIC, fields, INTERACTING)
-        fields = {name: (count, ZIPF) for name, count in AVAZU.items()}
-        fields |= {name: (max(2, config.rows // rows), exponent) for name, (rows, exponent) in GROWING.items()}
-        return cls(("hour",), fields, AVAZU_INTERACTING)
+def _shape_of(config: SyntheticConfig) -> shapes.Shape:
+    return shapes.criteo() if config.shape == "criteo" else shapes.avazu(config.rows)
 
 
 class _World:
     """The planted vectors and what follows from them."""
 
-    def __init__(self, config: SyntheticConfig, shape: _Shape) -> None:
+    def __init__(self, config: SyntheticConfig, shape: shapes.Shape) -> None:
         self.shape = shape
         rng = np.random.default_rng([config.seed, 0])
         self.dim = dim = config.vector_dim
         self.cdfs, self.names, self.vectors, self.directions = [], [], [], []
-        for field, (cardinality, exponent) in enumerate(shape.fields.values()):
-            popularity = np.cumsum(np.arange(1, cardinality + 1.0) ** -exponent)
+        for field, (column, cardinality) in enumerate(shape.cardinalities.items()):
+            popularity = np.cumsum(shape.popularity(column))
             self.cdfs.append(popularity / popularity[-1])
-            codes = rng.permutation(max(2**20, cardinality))[:cardinality]
-            names = [f"{code:08x}" for code in codes * 4096 + field]
+            names = [f"{code:08x}" for code in rng.permutation(CODES)[:cardinality] * 4096 + field]
             if field % 3 == 2:
                 names[1] = ""  # a missing cell is a category like another
             self.names.append(pa.array(names, pa.string()))
@@ -153,25 +125,25 @@ class _World:
         columns: dict[str, Any] = {LABEL: pa.array(label_B.astype(np.int8))}
         for i, name in enumerate(self.shape.numeric):
             columns[name] = pa.array(count_BN[:, i], mask=missing_BN[:, i])
-        for i, name in enumerate(self.shape.fields):
+        for i, name in enumerate(self.shape.categorical):
             columns[name] = pa.DictionaryArray.from_arrays(pa.array(ids_BF[:, i]), self.names[i])
         columns[TRUTH] = pa.array(logit_B)
         return pa.table(columns)
 
     def _draw(self, rng: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         ids = [np.searchsorted(cdf, rng.random(rows)) for cdf in self.cdfs]
-        shape = (rows, len(self.shape.numeric))
-        count_BN = np.floor(rng.lognormal(1.5, 1.2, shape)).astype(np.int64)
-        missing_BN = rng.random(shape) < NUMERIC_MISSING
+        numeric = len(self.shape.numeric)
+        count_BN = np.floor(rng.lognormal(1.5, 1.2, (rows, numeric))).astype(np.int64)
+        missing_BN = rng.random((rows, numeric)) < NUMERIC_MISSING
         return np.stack(ids, 1).astype(np.int32), count_BN, missing_BN
 
     def _parts(self, ids_BF: np.ndarray, count_BN: np.ndarray, missing_BN: np.ndarray) -> list[np.ndarray]:
         main_B = np.zeros(len(ids_BF))
         sum_BD, squares_B = np.zeros((len(ids_BF), self.dim)), np.zeros(len(ids_BF))
-        for field, name in enumerate(self.shape.fields):
-            v_BD = self.vectors[field][ids_BF[:, field]]
-            main_B += v_BD @ self.directions[field]
-            if name in self.shape.interacting:
+        for field, (vectors, direction) in enumerate(zip(self.vectors, self.directions, strict=True)):
+            v_BD = vectors[ids_BF[:, field]]
+            main_B += v_BD @ direction
+            if self.shape.categorical[field] in self.shape.interacting:
                 sum_BD += v_BD
                 squares_B += (v_BD**2).sum(1)
         interaction_B = ((sum_BD**2).sum(1) - squares_B) / 2  # of all pairs (Rendle 2010, FM)
