@@ -177,7 +177,9 @@ def _evaluate(arguments: Arguments) -> int:
 
 
 def _tune(arguments: Arguments) -> int:
-    composed = _composed("tune", arguments)
+    from mlet_bench.config.arms import compose_tune
+
+    composed = _composed("tune", arguments, compose_tune)
     if composed is None:
         return DONE
     from mlet_bench.config import TuneCommand, convert_command
@@ -229,13 +231,15 @@ def _report(arguments: Arguments) -> int:
     return DONE
 
 
-def _composed(command: str, arguments: Arguments) -> "Composed | None":
+def _composed(
+    command: str, arguments: Arguments, compose: "Callable[[Composer, Sequence[str]], Composed] | None" = None
+) -> "Composed | None":
     """The one config of a command that does not sweep; None when it was only to be shown."""
     from mlet_bench.config.compose import Composer
 
     if arguments.multirun:
         raise UserError(f"-m: {command} takes one config a call; sweeps are for train")
-    composed = Composer(command, arguments.config_dir).one(arguments.overrides)
+    composed = (compose or Composer.one)(Composer(command, arguments.config_dir), arguments.overrides)
     if arguments.show_config:
         _show_config(composed)
         return None

@@ -55,7 +55,7 @@ def test_the_best_k_of_a_width_stands_for_it_by_validation(tmp_path: Path) -> No
         write_run(tmp_path, "mlet", 4, 8, seed, valid=0.705, test=0.5)
     (ratio,) = size_ratios(only(tmp_path), 0.0)
     assert ratio.mlet is not None
-    assert (ratio.mlet.variant, ratio.ratio) == (("mlet", 4, 8), 4.0)
+    assert (ratio.mlet.variant, ratio.ratio) == (("mlet", 4, 8, None), 4.0)
     assert ratio.test is not None
     assert ratio.test.mean == pytest.approx(0.5 - 0.75)  # told, not used
 

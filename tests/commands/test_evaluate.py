@@ -55,7 +55,7 @@ def test_tables_cut_to_a_rank_are_those_of_the_singular_value_decomposition(comm
     whole = load_weights(run / "model.safetensors")
     own = next(Path("data/prepared").iterdir())
     embedding = SingleEmbedding.from_weights(Prepared.open(own).cardinalities, whole["embedding.table.weight"].clone())
-    embedding.truncate_rank(2)
+    embedding.compress(rank=2)
     start = 0
     for rows in embedding.cardinalities:
         left, values, right = np.linalg.svd(whole["embedding.table.weight"][start : start + rows].numpy())
@@ -66,12 +66,36 @@ def test_tables_cut_to_a_rank_are_those_of_the_singular_value_decomposition(comm
         start += rows
     found = found_in(next(Path("outputs/evaluations").glob("*-test-*-rank2")))
     result = json.loads((run / "result.json").read_text())
-    assert found["rank"] == 2
+    assert (found["rank"], found["bits"]) == (2, None)
+    rows, fields = sum(embedding.cardinalities), len(embedding.cardinalities)
+    assert found["embedding_bytes"] == 4 * 2 * (rows + fields * embedding.dim)
     assert found["metrics"]["rows"] == result["metrics"]["test"]["rows"]
     assert found["metrics"] != result["metrics"]["test"]
     ended = command("evaluate", f"run={run}", f"rank={embedding.dim}")
     assert ended.code == cli.MISTAKE
     assert f"allowed: 1 to {embedding.dim - 1}" in ended.err
+
+
+def test_quantised_tables_and_their_bytes(command: Command, run: Path) -> None:
+    weight_VD = load_weights(run / "model.safetensors")["embedding.table.weight"]
+    fields = len(Prepared.open(next(Path("data/prepared").iterdir())).cardinalities)
+    result = json.loads((run / "result.json").read_text())
+    logloss = {}
+    for bits, size in ((8, weight_VD.numel()), (2, None)):
+        ended = command("evaluate", f"run={run}", f"bits={bits}")
+        assert f"tables quantised to {bits} bits" in ended.out
+        found = found_in(next(Path("outputs/evaluations").glob(f"*-test-*-bits{bits}")))
+        assert (found["rank"], found["bits"]) == (None, bits)
+        assert size is None or found["embedding_bytes"] == size + 4 * fields
+        logloss[bits] = found["metrics"]["logloss"]
+    whole = result["metrics"]["test"]["logloss"]
+    assert 0 < abs(logloss[8] - whole) < abs(logloss[2] - whole)
+    assert command("evaluate", f"run={run}", "rank=2", "bits=4").code == cli.DONE
+    both = found_in(next(Path("outputs/evaluations").glob("*-test-*-rank2-bits4")))
+    assert both["embedding_bytes"] < 4 * 2 * (len(weight_VD) + fields * weight_VD.shape[1])
+    ended = command("evaluate", f"run={run}", "bits=9")
+    assert ended.code == cli.MISTAKE
+    assert "bits=9" in ended.err
 
 
 def test_other_splits_and_the_default_folder(command: Command, run: Path) -> None:

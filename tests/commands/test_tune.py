@@ -4,6 +4,7 @@ import json
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ import torch
 
 from mlet_bench import cli
 from mlet_bench.commands import train as recipe
-from mlet_bench.commands.tune import Arm, arms_of, run_config, search_of
+from mlet_bench.commands.tune import arms_of, run_config, search_of, tune_fingerprint
 from mlet_bench.config import TrainCommand, TuneCommand, convert_command
+from mlet_bench.config.arms import compose_tune
 from mlet_bench.config.compose import Composer
 from mlet_bench.errors import RunFailedError, UserError
 from mlet_bench.runs import result
@@ -41,7 +43,7 @@ def tune_json(folder: str = "cmp") -> Any:
 
 
 def config_of(*words: str) -> TuneCommand:
-    return convert_command(TuneCommand, Composer("tune").one(words).values)
+    return convert_command(TuneCommand, compose_tune(Composer("tune"), words).values)
 
 
 @pytest.fixture
@@ -253,24 +255,66 @@ def test_experiments_settings_hold_for_every_arm() -> None:
         *("single d=10", "mlet d=10 k=7", "mlet d=10 k=10", "mlet d=10 k=40"),
     ]
     own = search_of(config).own
-    made = run_config(config, Arm("mlet", 4, 16), own, 3)
+    made = run_config(config, arms_of(config)[3], own, 3)
     assert (made.emb.l2, made.emb.l2_on, made.emb.l2_rows, made.emb.init_std) == (0.05, "product", "table", 0.0001)
     assert (made.model.name, made.train.update, made.train.lr, made.seed) == ("dcn", "exact", 0.001, 3)
     assert (made.emb.mode, made.emb.dim, made.emb.inner) == ("mlet", 4, 16)
     single = convert_command(TrainCommand, Composer("config").one(["experiment=frappe_x1/dcn"]).values)
-    assert run_config(config, Arm("single", 10, None), own, 1) == single
+    assert run_config(config, arms_of(config)[4], own, 1) == single
 
 
 def test_arms_are_each_named_once() -> None:
-    assert arms_of(config_of()) == [Arm("single", 16, None), Arm("mlet", 16, 64)]
-    assert arms_of(config_of("emb.dim=8", "emb.inner=5")) == [Arm("single", 8, None), Arm("mlet", 8, 5)]
-    assert arms_of(config_of("arms.dims=[2,2]", "arms.inner=[]")) == [Arm("single", 2, None)]
-    narrow = arms_of(
-        config_of("arms.dims=[2]", "arms.inner_per_dim=[0.1,0.5,1,2]", "arms.inner=[4]", "arms.single=false")
-    )
-    assert narrow == [Arm("mlet", 2, 1), Arm("mlet", 2, 2), Arm("mlet", 2, 4)]
-    frozen = arms_of(config_of("arms.dims=[2]", "arms.inner=[4]", "arms.frozen_per_dim=[3]"))
-    assert frozen == [Arm("single", 2, None), Arm("mlet", 2, 4), Arm("mlet_frozen", 2, 6)]
+    def labels(*words: str) -> list[str]:
+        return [arm.label for arm in arms_of(config_of(*words))]
+
+    assert labels() == ["single d=16", "mlet d=16 k=64"]
+    assert labels("emb.dim=8", "emb.inner=5") == ["single d=8", "mlet d=8 k=5"]
+    assert labels("arms.dims=[2,2]", "arms.inner=[]") == ["single d=2"]
+    narrow = labels("arms.dims=[2]", "arms.inner_per_dim=[0.1,0.5,1,2]", "arms.inner=[4]", "arms.single=false")
+    assert narrow == ["mlet d=2 k=1", "mlet d=2 k=2", "mlet d=2 k=4"]
+    frozen = labels("arms.dims=[2]", "arms.inner=[4]", "arms.frozen_per_dim=[3]")
+    assert frozen == ["single d=2", "mlet d=2 k=4", "mlet_frozen d=2 k=6"]
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        'arms=[emb=single, "emb=mlet emb.inner=7 emb.lr=0.1", emb=single, emb=mlet_frozen emb.inner_std=0.25]',
+        "arms=[emb=single,'emb=mlet emb.inner=7 emb.lr=0.1',emb=mlet_frozen emb.inner_std=0.25]",
+        'arms.overrides=["emb=single","emb=mlet emb.inner=7 emb.lr=0.1","emb=mlet_frozen emb.inner_std=0.25"]',
+    ],
+)
+def test_an_arm_is_any_overrides_of_emb_after_those_of_the_whole_comparison(word: str) -> None:
+    """What `train` makes of the same words is what an arm is."""
+    shared = ("experiment=frappe_x1/dcn", "emb.l2=0.01")
+    config = config_of(*shared, "emb.inner=3", word)
+    arms = arms_of(config)
+    assert [arm.label for arm in arms] == ["single d=10", "mlet d=10 k=7 lr=0.1", "mlet_frozen d=10 k=3 inner_std=0.25"]
+    for arm, own in zip(arms, ("emb=single", "emb=mlet emb.inner=7 emb.lr=0.1", ""), strict=True):
+        if own:
+            alone = convert_command(TrainCommand, Composer("config").one([*shared, *own.split()]).values)
+            assert run_config(config, arm, search_of(config, arm.emb).own, 1) == alone
+
+
+@pytest.mark.usefixtures("criteo_file")
+def test_arms_by_overrides_are_tuned_and_compared_as_a_grid_is(command: Command, faked: Callable[..., None]) -> None:
+    faked(lambda config: dict.fromkeys(("valid", "test"), (0.6 + 0.01 * (config.emb.inner or 0), 0.5)))
+    own = 'arms=[emb=single,"emb=mlet emb.inner=7 emb.init_std=0.1"]'
+    ended = command(*WORDS, own, "arms.inner_per_dim=[]", "trials=2", "hydra.run.dir=cmp")
+    assert ended.code == cli.DONE, ended.err
+    single, mlet = tune_json()["arms"]
+    assert (single["overrides"], mlet["overrides"]) == ("emb=single", "emb=mlet emb.inner=7 emb.init_std=0.1")
+    assert [len(arm["trials"]) for arm in (single, mlet)] == [2, 2]
+    assert mlet["against"]["single_same_dim"]["auc"]["mean"] == pytest.approx(0.07)
+    assert "\nmlet d=4 k=7 init_std=0.1 " in ended.out
+
+
+def test_arms_by_overrides_keep_the_fingerprint_of_a_grid_as_it_was() -> None:
+    prepared: Any = SimpleNamespace(fingerprint="data")
+    assert tune_fingerprint(config_of(), prepared) == "aebbbcdf69db"
+    short, long = "arms=[emb=single,emb=mlet]", 'arms.overrides=["emb=single ","emb=mlet"]'
+    assert tune_fingerprint(config_of(short), prepared) == tune_fingerprint(config_of(long), prepared)
+    assert tune_fingerprint(config_of(short), prepared) != tune_fingerprint(config_of(), prepared)
 
 
 MISTAKES = [
@@ -292,6 +336,14 @@ MISTAKES = [
     ("seeds=[1,1]", ["seeds", "different"]),
     ("seeds=1,2", ["seeds=1,2"]),
     ("emb=single", ["emb.mode=single", "arms"]),
+    ("arms=[emb=sinle]", ["emb=sinle", "Did you mean single?"]),
+    ("arms=[emb=mlet|emb.iner=2]", ["emb.iner", "Did you mean emb.inner?"]),
+    ("arms=[emb=mlet|emb.inner=0]", ["emb.inner=0", ">= 1"]),
+    ("arms=[emb=single,model=dcn]", ["model=dcn", "emb.KEY=VALUE"]),
+    ("arms=[emb=single,]", ["arms", "empty"]),
+    ("arms=[emb=single", ["arms=[emb=single", "no end"]),
+    ("arms=[emb=single] arms.dims=[4]", ["arms", "not both"]),
+    ("arms.overrides=[1]", ["arms.overrides", "a list of texts"]),
     ("model.dropout=1", ["model.dropout=1", "< 1"]),
     ("dataset.raw=missing.txt", ["missing.txt", "no such file"]),
     ("-m seed=1,2", ["-m"]),
@@ -302,7 +354,7 @@ MISTAKES = [
 def test_mistake_is_one_clear_line_and_creates_nothing(
     command: Command, criteo_file: Path, words: str, named: list[str]
 ) -> None:
-    ended = command("tune", *DATA, *words.split())
+    ended = command("tune", *DATA, *(word.replace("|", " ") for word in words.split()))
     assert (ended.code, ended.out, ended.err.count("\n")) == (cli.MISTAKE, "", 1), ended.err
     for part in named:
         assert part in ended.err

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mlet_bench.analysis.comparisons import StudyComparison, auc_on_valid
 from mlet_bench.analysis.size_ratio import SizeRatio
-from mlet_bench.analysis.variants import BASELINE, SVD
+from mlet_bench.analysis.variants import BASELINE
 
 FEW_SEEDS = 5
 
@@ -31,7 +31,7 @@ def _together(notes: Iterable[tuple[Path, str]]) -> Iterator[str]:
 
 def _budgets(comparison: StudyComparison) -> Iterator[str]:
     """Unequal tuning: the side that tried more settings had more chances to be lucky."""
-    tried = {variant: len(comparison.tried(variant)) for variant in comparison.variants if variant.mode != SVD}
+    tried = {variant: len(comparison.tried(variant)) for variant in comparison.variants if variant.is_trained}
     singles = {variant.dim: count for variant, count in tried.items() if variant.is_baseline}
     for dim in sorted({variant.dim for variant in tried}):
         allowed = [singles[dim]] if dim in singles else sorted(set(singles.values()))

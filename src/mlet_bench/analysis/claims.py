@@ -81,9 +81,12 @@ def claims(studies: Sequence[Study]) -> list[Claim]:
 def _differences(comparison: StudyComparison) -> Iterator[tuple[str, SeedDifference | None]]:
     """Of test AUC, each with the name of the claim that it speaks of."""
     for group in comparison.chosen_groups:
-        mode, dim, inner = variant = group.variant
+        variant = group.variant
+        if variant.bits is not None:
+            continue
+        dim, inner = variant.dim, variant.inner
         single, mlet = comparison.baseline(dim), _best(comparison, dim)
-        is_frozen = variant.is_control and mode != SVD
+        is_frozen = variant.is_control and variant.mode != SVD
         if single is not None and inner is not None and (variant.is_method or is_frozen):
             gain = group.minus(single, auc_on_test)
             if inner == dim:
@@ -94,7 +97,7 @@ def _differences(comparison: StudyComparison) -> Iterator[tuple[str, SeedDiffere
                 yield "frozen gain", gain
         if variant.is_control:
             same = (other for other in comparison.chosen_groups if other.variant.is_method)
-            trained = next((other for other in same if other.variant[1:] == (dim, inner)), mlet)
+            trained = next((other for other in same if (other.variant.dim, other.variant.inner) == (dim, inner)), mlet)
             if trained is not None:  # with another k where that of the control was not tried
                 yield "over frozen" if is_frozen else "over svd", trained.minus(group, auc_on_test)
         if variant.is_method and inner == dim and mlet is not None:

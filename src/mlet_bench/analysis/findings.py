@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlet_bench.analysis.changed_tables import add_changed
 from mlet_bench.analysis.claims import Claim, claims
 from mlet_bench.analysis.collect import LeftOut, collect
 from mlet_bench.analysis.comparisons import compare
+from mlet_bench.analysis.compressed import add_compressed
 from mlet_bench.analysis.paper.readings import ExperimentRuns, experiments
 from mlet_bench.analysis.study import Study, study
 from mlet_bench.errors import UserError, listing, nearest
@@ -23,7 +23,7 @@ class Findings:
 
 
 def findings(folders: Sequence[Path], margin: float, dim: int | None, evaluations: Sequence[Path]) -> Findings:
-    """Of the runs below `folders`; their tables that `evaluate` changed are looked for below `evaluations`.
+    """Of the runs below `folders`; evaluations of their compressed tables are looked for below `evaluations`.
 
     `margin` is by how much AUC a size ratio may fall short, `dim` the width of the single table that its headline is
     about (the largest if None). UserError if no run is finished, or if no single table is `dim` wide.
@@ -36,7 +36,7 @@ def findings(folders: Sequence[Path], margin: float, dim: int | None, evaluation
         first = collected.left_out[0]
         reason = f"{first.path}: {first.state}, {first.reason}"
         raise UserError(f"{where}: no finished run among {len(collected.left_out)}; {reason}")
-    add_changed(collected, evaluations)
+    add_compressed(collected, evaluations)
     comparisons, repeated = compare(collected.runs)
     dims = {variant.dim for comparison in comparisons for variant in comparison.variants if variant.is_baseline}
     if dim is not None and dim not in dims:

@@ -16,11 +16,13 @@ class EmbeddingVariant(NamedTuple):
     mode: str
     dim: int
     inner: int | None
+    bits: int | None = None
+    """Of a number of the tables, where they were quantised after training."""
 
     @classmethod
     def of(cls, emb: Emb) -> "EmbeddingVariant":
         mode = emb.mode if emb.ratio is None else f"{emb.mode} {emb.ratio:g}"
-        return cls(mode, emb.dim, None if emb.mode == BASELINE else emb.inner)
+        return cls(mode, emb.dim, None if emb.mode == BASELINE else emb.inner, emb.bits)
 
     @classmethod
     def baseline(cls, dim: int) -> "EmbeddingVariant":
@@ -33,21 +35,27 @@ class EmbeddingVariant(NamedTuple):
     @property
     def curve(self) -> str:
         """Its name where d is an axis."""
-        return self.mode if self.inner is None else f"{self.mode} k = {self.inner}"
+        name = self.mode if self.inner is None else f"{self.mode} k = {self.inner}"
+        return name if self.bits is None else f"{name}, {self.bits} bits"
 
     @property
-    def order(self) -> tuple[bool, str, int, int]:
-        return not self.is_baseline, self.mode, self.dim, self.inner or 0
+    def order(self) -> tuple[bool, str, int, int, int]:
+        return not self.is_baseline, self.mode, self.dim, self.inner or 0, -(self.bits or 32)
+
+    @property
+    def is_trained(self) -> bool:
+        """As it is; not made of a trained one afterwards."""
+        return self.mode != SVD and self.bits is None
 
     @property
     def is_baseline(self) -> bool:
         """Gains are measured over it."""
-        return self.mode == BASELINE
+        return self.mode == BASELINE and self.bits is None
 
     @property
     def is_method(self) -> bool:
         """The paper's claims are about it."""
-        return self._role == "method"
+        return self._role == "method" and self.bits is None
 
     @property
     def is_control(self) -> bool:

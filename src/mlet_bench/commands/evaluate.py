@@ -9,7 +9,6 @@ from mlet_bench.config import EvaluateCommand, EvaluateHardware, HardwareConfig,
 from mlet_bench.data import Prepared, check_field
 from mlet_bench.data.sources.raw import data_root
 from mlet_bench.embedding import SingleEmbedding
-from mlet_bench.embedding.quantize import quantize
 from mlet_bench.errors import RunFailedError, UserError
 from mlet_bench.evaluation.split import evaluate_split
 from mlet_bench.runs import load
@@ -34,16 +33,13 @@ def evaluate_run(config: EvaluateCommand, out: str) -> tuple[Path, dict[str, Any
     group = config.dataset.group or trained.dataset.group
     _check(config, trained, result, prepared, group)
     model = load.model_of(run, trained, prepared.cardinalities, len(prepared.numeric), load.weights_of(run))
-    served = None
-    if isinstance(model.embedding, SingleEmbedding):
-        if config.rank is not None:
-            model.embedding.truncate_rank(config.rank)
-        if config.bits is not None:
-            served = quantize(model.embedding, config.bits)
-    changes = {"rank": config.rank, "bits": config.bits}
-    changed = "".join(f"-{name}{value}" for name, value in changes.items() if value is not None)
+    embedding_bytes = result.collapse.embedding_bytes_inference
+    given = {"rank": config.rank, "bits": config.bits}
+    if any(given.values()) and isinstance(model.embedding, SingleEmbedding):
+        embedding_bytes = model.embedding.compress(**given)
+    compressed = "".join(f"-{key}{value}" for key, value in given.items() if value)
     grouped = "" if config.dataset.group is None else f"-{files.fingerprint(config.dataset.group)[:6]}"
-    folder = Path(out.replace("{run}", fingerprint).replace("{data}", prepared.fingerprint + changed + grouped))
+    folder = Path(out.replace("{run}", fingerprint).replace("{data}", prepared.fingerprint + compressed + grouped))
     _check_folder(folder)
     try:
         _, metrics, buckets = evaluate_split(
@@ -57,8 +53,8 @@ def evaluate_run(config: EvaluateCommand, out: str) -> tuple[Path, dict[str, Any
         "dataset": {"name": prepared.name, "rows": prepared.rows, "fingerprint": prepared.fingerprint},
         "item_field": trained.dataset.item_field,
         "split": config.split,
-        **changes,
-        "embedding_bytes": served,
+        **given,
+        "embedding_bytes": embedding_bytes,
         "metrics": metrics,
         "buckets": buckets,
     }

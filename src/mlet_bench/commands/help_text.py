@@ -85,6 +85,7 @@ Keys:
   run=DIR               folder of a finished run
   split=test            train, valid or test
   rank=4                each table cut to this rank by SVD first: what is left of a wide table in a narrow one
+  bits=8                each table as integers of 8 bits (2 to 8) and one scale, that of least squared error
   dataset.prepared=DIR  other data than the run's own, prepared with dataset.vocab=the run's prepared folder
   dataset.group=FIELD   AUC within the categories of this field too (GAUC); default: as the run was trained
   hardware=cuda         or cpu, with hardware.threads=N; default: as the run was trained, where its device is here
@@ -105,6 +106,8 @@ run. Writes tune.json after each of them, and ends with a table: what was chosen
 differences to the single table.
 
 Keys of its own:
+  'arms=[emb=single,"emb=mlet emb.inner=64 emb.inner_std=0.25"]'
+                              each arm by overrides of emb, any mode and any key; or a grid:
   arms.dims=[4,16]            every d; default emb.dim
   arms.inner_per_dim=[1,4]    MLET with k = this times d; 1 is the control k = d
   arms.inner=[64]             MLET with this k; default emb.inner where arms.inner_per_dim is not given
@@ -123,6 +126,7 @@ All of train's keys hold for every arm: model=, dataset=, experiment=, train.epo
 
 Examples:
   mlet-bench tune experiment=quick trials=3 seeds=[1,2]
+  mlet-bench tune model=dcn 'arms=[emb=single,"emb=mlet emb.inner=64"]' trials=10
   mlet-bench tune model=dcn arms.dims=[4,16] arms.inner_per_dim=[1,4] trials=20 seeds=[1,2,3,4,5]
   mlet-bench tune experiment=frappe_x1/dcn dataset.raw=frappe_x1 arms.dims=[4,10] search.emb_l2=[0.001,0.5]
 

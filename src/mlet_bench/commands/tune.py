@@ -12,8 +12,8 @@ from typing import Any
 from mlet_bench import models
 from mlet_bench.commands import train as recipe
 from mlet_bench.commands.prepare import prepared_data
-from mlet_bench.config import TrainCommand, TuneCommand, convert_command, monitored, monitored_name
-from mlet_bench.config.emb import FrozenMLETEmbConfig, SingleEmbConfig, mode_of
+from mlet_bench.config import TrainCommand, TuneCommand, convert, convert_command, monitored, monitored_name
+from mlet_bench.config.emb import EMBEDDINGS, EmbConfig, FrozenMLETEmbConfig, MLETEmbConfig, SingleEmbConfig, mode_of
 from mlet_bench.data import Prepared
 from mlet_bench.errors import RunFailedError, UserError
 from mlet_bench.runs.planned import PlannedRun, check_disk, check_rows
@@ -26,41 +26,65 @@ from mlet_bench.system import files, hardware
 RUNS = "outputs/{{dataset}}/{model}/{mode}/seed{seed}-{{fingerprint}}"
 """Where `train` puts a run by itself: a trial is an ordinary run, and is found by either command."""
 
+NAMED = ("emb", "emb.mode", "emb.dim", "emb.inner")
+"""Keys that the mode, d and k of a label say already."""
+
 
 @dataclass(frozen=True)
 class Arm:
-    """One embedding of a comparison: what it has of its own in the section `emb`."""
+    """One embedding of a comparison."""
 
-    mode: str
-    dim: int
-    inner: int | None
+    emb: EmbConfig
+    """Its `lr` and `l2` are those of the first trial."""
+    overrides: str | None = None
+    """What it was given by, where it was."""
+
+    @property
+    def mode(self) -> str:
+        return self.emb.mode
 
     @property
     def label(self) -> str:
-        return f"{self.mode} d={self.dim}" + ("" if self.inner is None else f" k={self.inner}")
+        """The mode, d and k, and whatever else it was given."""
+        named = f"{self.mode} d={self.emb.dim}" + ("" if self.emb.inner is None else f" k={self.emb.inner}")
+        others = [word for word in (self.overrides or "").split() if word.partition("=")[0] not in NAMED]
+        return " ".join([named, *(word.removeprefix("emb.") for word in others)])
 
 
 def arms_of(config: TuneCommand) -> list[Arm]:
-    """The arms in the order of their d, the single table first, then MLET by k, then its control; each one once."""
-    arms, given = [], config.arms
-    single, frozen = mode_of(SingleEmbConfig), mode_of(FrozenMLETEmbConfig)
+    """The arms as they were given, or in the order of their d, the single table first, then MLET by k, then its
+    control; each one once."""
+    given = config.arms
+    if given.overrides:
+        firsts: dict[str, Arm] = {}
+        for arm in given.overrides:
+            firsts.setdefault(str(arm.emb), Arm(arm.emb, arm.overrides))
+        return list(firsts.values())
+    single, mlet, frozen = map(mode_of, (SingleEmbConfig, MLETEmbConfig, FrozenMLETEmbConfig))
     absolute = given.inner
     if absolute is None:
         absolute = () if given.inner_per_dim or config.emb.inner is None else (config.emb.inner,)
+    shapes: list[tuple[str, int, int | None]] = []
     for dim in given.dims or (config.emb.dim,):
         inner = {*absolute, *_times(dim, given.inner_per_dim)}
-        arms += [Arm(single, dim, None)] * given.single + [Arm(config.emb.mode, dim, k) for k in sorted(inner)]
-        arms += [Arm(frozen, dim, k) for k in sorted(_times(dim, given.frozen_per_dim))]
-    return list(dict.fromkeys(arms))
+        shapes += [(single, dim, None)] * given.single + [(mlet, dim, k) for k in sorted(inner)]
+        shapes += [(frozen, dim, k) for k in sorted(_times(dim, given.frozen_per_dim))]
+    return [_arm(config, *shape) for shape in dict.fromkeys(shapes)]
+
+
+def _arm(config: TuneCommand, mode: str, dim: int, inner: int | None) -> Arm:
+    own = {"mode": mode, "dim": dim, "inner": inner}
+    return Arm(convert(EMBEDDINGS[mode], {**config.emb.model_dump(), **own}, "emb"))
 
 
 def _times(dim: int, factors: Sequence[float]) -> set[int]:
     return {max(1, round(factor * dim)) for factor in factors}
 
 
-def search_of(config: TuneCommand) -> Search:
-    """A fresh search, the same for every arm."""
-    return Search(config.search, Settings(config.train.lr, config.emb.lr, config.emb.l2), config.seed)
+def search_of(config: TuneCommand, emb: EmbConfig | None = None) -> Search:
+    """A fresh search, the same for every arm but for what its section `emb` has of its own."""
+    emb = emb or config.emb
+    return Search(config.search, Settings(config.train.lr, emb.lr, emb.l2), config.seed)
 
 
 def tune(config: TuneCommand, run_dir: str, progress: Progress) -> tuple[Path, dict[str, Any]]:
@@ -71,7 +95,7 @@ def tune(config: TuneCommand, run_dir: str, progress: Progress) -> tuple[Path, d
     """
     arms = arms_of(config)
     for arm in arms:
-        recipe.check(run_config(config, arm, search_of(config).highest, config.seed))
+        recipe.check(run_config(config, arm, search_of(config, arm.emb).highest, config.seed))
     TuneFolder(Path(run_dir)).check_usable()
     prepared = prepared_data(config.dataset, progress)
     for note in prepared.notes:
@@ -92,7 +116,7 @@ def _check_room(config: TuneCommand, arms: list[Arm], prepared: Prepared) -> Non
     device = hardware.device_for(**config.hardware.model_dump())
     runs = []
     for arm in arms:
-        first = planned_run(config, arm, search_of(config).own, config.seed, prepared)
+        first = planned_run(config, arm, search_of(config, arm.emb).own, config.seed, prepared)
         try:
             first.check(device)
         except UserError as error:
@@ -108,12 +132,16 @@ def tune_fingerprint(config: TuneCommand, prepared: Prepared) -> str:
         "reference": True,
     }  # fmt: skip
     given = {**config.model_dump(mode="json", exclude=uncounted), "model": models.chosen(config.model)}
+    if config.arms.overrides:
+        given["arms"] = [arm.emb.model_dump(mode="json", exclude=arm.emb.not_in_fingerprint) for arm in arms_of(config)]
+    else:
+        del given["arms"]["overrides"]  # younger than fingerprints
     return files.fingerprint({"data": prepared.fingerprint, **given})
 
 
 def run_config(config: TuneCommand, arm: Arm, settings: Settings, seed: int) -> TrainCommand:
     """The run of an arm with these settings; UserError if they do not go together."""
-    emb = {**config.emb.model_dump(), **asdict(arm), "lr": settings.emb_lr, "l2": settings.emb_l2}
+    emb = {**arm.emb.model_dump(), "lr": settings.emb_lr, "l2": settings.emb_l2}
     train = config.train.model_copy(update={"lr": settings.lr})
     shared = {name: getattr(config, name) for name in ("dataset", "model", "hardware", "eval", "logger", "reference")}
     return convert_command(TrainCommand, {**shared, "emb": emb, "train": train, "seed": seed, "rerun": False})
@@ -143,6 +171,12 @@ class Outcome:
         }
 
 
+def _entry(arm: Arm) -> dict[str, Any]:
+    """What names an arm in tune.json."""
+    emb = arm.emb
+    return {"label": arm.label, "mode": emb.mode, "dim": emb.dim, "inner": emb.inner, "overrides": arm.overrides}
+
+
 class Comparison:
     """A comparison at work; `content` is what its tune.json holds, written anew after every run."""
 
@@ -164,13 +198,13 @@ class Comparison:
             "model": config.model.name,
             "monitor": config.train.monitor,
             "config": config.model_dump(mode="json"),
-            "arms": [{"label": arm.label, **asdict(arm), "trials": [], "chosen": None, "seeds": []} for arm in arms],
+            "arms": [{**_entry(arm), "trials": [], "chosen": None, "seeds": []} for arm in arms],
         }
 
     def run(self) -> None:
         """All trials, in rounds, so that no arm is ever ahead of another by more than one; then all seeds."""
         entries = self.content["arms"]
-        searches = [search_of(self.config) for _ in self.arms]
+        searches = [search_of(self.config, arm.emb) for arm in self.arms]
         self.folder.save(self.content)
         for number in range(1, self.config.trials + 1):
             for arm, search, entry in zip(self.arms, searches, entries, strict=True):

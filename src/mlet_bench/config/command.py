@@ -184,7 +184,7 @@ class EvaluateCommand(Section):
     run: Annotated[RequiredPath, BeforeValidator(_given)]
     split: Literal["train", "valid", "test"]
     rank: int | None = Field(ge=1)
-    bits: Literal[4, 8] | None
+    bits: int | None = Field(ge=2, le=8)
     dataset: OtherData
     hardware: EvaluateHardware
 

@@ -2,11 +2,11 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
 
 from mlet_bench.config.base import Section, as_tuple
 from mlet_bench.config.command import RunSections
-from mlet_bench.config.emb import MLETEmbConfig
+from mlet_bench.config.emb import EmbConfig, MLETEmbConfig
 
 
 def _searched(value: Any, info: ValidationInfo) -> Any:
@@ -24,7 +24,15 @@ Searched = Annotated[tuple[float, float] | Annotated[float, Field(gt=0)] | None,
 Counts = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(as_tuple)]
 
 
+class ArmOverrides(Section):
+    overrides: str
+    """As they were given."""
+    emb: SerializeAsAny[EmbConfig]
+    """The whole section that they make."""
+
+
 class ArmsConfig(Section):
+    overrides: Annotated[tuple[ArmOverrides, ...], BeforeValidator(as_tuple)]
     dims: Annotated[Counts, Field(min_length=1)] | None
     single: bool
     inner_per_dim: Annotated[tuple[Annotated[float, Field(gt=0)], ...], BeforeValidator(as_tuple)]
@@ -33,6 +41,9 @@ class ArmsConfig(Section):
 
     @model_validator(mode="after")
     def _some(self) -> "ArmsConfig":
+        grid = self.dims, self.inner_per_dim, self.inner, self.frozen_per_dim
+        if self.overrides and any(grid):
+            raise ValueError("arms: give either a list of overrides or arms.dims, arms.inner and so on, not both")
         if not (self.single or self.inner_per_dim or self.frozen_per_dim or self.inner is None or self.inner):
             raise ValueError("arms: none to compare; give arms.single=true, arms.inner_per_dim or arms.inner")
         return self
@@ -71,8 +82,9 @@ class TuneCommand(RunSections):
 
     @model_validator(mode="after")
     def _sound(self) -> "TuneCommand":
-        if type(self.emb) is not MLETEmbConfig:  # emb=single would have lost the keys that only the factors have
-            raise ValueError(f"emb.mode={self.emb.mode}: the modes of a comparison are its arms; leave emb= away")
+        # emb=single would have lost the keys that only the factors have
+        if not self.arms.overrides and type(self.emb) is not MLETEmbConfig:
+            raise ValueError(f"emb.mode={self.emb.mode}: the modes of a comparison are its arms: arms=[emb=MODE,…]")
         if self.trials > 1 and not self.search.ranges:
             raise ValueError("search: nothing is searched; give search.lr=[low,high], or trials=1")
         return self

@@ -1,47 +1,58 @@
-"""Tables quantised after training: uniform and symmetric, a scale for each field's table.
+"""Integers in place of a trained table's numbers: uniform, symmetric, one scale a table.
 
-An entry w becomes the integer round(w / s), clamped to ±(2^(bits-1) - 1), and is read back as that times s. N rows of a
-field, D width.
+The scale is the one of least squared error that a grid search finds, as in the MLET paper (section 5.5).
 """
-
-import itertools
 
 import torch
 from torch import Tensor
 
-from mlet_bench.embedding.single import SingleEmbedding
+COARSE = 64
+"""Scales tried between none and the one at which the largest number is the largest integer."""
+FINE = 32
+"""Scales tried between the two beside the best of those."""
+BLOCK = 1 << 20
+"""Rows that are rounded at a time."""
 
-CANDIDATES = 100
-"""Scales that are tried, in equal steps up to the one at which nothing is clamped."""
-SEARCHED = 1 << 22
-"""Entries of a table that the search looks at, at most; spread evenly over it."""
 
-
-@torch.no_grad()
-def quantize(embedding: SingleEmbedding, bits: int) -> int:
-    """Replace every weight by what it is read back as; returns the bytes of the integers and scales that are served.
+def quantize(table_NW: Tensor, bits: int) -> tuple[Tensor, float]:
+    """Integers (int8) within ±(2^(bits-1) - 1), and the scale with which they stand for the table.
 
     Example:
-        >>> emb = SingleEmbedding.from_weights([3], torch.tensor([[-1.0], [0.3], [1.0]]))
-        >>> quantize(emb, 8), emb.table.weight.flatten().tolist()
-        (7, [-1.0, 0.29921260476112366, 1.0])
+        >>> quantize(torch.tensor([[-0.7, 0.2], [0.0, 0.7]]), 4)[0].tolist()
+        [[-7, 2], [0, 7]]
     """
-    size = 0
-    for start, stop in itertools.pairwise(embedding.fields.bounds):
-        table_ND = embedding.table.weight[start:stop]
-        table_ND.copy_(_rounded(table_ND, best_scale(table_ND, bits), bits))
-        size += (table_ND.numel() * bits + 7) // 8 + table_ND.element_size()
-    return size
+    scale = _best_scale(table_NW, bits)
+    return torch.cat([_rounded(rows, scale, bits).to(torch.int8) for rows in torch.split(table_NW, BLOCK)]), scale
 
 
-def best_scale(table_ND: Tensor, bits: int) -> float:
-    """That with the least squared error over the table's entries (the paper's grid search, arXiv 2309.15881)."""
-    entries = table_ND.flatten()[:: max(1, table_ND.numel() // SEARCHED)]
-    largest = float(entries.abs().max()) / (2 ** (bits - 1) - 1) if len(entries) else 0.0
-    scales = [largest * step / CANDIDATES for step in range(CANDIDATES, 0, -1)]
-    return min(scales, key=lambda scale: float((_rounded(entries, scale, bits) - entries).square().sum()))
+def packed_bytes(numbers: int, bits: int) -> int:
+    """Of a table's integers one after the other, and its scale in float32.
+
+    >>> packed_bytes(5, 4)
+    7
+    """
+    return -(-numbers * bits // 8) + 4
 
 
-def _rounded(values: Tensor, scale: float, bits: int) -> Tensor:
-    most = 2 ** (bits - 1) - 1
-    return values if scale == 0 else (values / scale).round_().clamp_(-most, most).mul_(scale)
+def _best_scale(table_NW: Tensor, bits: int) -> float:
+    largest = float(table_NW.abs().max()) if table_NW.numel() else 0.0
+    whole = largest / (2 ** (bits - 1) - 1)
+    if whole == 0:
+        return 1.0
+    step = whole / COARSE
+    best = _least_error(table_NW, [step * place for place in range(1, COARSE + 1)], bits)
+    return _least_error(table_NW, [best + step * place / FINE for place in range(1 - FINE, FINE)], bits)
+
+
+def _least_error(table_NW: Tensor, scales: list[float], bits: int) -> float:
+    errors = torch.zeros(len(scales), dtype=torch.float64)
+    for rows_NW in torch.split(table_NW, BLOCK):
+        for place, scale in enumerate(scales):
+            wrong_NW = _rounded(rows_NW, scale, bits).mul_(scale).sub_(rows_NW)
+            errors[place] += wrong_NW.square_().sum(dtype=torch.float64).cpu()
+    return scales[int(errors.argmin())]
+
+
+def _rounded(rows_NW: Tensor, scale: float, bits: int) -> Tensor:
+    largest = 2 ** (bits - 1) - 1
+    return (rows_NW / scale).round_().clamp_(-largest, largest)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mlet_bench.config import EmbConfig
 from mlet_bench.embedding.base import Embedding
+from mlet_bench.embedding.quantize import packed_bytes, quantize
 from mlet_bench.embedding.rows import FieldOffsets, fields_of
 from mlet_bench.embedding.start import TableInit, initial_rows
 from mlet_bench.embedding.table import RowTable
@@ -102,13 +103,27 @@ class SingleEmbedding(Embedding):
         return [nn.Embedding(len(table_ND), self.dim, _weight=table_ND) for table_ND in tables]
 
     @torch.no_grad()
-    def truncate_rank(self, rank: int) -> None:
-        """Replace every field's table by its best approximation of this rank (Eckart & Young 1936), in float64."""
+    def compress(self, rank: int | None = None, bits: int | None = None) -> int:
+        """Replace every field's table by what is left of it in less memory; returns the bytes that it then takes.
+
+        `rank`: its best approximation of this rank (Eckart & Young 1936), taken in float64 and kept as two factors.
+        `bits`: its numbers as integers, with a rank those of the factor that has a row for each of the table's.
+        """
+        size = 0
         for start, end in itertools.pairwise(self.fields.bounds):
-            table_ND = self.table.weight[start:end].double()
-            _, vectors_DD = torch.linalg.eigh(table_ND.t() @ table_ND)  # smallest eigenvalue first
-            kept_DR = vectors_DD[:, -rank:]
-            self.table.weight[start:end] = (table_ND @ kept_DR @ kept_DR.t()).float()
+            table_ND = self.table.weight[start:end]
+            kept_DR = None
+            if rank is not None:
+                _, vectors_DD = torch.linalg.eigh(table_ND.t().double() @ table_ND.double())  # smallest first
+                kept_DR = vectors_DD[:, -rank:]
+                size += 4 * kept_DR.numel()
+            rows_NR = table_ND.double() if kept_DR is None else table_ND.double() @ kept_DR
+            size += 4 * rows_NR.numel() if bits is None else packed_bytes(rows_NR.numel(), bits)
+            if bits is not None:
+                integers_NR, scale = quantize(rows_NR.float(), bits)
+                rows_NR = integers_NR.double() * scale
+            table_ND.copy_(rows_NR if kept_DR is None else rows_NR @ kept_DR.t())
+        return size
 
     def collapse(self) -> "SingleEmbedding":
         """A copy: there is nothing to multiply out."""

@@ -148,7 +148,9 @@ def _chosen_auc(study: Study) -> dict[EmbeddingVariant, Spread]:
 
 def _curves_by_inner(spreads: Mapping[EmbeddingVariant, Spread]) -> dict[str, dict[int, Spread]]:
     """A curve over k for each d, and for each mode where several have a k; none where there is one k alone."""
-    factorised = {variant: spread for variant, spread in spreads.items() if variant.inner is not None}
+    factorised = {
+        variant: spread for variant, spread in spreads.items() if variant.inner is not None and variant.is_trained
+    }
     several_modes = len({variant.mode for variant in factorised}) > 1
     curves: dict[str, dict[int, Spread]] = {}
     for variant, spread in sorted(factorised.items()):

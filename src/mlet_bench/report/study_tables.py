@@ -29,6 +29,7 @@ VARIANT = (
     Column("embedding", "group.variant.mode", key="mode", words=True),
     Column("d", "group.variant.dim", key="d"),
     Column("k", "group.variant.inner", key="k"),
+    Column("bits", "group.variant.bits", key="bits", if_known=True),
 )
 SIZES = ("training", "inference")
 SETTING = Column(

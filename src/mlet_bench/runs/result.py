@@ -80,6 +80,8 @@ class Emb(_Part):
     inner: Annotated[int, Field(ge=1)] | None
     ratio: Annotated[float, Field(gt=0)] | None = None
     """Numbers served over those of a single table of the same d, where a mode makes tables smaller."""
+    bits: int | None = None
+    """Of the numbers of a table that was quantised after training; no run has it, an evaluation has."""
 
 
 class Collapse(_Part):
@@ -136,19 +138,25 @@ class EvaluatedOn(_Part):
     fingerprint: str
 
 
-class Cut(_Part):
-    """evaluation.json: a run's model evaluated again, its tables first truncated to `rank` or quantised to `bits`."""
+class Compressed(_Part):
+    """evaluation.json: a run's model judged again, its tables first cut to a rank or quantised where that is given."""
 
     version: Literal[1]
     run: Evaluated
     dataset: EvaluatedOn
     split: str
     rank: Annotated[int, Field(ge=1)] | None = None
-    bits: Annotated[int, Field(ge=1)] | None = None
+    bits: Annotated[int, Field(ge=2, le=8)] | None = None
     embedding_bytes: Count | None = None
-    """Of quantised tables and their scales."""
     metrics: Scores
     buckets: list[Bucket]
+
+    @property
+    def compression(self) -> str:
+        """What was done to the tables, in words."""
+        rank = "" if self.rank is None else f"cut to rank {self.rank}"
+        bits = "" if self.bits is None else f"quantised to {self.bits} bits"
+        return " and ".join(part for part in (rank, bits) if part)
 
 
 class Evaluation(_Part):

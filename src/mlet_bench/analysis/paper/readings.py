@@ -101,7 +101,7 @@ class ExperimentRuns:
             group
             for group in self.comparison.groups
             if group.variant.inner is None
-            or group.variant.mode.startswith(SVD)
+            or group.variant.mode == SVD
             or group.tuned.inner_std == self.experiment.inner_std
         ]
 

@@ -155,7 +155,7 @@ def svd_rows(found: Sequence[ExperimentRuns]) -> list[SVDRow]:
     rows = []
     for runs in found:
         reading = runs.published
-        truncated = sorted(variant for variant in reading.groups if variant.mode == SVD)
+        truncated = sorted(variant for variant in reading.groups if variant.mode == SVD and variant.bits is None)
         for width in dict.fromkeys(variant.inner or 0 for variant in truncated):
             dims = [variant.dim for variant in truncated if variant.inner == width]
             for entry in published().svd:
@@ -221,11 +221,9 @@ def compressed_rows(found: Sequence[ExperimentRuns]) -> list[CompressedRow]:
 
 def _scheme(variant: EmbeddingVariant) -> str:
     """What was done to the tables; nothing of those that only were trained, and of truncated ones."""
-    mode, _, changed = variant.mode.partition(" ")
-    if mode == SVD:
+    if variant.mode == SVD:
         return ""
-    bits = changed.rpartition(" bits")[0].split()[-1:]
-    return ", ".join(["hashed"] * (mode == "hash") + [f"{count} bits" for count in bits])
+    return ", ".join(["hashed"] * variant.mode.startswith("hash") + [f"{variant.bits} bits"] * bool(variant.bits))
 
 
 @dataclass(frozen=True)

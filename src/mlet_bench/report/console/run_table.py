@@ -5,12 +5,13 @@ from typing import Any
 
 from rich.console import Console
 
-from mlet_bench.analysis.formatting import number
+from mlet_bench.analysis.formatting import mebibytes, number
 from mlet_bench.analysis.variants import EmbeddingVariant
 from mlet_bench.data.prepared import BAD_ROWS, Prepared
 from mlet_bench.evaluation.buckets import HIGHEST_TENTH, LOWEST_TENTH, POPULARITY, RAREST
 from mlet_bench.report.console.tables import say, show_table
 from mlet_bench.report.table import Column, Table
+from mlet_bench.runs.result import Compressed
 
 
 def show_result(console: Console, result: dict[str, Any], folder: Path, item_field: str | None) -> None:
@@ -26,12 +27,15 @@ def show_result(console: Console, result: dict[str, Any], folder: Path, item_fie
 
 def show_evaluation(console: Console, evaluation: dict[str, Any], folder: Path) -> None:
     """AUC and logloss of a run on a split, overall, by item and for the rarest categories, and the folder."""
-    run, rank = evaluation["run"], evaluation["rank"]
+    run = evaluation["run"]
+    compression = Compressed.model_validate(evaluation).compression
     title = f"{run['model']} · {_variant(run['emb'])} · seed {run['seed']} · on {evaluation['dataset']['name']}"
     console.print()
-    say(console, title if rank is None else f"{title} · tables cut to rank {rank}", "bold")
+    say(console, f"{title} · tables {compression}" if compression else title, "bold")
     item_field = evaluation.get("item_field")
     show_table(console, _metrics(evaluation["metrics"], evaluation["buckets"], evaluation["split"], item_field))
+    if compression:
+        say(console, f"embedding tables: {mebibytes(evaluation['embedding_bytes'])} MiB")
     say(console, f"evaluation: {folder}")
 
 

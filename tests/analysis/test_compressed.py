@@ -1,23 +1,27 @@
-"""Evaluations of truncated tables as variants of a report."""
+"""Evaluations of truncated and quantised tables as variants of a report."""
 
 import json
+from csv import DictReader
 from pathlib import Path
 from typing import Any
 
-from mlet_bench.analysis.changed_tables import add_changed
 from mlet_bench.analysis.claims import claims
 from mlet_bench.analysis.collect import Collected, collect
 from mlet_bench.analysis.comparisons import compare
+from mlet_bench.analysis.compressed import add_compressed
 from mlet_bench.analysis.study import study
 from mlet_bench.analysis.variants import EmbeddingVariant
-from tests.analysis.runs import bucket, scores, write_run
+from mlet_bench.report.figures import study_figures
+from mlet_bench.report.study_tables import costs
+from mlet_bench.report.table import csv_text
+from tests.analysis.runs import bucket, scores, studies, write_run
 
 TRUNCATED = EmbeddingVariant("svd", 4, 16)
 
 
 def collected(root: Path) -> Collected:
     runs = collect([root])
-    add_changed(runs, [root])
+    add_compressed(runs, [root])
     return runs
 
 
@@ -53,6 +57,31 @@ def test_a_truncated_table_stands_beside_the_narrow_ones(tmp_path: Path) -> None
     (claim,) = [claim for claim in claims([made]) if "SVD" in claim.claim]
     assert (claim.holds, "+0.0097" in claim.measured) == ("yes", True)
     assert not any("svd" in warning for warning in made.warnings)
+
+
+def test_quantised_tables_stand_beside_the_single_table_whole(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        for mode, inner, auc in (("single", None, 0.7), ("mlet", 16, 0.73)):
+            name = f"{mode}{seed}"
+            write_run(tmp_path, mode, 4, inner, seed, test=auc, config={"fingerprint": name})
+            for bits in (8, 4):
+                folder = tmp_path / f"{name}-{bits}"
+                write_evaluation(folder, name, None, auc - 0.001 * (8 - bits), bits=bits, embedding_bytes=50 * bits)
+    runs = collected(tmp_path)
+    (comparison,), _ = compare(runs.runs)
+    made = study(comparison, 0.0, None)
+    assert [result.variant.label for result in made.results] == [
+        "single, d = 4", "mlet k = 16, d = 4", "mlet k = 16, 8 bits, d = 4", "mlet k = 16, 4 bits, d = 4",
+        "single, 8 bits, d = 4", "single, 4 bits, d = 4",
+    ]  # fmt: skip
+    gains = [result.auc_gain and round(result.auc_gain.mean, 6) for result in made.results]
+    assert gains == [None, 0.03, 0.03, 0.026, 0.0, -0.004]
+    assert [result.sizes.embedding_bytes_inference for result in made.results] == [1600, 1600, 400, 200, 400, 200]
+    assert claims([made]) == claims(studies(tmp_path))  # which speak of trained tables alone
+    assert not any("unequal" in warning for warning in made.warnings)
+    csv = csv_text([costs([made])])
+    assert [row["bits"] for row in DictReader(csv.splitlines())] == ["", "", "8", "4", "8", "4"]
+    assert list(study_figures(made))
 
 
 def test_other_data_and_factorised_tables_make_no_control(tmp_path: Path) -> None:
