@@ -77,6 +77,7 @@ def curves(runs: ExperimentRuns, metric: str) -> Iterator[FigureFile]:
         spread = runs.published.spread(variant, METRICS[metric])
         if spread is not None and (variant.is_baseline or variant.is_method):
             ours.setdefault(variant.inner, {})[variant.dim] = spread
+    ours = {inner: points for inner, points in ours.items() if inner is None or len(points) > 1}
     if len({dim for points in ours.values() for dim in points}) < 3 or not (printed or metric == "auc"):
         return
     sides = {"the paper": printed, f"here: {runs.data}": ours}
@@ -129,7 +130,7 @@ def singular_values(rows: Sequence[RateRow]) -> Iterator[FigureFile]:
     with_spectra = [row for row in rows if all(_last_values(group) for group in (row.single, row.faster, row.mlet))]
     if not with_spectra:
         return
-    row = max(with_spectra, key=lambda row: row.multiple)
+    row = max(with_spectra, key=lambda row: (row.std == row.runs.experiment.inner_std, row.multiple))
     figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
     plot = figure.add_subplot()
     plot.set_title(

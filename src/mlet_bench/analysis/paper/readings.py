@@ -65,7 +65,8 @@ class ExperimentRuns:
 
     @property
     def data(self) -> str:
-        return self.comparison.task.dataset
+        independent = self.comparison.runs[0].config.get("dataset.structure") == "independent"
+        return self.comparison.task.dataset + ", independent" * independent
 
     @cached_property
     def published(self) -> Reading:
@@ -107,15 +108,17 @@ class ExperimentRuns:
 
     @cached_property
     def starts(self) -> dict[float, dict[EmbeddingVariant, RunGroup]]:
-        """MLET with one rate for everything, by the standard deviation of W2's entries, where several ran."""
-        found: dict[float, dict[EmbeddingVariant, RunGroup]] = {}
+        """MLET with one rate for everything, by the standard deviation of W2's entries; variants that have three."""
+        by_variant: dict[EmbeddingVariant, dict[float, RunGroup]] = {}
         for group in self.comparison.groups:
             std = group.tuned.inner_std
             if group.variant.is_method and std is not None and group.tuned.emb_lr == self.experiment.lr:
-                found.setdefault(std, {})[group.variant] = group
-        shared = {variant for std, groups in found.items() for variant in groups if std != self.experiment.inner_std}
-        kept = {std: {v: g for v, g in groups.items() if v in shared} for std, groups in sorted(found.items())}
-        return kept if len(kept) > 1 else {}
+                by_variant.setdefault(group.variant, {})[std] = group
+        starts: dict[float, dict[EmbeddingVariant, RunGroup]] = {}
+        for variant, groups in by_variant.items():
+            for std in sorted(groups) if len(groups) > 2 else ():
+                starts.setdefault(std, {})[variant] = groups[std]
+        return starts
 
 
 def _best(groups: Sequence[RunGroup]) -> RunGroup:
@@ -132,4 +135,4 @@ def experiments(comparisons: Sequence[StudyComparison]) -> list[ExperimentRuns]:
             theirs = (name, experiment.optimizer, 1)
             if (config.get("reference"), config.get("train.optimizer"), config.get("train.epochs")) == theirs:
                 found.append(ExperimentRuns(name, comparison))
-    return found
+    return sorted(found, key=lambda runs: (list(published().experiments).index(runs.name), runs.data))

@@ -30,9 +30,10 @@ class AucRow:
 
 def auc_rows(found: Sequence[ExperimentRuns]) -> list[AucRow]:
     """Table 3, the paper's line above ours."""
-    rows = []
+    rows: list[AucRow] = []
     for runs in found:
-        rows.append(_printed(runs.name))
+        if all(row.model != runs.experiment.label for row in rows):
+            rows.append(_printed(runs.name))
         for reading in runs.readings:
             single = {dim: reading.spread(EmbeddingVariant.baseline(dim)) for dim in WIDTHS}
             with_inner = {dim: reading.spread(mlet(dim, INNER)) for dim in WIDTHS}
@@ -122,14 +123,16 @@ class RareRow:
 
 
 def rare_rows(found: Sequence[ExperimentRuns]) -> list[RareRow]:
-    rows = []
+    rows: list[RareRow] = []
     frequent, rare = (of_bucket(POPULARITY, tenth, "pr_auc") for tenth in (HIGHEST_TENTH, LOWEST_TENTH))
     for runs in found:
         printed = [entry for entry in published().rare if entry.experiment == runs.name]
         label = runs.experiment.label
+        shown = any(row.model == label for row in rows)
         rows += [
             RareRow(label, e.dim, e.inner, "the paper", SeedDifference(0, e.frequent), SeedDifference(0, e.rare))
             for e in printed
+            if not shown
         ]
         wanted = {mlet(entry.dim, entry.inner) for entry in printed} | {mlet(16, INNER)}
         for reading in runs.readings:
