@@ -1,16 +1,16 @@
-"""The claims of the MLET paper (arXiv 2309.15881) tried on the data that is there: sweeps, controls, one report.
+"""The MLET paper (arXiv 2309.15881), table for table: its experiments run here, beside what it printed.
 
     python scripts/reproduce_paper.py [--profile small|medium|full] [--raw data/raw] [--jobs N] [-- hardware=cuda]
 
-small   generated rows alone: under 20 minutes on two cores
-medium  Frappe_x1 and MovieLens-1M, all training rows and a tenth of them: about 4 hours on two cores
+small   generated rows of Avazu's shape: at most 40 minutes of processor time
+medium  MovieLens-1M and Frappe_x1, one epoch: about 4 hours of processor time
 full    Criteo and Avazu: days, or a GPU; says beforehand what it takes
 
-Every comparison is an ordinary `mlet-bench tune`: the same number of trials for every embedding, chosen on validation,
-then five seeds. Then the chosen wide single tables are cut to the narrow width (`mlet-bench evaluate rank=`), and
-`mlet-bench report` ends with the table of claims and the page's path. The same command goes on where it was stopped and
-repeats nothing. Data sets are looked for below --raw; those that are missing are named and left out. Words behind --
-go to every comparison.
+"As published" are sweeps (`mlet-bench train -m`) with one learning rate for everything; "table rate of its own" are
+comparisons (`mlet-bench tune`) in which every embedding chooses its table's learning rate among equally many. Then the
+trained tables are truncated and quantised (`mlet-bench evaluate`), and `mlet-bench report` ends with the tables and
+the page's path. The same command goes on where it was stopped and repeats nothing. Data sets are looked for below
+--raw; those that are missing are named and left out. Words behind -- go to every run.
 """
 
 import argparse
@@ -19,13 +19,20 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-NARROW, WIDE = 4, 16
-MODELS = ("dcn", "dlrm", "autoint")
+MODELS = ("dlrm", "dcn", "xdeepfm", "autoint", "widedeep", "deepfm", "nfm")
+CURVES = ("dlrm", "dcn")
+"""Models of which every width and k runs, with five seeds where the tables need them."""
+RATES = {"sgd": "search.emb_lr=[1,100]", "adagrad": "search.emb_lr=[0.5,30]"}
+"""Of the tables, in units of the published one."""
+TRUNCATED = {32: (4, 8, 16), 64: (4, 8, 16, 32)}
+"""Widths of single tables of Table 5, and the ranks that they are truncated to."""
+COMPRESSED = ("dcn", (4, 8, 16))
+"""Figure 8."""
 PLACES: dict[str, dict[str, tuple[str, ...]]] = {
     "frappe_x1": {"frappe_x1": ("dataset=frappe_x1",)},
     "movielens1m": {
@@ -35,72 +42,90 @@ PLACES: dict[str, dict[str, tuple[str, ...]]] = {
         ),
     },
     "criteo": {"criteo/train.txt": ("dataset=criteo",)},
-    "avazu": {"avazu/train.csv": ("dataset=avazu",), "avazu/train.gz": ("dataset=avazu",)},
+    "avazu": {"avazu/train.csv": ("dataset=avazu_paper",), "avazu/train.gz": ("dataset=avazu_paper",)},
 }
 """Where a data set is looked for below --raw, and how it is read there."""
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """One `mlet-bench tune`."""
+class Job:
+    """One command of mlet-bench."""
 
     name: str
     words: tuple[str, ...]
 
 
-def arms(inner: str, *, frozen: bool = False) -> tuple[str, ...]:
-    """Single tables and MLET of both widths, k in units of d; `frozen` adds MLET whose W2 stays random."""
-    control = ("arms.frozen_per_dim=[4]",) if frozen else ()
-    return (f"arms.dims=[{NARROW},{WIDE}]", f"arms.inner_per_dim=[{inner}]", *control)
+def published(name: str, words: Sequence[str], model: str, experiment: str, *, curves: bool) -> Iterator[Job]:
+    """One learning rate for everything: Table 3, and for `curves` every width and k, the starts of W2 and the rates."""
+
+    def sweep(what: str, *own: str) -> Job:
+        return Job(f"{model}, {name}, {what}", ("train", "-m", f"experiment=paper/{experiment}", *words, *own))
+
+    if not curves:
+        yield sweep("as published", "emb=single,mlet", "emb.inner=64", "emb.dim=4,16", "seed=1,2,3")
+        return
+    yield sweep("single", "emb=single", f"emb.dim={'4,8,16,32' if model == 'dlrm' else '4,8,16,32,64'}", "seed=1,2,3")
+    yield sweep("mlet", "emb=mlet", f"emb.inner={'32,64,128' if model == 'dlrm' else '32,64'}", "emb.dim=4,8,16,32",
+                "seed=1,2,3")  # fmt: skip
+    yield sweep("more seeds", "emb=single,mlet", "emb.inner=64", "emb.dim=4,16", "seed=4,5")
+    if model == "dlrm":
+        yield sweep("start of W2", "emb=mlet", "emb.dim=8", "emb.inner=32", "emb.inner_std=0.056,0.095,0.4804",
+                    "seed=1,2,3")  # fmt: skip
+        theory = ("emb.dim=8", "train.spectra=true", "seed=1,2,3")
+        yield sweep("multiplied rates", "emb=single", "emb.lr=null,0.8,3.2", *theory)
+        yield sweep("k and W2's start", "emb=mlet", "emb.inner=16,64", "emb.inner_std=0.25,0.5", *theory)
+    else:
+        halved = ("emb=hash", "emb.ratio=0.5", "emb.min_rows=3000")  # of Avazu device_id and device_ip
+        if "dataset.shape=avazu" in words or "dataset=avazu_paper" in words:
+            yield sweep("hashed", *halved, "emb.inner=null,64", "emb.dim=4,8,16", "seed=1,2,3")
 
 
-def searched(l2: str, trials: int) -> tuple[str, ...]:
-    """What every arm's trials choose among: learning rate of the embedding and its L2."""
-    return ("search.lr=null", "search.emb_lr=[0.3,10]", f"search.emb_l2={l2}", f"trials={trials}",
-            "seeds=[1,2,3,4,5]")  # fmt: skip
+def own_rates(name: str, words: Sequence[str], model: str, experiment: str, *, curves: bool) -> Iterator[Job]:
+    """Every embedding chooses among equally many learning rates of its tables."""
+    rates = RATES["sgd" if model == "dlrm" else "adagrad"]
+    more = ("trials=4", "seeds=[1,2,3,4,5]") if curves else ("trials=3", "seeds=[1,2,3]")
+
+    def tune(what: str, *own: str) -> Job:
+        searched = ("search.lr=null", rates, *more)
+        return Job(f"{model}, {name}, {what}", ("tune", f"experiment=paper/{experiment}", *words, *searched, *own))
+
+    yield tune("table rates", "arms.dims=[4,16]", "arms.inner=[64]")
+    if curves:
+        if model == "dcn":
+            yield tune("controls", "arms.single=false", "arms.dims=[16]", "arms.inner_per_dim=[0.5,1]", "arms.inner=[]",
+                       "arms.frozen_per_dim=[4]")  # fmt: skip
+        if "dataset=synthetic" in words:
+            yield tune("independent structure", "arms.dims=[16]", "arms.inner=[64]", "dataset.structure=independent")
 
 
-def small(raw: Path) -> list[Comparison]:
-    """Generated rows whose categories share structure, and as a control rows whose categories share none."""
-    own = ("dataset=synthetic", "dataset.rows=120000", "train.batch_size=1024", "train.epochs=3", "emb.l2=0.0001",
-           *searched("[0.00001,0.01]", 3))  # fmt: skip
-    found = []
-    for model in MODELS:
-        less = ("model.attention_layers=1", "model.attention_dim=16") if model == "autoint" else ()
-        words = (f"experiment=paper/{model}", *own, *less)
-        shared = arms("0.5,1,4", frozen=True) if model == "dcn" else arms("1,4")
-        found.append(Comparison(f"{model}, shared structure", (*words, *shared)))
-        independent = ("arms.dims=[16]", "arms.inner_per_dim=[4]", "dataset.structure=independent")
-        found.append(Comparison(f"{model}, independent structure", (*words, *independent)))
-    return found
+def jobs_for(name: str, words: Sequence[str], models: Iterable[str] = MODELS, prefix: str = "avazu") -> list[Job]:
+    """All of one data set, the longest first."""
+    jobs: list[Job] = []
+    for model in models:
+        curves, experiment = model in CURVES, f"{prefix}_{model}"
+        own = (*words, "model.cin_layers=[16,16]") if model == "xdeepfm" and prefix == "avazu" else tuple(words)
+        jobs += published(name, own, model, experiment, curves=curves)
+        jobs += own_rates(name, own, model, experiment, curves=curves)
+    return jobs
 
 
-def medium(raw: Path) -> list[Comparison]:
-    """Two sets of a size for two cores, with a tenth of the training rows, in which rare items are many, and whole."""
-    inner = {"dcn": arms("0.5,1,4,16", frozen=True), "dlrm": arms("1,4,16"), "autoint": arms("1,4")}
-    shares = {"tenth": ("dataset.train_share=0.1", "train.batch_size=512"), "all rows": ()}
-    return [
-        Comparison(
-            f"{model}, {name}, {share}",
-            (f"experiment=paper/{model}", *words, *thinned, *inner[model], *searched("[0.001,0.1]", 4)),
-        )
-        for share, thinned in shares.items()
-        for name, words in sets(raw, ("frappe_x1", "movielens1m"))
-        for model in MODELS
-    ]
+def small(raw: Path) -> list[Job]:
+    """Generated rows of Avazu's shape."""
+    return jobs_for("generated", ("dataset=synthetic", "dataset.shape=avazu", "dataset.rows=84000",
+                                  "eval.batch_size=1024"))  # fmt: skip
 
 
-def full(raw: Path) -> list[Comparison]:
-    """Criteo and Avazu with every category kept, one epoch, the models in their own sizes."""
-    return [
-        Comparison(
-            f"{model}, {name}",
-            (f"model={model}", *words, "train.batch_size=4096", *arms("1,4", frozen=model == "dcn"),
-             "search.lr=null", "search.emb_lr=[0.3,10]", "trials=4", "seeds=[1,2,3,4,5]"),
-        )
-        for name, words in sets(raw, ("criteo", "avazu"))
-        for model in ("dlrm", "dcn", "autoint")
-    ]  # fmt: skip
+def medium(raw: Path) -> list[Job]:
+    """Two sets of a size for two cores."""
+    return [job for name, words in sets(raw, ("movielens1m", "frappe_x1")) for job in jobs_for(name, words)]
+
+
+def full(raw: Path) -> list[Job]:
+    """Criteo and Avazu with every category kept."""
+    jobs = []
+    for name, words in sets(raw, ("criteo", "avazu")):
+        jobs += jobs_for(name, words, ("dlrm",) if name == "criteo" else MODELS, name)
+    return jobs
 
 
 PROFILES = {"small": small, "medium": medium, "full": full}
@@ -108,38 +133,36 @@ PROFILES = {"small": small, "medium": medium, "full": full}
 
 def sets(raw: Path, names: Iterable[str]) -> list[tuple[str, tuple[str, ...]]]:
     """The data sets that are there, and the words that read them."""
-    found = []
+    present = []
     for name in names:
         for place, words in PLACES[name].items():
             if (raw / place).exists():
                 quoted = str(raw / place).replace("\\", "\\\\").replace('"', '\\"')
-                found.append((name, (*words, f'dataset.raw="{quoted}"')))
+                present.append((name, (*words, f'dataset.raw="{quoted}"')))
                 break
         else:
             print(
                 f"left out: {name}, not at {' or '.join(str(raw / place) for place in PLACES[name])} (data/README.md)"
             )
-    return found
+    return present
 
 
-def say_what_it_takes(comparisons: list[Comparison], raw: Path) -> None:
+def say_what_it_takes(jobs: list[Job], raw: Path) -> None:
     """Time, memory and disk of the full profile, from the sizes of the files."""
     rows_per_byte = {"criteo": 45_840_617 / 11.1e9, "avazu": 40_428_967 / 6.3e9}
     for name, per_byte in rows_per_byte.items():
-        of_set = [one for one in comparisons if one.name.endswith(name)]
-        if not of_set:
+        if not any(f", {name}, " in job.name for job in jobs):
             continue
         path = next(raw / place for place in PLACES[name] if (raw / place).exists())
         packed = 6 if path.suffix == ".gz" else 1
         rows = path.stat().st_size * packed * per_byte
         categories = 0.74 * rows  # of Criteo-Kaggle, unfiltered; Avazu has fewer
-        runs = sum(8 * (8 if "dcn" in one.name else 6) for one in of_set)
-        days = runs * rows / 60_000 / 86_400
-        memory, disk = categories * 4 * WIDE * 12 / 2**30, runs * categories * 10 * 4 / 2**30
+        runs = 120 if name == "criteo" else 420
+        days = runs * rows / 40_000 / 86_400
+        memory, disk = categories * 4 * 16 * 12 / 2**30, runs * categories * 10 * 4 / 2**30
         print(
-            f"{name}: about {rows / 1e6:.1f} million rows, {runs} runs of one epoch: {days:.1f} days at 60,000 rows a "
-            f"second (DLRM, two cores); up to {memory:.0f} GiB of memory (k = 64, Adam) and {disk:,.0f} GiB of disk "
-            "for the models"
+            f"{name}: about {rows / 1e6:.1f} million rows, {runs} runs of one epoch: {days:.1f} days at 40,000 rows a "
+            f"second; up to {memory:.0f} GiB of memory (k = 64) and {disk:,.0f} GiB of disk for the models"
         )
 
 
@@ -157,14 +180,14 @@ class Runner:
         for process in list(self.running):
             process.send_signal(number)
 
-    def run(self, name: str, words: Iterable[str]) -> int:
+    def run(self, job: Job) -> int:
         """The exit code; the lines go to our output, each behind the name, and to a log."""
         if self.stopped:
             return 1
-        command = [sys.executable, "-m", "mlet_bench", *words]
+        command = [sys.executable, "-m", "mlet_bench", *job.words]
         logs = self.folder / "logs"
         logs.mkdir(exist_ok=True)
-        log = logs / f"{name.replace(', ', '-').replace(' ', '_')}.log"
+        log = logs / f"{job.name.replace(', ', '-').replace(' ', '_')}.log"
         with log.open("w", encoding="utf-8") as opened:
             opened.write(" ".join(command) + "\n")
             process = subprocess.Popen(command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -173,27 +196,32 @@ class Runner:
             assert process.stdout is not None
             for line in process.stdout:
                 opened.write(line)
-                if line.startswith(("trial ", "seed ", "mlet-bench: ", "failed: ", "prepared folder")):
-                    print(f"[{name}] {line.rstrip()}", flush=True)
+                if line.startswith(("trial ", "seed ", "job ", "mlet-bench: ", "failed: ", "prepared folder")):
+                    print(f"[{job.name}] {line.rstrip()}", flush=True)
             self.running.discard(process)
         return process.wait()
 
 
-def cut_singles(runner: Runner, folder: Path) -> None:
-    """The control by SVD: the chosen single tables of the wide d, cut to the narrow one."""
+def evaluations(folder: Path) -> list[Job]:
+    """Single tables truncated for Table 5, and tables in 8 bits for Figure 8; what is done is left out."""
+    done = {path.parent.name for path in (folder / "outputs" / "evaluations").glob("*/evaluation.json")}
     wanted = []
-    for path in sorted((folder / "outputs" / "tune").rglob("tune.json")):
-        tried = json.loads(path.read_text())["arms"]
-        wide = [arm for arm in tried if (arm["mode"], arm["dim"]) == ("single", WIDE)]
-        if any(arm["dim"] == NARROW for arm in tried):
-            wanted += [run["folder"] for arm in wide for run in arm["seeds"] if run["state"] == "done"]
-    for run in wanted:
-        if runner.stopped:
-            return
-        done = (folder / "outputs" / "evaluations").glob(f"*-rank{NARROW}/evaluation.json")
-        fingerprint = Path(run).name.rpartition("-")[2]
-        if not any(fingerprint in path.parent.name for path in done):
-            runner.run("cut by SVD", ("evaluate", f"run={run}", f"rank={NARROW}"))
+    for path in sorted((folder / "outputs").glob("*/*/*/*/result.json")):
+        result, run = json.loads(path.read_text()), path.parent
+        config = (run / "config.yaml").read_text()
+        if not (run / "DONE").is_file() or "\n  lr: null\n" not in config or "\nreference: null\n" in config:
+            continue  # a table rate of its own
+        emb, model = result["emb"], result["model"]
+        changes = [
+            f"rank={rank}" for rank in TRUNCATED.get(emb["dim"], ()) if model == "dcn" and emb["mode"] == "single"
+        ]
+        if model == COMPRESSED[0] and emb["dim"] in COMPRESSED[1] and emb["inner"] in (None, 64):
+            changes.append("bits=8")
+        fingerprint = run.name.rpartition("-")[2]
+        for change in changes:
+            if not any(name.startswith(fingerprint) and name.endswith(change.replace("=", "")) for name in done):
+                wanted.append(Job(f"evaluate {fingerprint} {change}", ("evaluate", f"run={run}", change)))
+    return wanted
 
 
 def main() -> int:
@@ -201,34 +229,32 @@ def main() -> int:
     parser.add_argument("--profile", default="small", choices=PROFILES)
     parser.add_argument("--raw", type=Path, default=Path("data/raw"), help="folder of raw data sets, one folder each")
     parser.add_argument("--out", type=Path, default=None, help="default: outputs/paper-PROFILE")
-    parser.add_argument("--jobs", type=int, default=None, help="comparisons at once; default: a core each (full: one)")
-    parser.add_argument("more", nargs="*", help="words for every comparison, behind --")
+    parser.add_argument("--jobs", type=int, default=None, help="commands at once; default: a core each (full: one)")
+    parser.add_argument("more", nargs="*", help="words for every run, behind --")
     given = parser.parse_args()
-    comparisons = PROFILES[given.profile](given.raw.absolute())
-    if not comparisons:
+    jobs = PROFILES[given.profile](given.raw.absolute())
+    if not jobs:
         print(f"--profile {given.profile}: none of its data sets is below --raw {given.raw}", file=sys.stderr)
         return 2
     folder = (given.out or Path("outputs") / f"paper-{given.profile}").absolute()
     folder.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("MLET_BENCH_DATA", str(Path("data").absolute()))
     alone = given.profile == "full"
-    threads = () if alone else ("hardware.threads=1",)
-    jobs = given.jobs or (1 if alone else os.cpu_count() or 1)
+    words = (*(() if alone else ("hardware.threads=1",)), *given.more)
     if alone:
-        say_what_it_takes(comparisons, given.raw.absolute())
+        say_what_it_takes(jobs, given.raw.absolute())
     runner = Runner(folder)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, runner.stop)
-    with ThreadPoolExecutor(jobs) as pool:
-        codes = list(
-            pool.map(lambda one: runner.run(one.name, ("tune", *one.words, *threads, *given.more)), comparisons)
-        )
-    if not runner.stopped:
-        cut_singles(runner, folder)
+    failed = []
+    with ThreadPoolExecutor(given.jobs or (1 if alone else os.cpu_count() or 1)) as pool:
+        jobs = [Job(job.name, (*job.words, *words)) for job in jobs]
+        failed += [job.name for job, code in zip(jobs, pool.map(runner.run, jobs), strict=True) if code]
+        later = [] if runner.stopped else evaluations(folder)
+        failed += [job.name for job, code in zip(later, pool.map(runner.run, later), strict=True) if code]
     if runner.stopped:
         print("stopped; the same command goes on", file=sys.stderr)
         return 128 + runner.stopped
-    failed = [one.name for one, code in zip(comparisons, codes, strict=True) if code]
     report = [sys.executable, "-m", "mlet_bench", "report", f"runs={folder / 'outputs'}",
               f"hydra.run.dir={folder / 'report'}"]  # fmt: skip
     done = subprocess.run(report)

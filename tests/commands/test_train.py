@@ -60,7 +60,8 @@ def test_run_folder_holds_what_the_contract_says(command: Command, mode: str) ->
     assert result["version"] == 1
     assert result["dataset"]["rows"] == {"train": 360, "valid": 30, "test": 30}
     assert (result["dataset"]["name"], result["dataset"]["fields"]) == ("criteo", 26)
-    assert result["emb"] == {"mode": mode, "dim": 4, "inner": None if mode == "single" else 64}
+    inner, ratio = None if mode in ("single", "hash") else 64, 0.5 if mode == "hash" else None
+    assert result["emb"] == {"mode": mode, "dim": 4, "inner": inner, "ratio": ratio}
     assert {bucket["field"] for bucket in result["buckets"]} == {
         *(f"C{i}" for i in range(1, 27)),
         "rarest",

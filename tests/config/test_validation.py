@@ -165,7 +165,7 @@ def assert_ends_well(ready: Path, command: str, words: list[str], kind: str) -> 
 
 @pytest.mark.parametrize("command", CONFIGS)
 def test_any_command_line_is_accepted_or_refused_in_one_line(ready: Path, command: str) -> None:
-    inputs = {"train": 90, "tune": 40}.get(command, 30)
+    inputs = {"train": 40, "tune": 20}.get(command, 15)
 
     @quick(inputs)
     @given(words=command_lines(command))
@@ -233,7 +233,7 @@ def assert_accepted_or_refused(command: str, values: dict[str, Any], because: An
 def test_any_value_is_accepted_or_refused_in_one_line(ready: Path, command: str) -> None:
     composed = Composer(CONFIGS[command]).one(["run=../run"] if command == "evaluate" else BASE.get(command, []))
 
-    @quick(350 if command == "train" else 150)
+    @quick(150 if command == "train" else 60)
     @given(changes=CHANGES)
     def check(changes: list[tuple[int, str, Any]]) -> None:
         values = copy.deepcopy(composed.values)
@@ -267,9 +267,9 @@ PATHS = [
         ("train", "dataset.raw"),
         ("train", "dataset.prepared"),
         ("train", "hydra.run.dir"),
-        ("prepare", "dataset.raw"),
+        pytest.param("prepare", "dataset.raw", marks=pytest.mark.more),
         ("prepare", "dataset.vocab"),
-        ("prepare", "hydra.run.dir"),
+        pytest.param("prepare", "hydra.run.dir", marks=pytest.mark.more),
         ("evaluate", "run"),
         ("report", "runs"),
     ],

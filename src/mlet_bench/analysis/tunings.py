@@ -54,7 +54,7 @@ class TunedArm:
     """One side of a comparison, its runs by their folders, all links resolved."""
 
     own: str
-    """What sets it apart besides mode, d and k."""
+    """What sets it apart besides mode, ratio, d and k."""
     searched: tuple[Path, ...]
     """Of the trials."""
     seeds: tuple[Path, ...]
@@ -115,7 +115,7 @@ def _arm(arm: _Arm, folder: Path, own_first: bool) -> TunedArm:
     if own_first and arm.chosen and arm.chosen.number == 1:
         untuned |= set(seeds)
     named = f"{arm.mode} d={arm.dim}" + ("" if arm.inner is None else f" k={arm.inner}")
-    own = arm.label.removeprefix(named).strip()
+    own = " ".join(word for word in arm.label.removeprefix(named).split() if not word.startswith("ratio="))
     return TunedArm(own, tuple(searched.values()), seeds, frozenset(made), frozenset(untuned & made))
 
 

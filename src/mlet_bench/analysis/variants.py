@@ -23,7 +23,8 @@ class EmbeddingVariant(NamedTuple):
 
     @classmethod
     def of(cls, emb: Emb) -> "EmbeddingVariant":
-        return cls(emb.mode, emb.dim, None if emb.mode == BASELINE else emb.inner, emb.bits)
+        mode = emb.mode if emb.ratio is None else f"{emb.mode} {emb.ratio:g}"
+        return cls(mode, emb.dim, None if emb.mode == BASELINE else emb.inner, emb.bits)
 
     @classmethod
     def baseline(cls, dim: int) -> "EmbeddingVariant":

@@ -29,7 +29,7 @@ Choices (--help GROUP lists a group):
 Keys people set:
   emb.dim=16           d, width of an embedding            emb.inner=64  k, inner dimension of emb=mlet
   emb.lr=null          learning rate of the embeddings; null: train.lr          emb.l2=0.0  their L2
-  train.epochs=1       train.batch_size=1024 train.lr=0.001 train.optimizer=adam (sgd, adagrad, rowwise_adagrad)
+  train.epochs=1       train.batch_size=1024 train.lr=0.001 train.optimizer=adam (sgd, adagrad, …)
   train.update=lazy    a step moves only the batch's rows; exact: as PyTorch's dense optimiser
   train.patience=4     evaluations without gain before training stops; train.plateau_factor=0.1
   train.spectra=true   spectra.jsonl: singular values of the tables, and steps beside SGD's algebra

@@ -27,8 +27,7 @@ class EmbConfig(Section):
     l2_on: Literal["factors", "product"]
     l2_rows: Literal["batch", "table"]
     table_init: Literal["dlrm", "glorot"] = "dlrm"
-    """The start of a table of n rows: uniform ±1/√n, or Glorot's. This key and `inner_std` have a default here, because
-    configs of runs made before them do not have them."""
+    """The start of a table of n rows: uniform ±1/√n, or Glorot's."""
     init_std: float | None = Field(gt=0)
     """Standard deviation of an entry of the table at the start, in place of `table_init`'s."""
     inner_std: float | None = Field(default=None, gt=0)
@@ -48,7 +47,8 @@ class EmbConfig(Section):
 
     def single(self) -> "SingleEmbConfig":
         """A single table of the same width, with everything else alike."""
-        return SingleEmbConfig.model_validate({**self.model_dump(), "mode": mode_of(SingleEmbConfig)})
+        shared = {name: value for name, value in self.model_dump().items() if name in SingleEmbConfig.model_fields}
+        return SingleEmbConfig.model_validate({**shared, "mode": mode_of(SingleEmbConfig)})
 
 
 class SingleEmbConfig(EmbConfig):
@@ -79,10 +79,20 @@ class FrozenMLETEmbConfig(MLETEmbConfig):
     role: ClassVar[Role] = "control"
 
 
+class HashEmbConfig(EmbConfig):
+    """With `inner` null a single table, else MLET, over rows that the ids of large fields share."""
+
+    ratio: float = Field(gt=0, le=1)
+    """Numbers that are served, over those of the single table of the same width."""
+    min_rows: int = Field(ge=0)
+    """Fields with fewer ids stay whole."""
+
+
 EMBEDDINGS: dict[str, type[EmbConfig]] = {
     "single": SingleEmbConfig,
     "mlet": MLETEmbConfig,
     "mlet_frozen": FrozenMLETEmbConfig,
+    "hash": HashEmbConfig,
 }
 
 

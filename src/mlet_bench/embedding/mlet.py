@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mlet_bench.config import EmbConfig
 from mlet_bench.embedding.base import Embedding
-from mlet_bench.embedding.rows import FieldOffsets, project_places
+from mlet_bench.embedding.rows import FieldOffsets, fields_of, project_places
 from mlet_bench.embedding.single import SingleEmbedding
 from mlet_bench.embedding.start import TableInit, initial_rows
 from mlet_bench.embedding.table import RowTable
@@ -24,10 +24,10 @@ COLLAPSE_ROWS = 1 << 18
 class MLETEmbedding(Embedding):
     """W1 of all fields in one V × k table, and a k × d W2 per field.
 
-    `seen`, `table_init` and `init_std` say how W1 starts, as they do for `SingleEmbedding`. An entry of W2 is normal
-    with standard deviation `inner_std`, or, where that is None, with a mean square of exactly 1/k in every field.
-    Numbers come from `generator`, or from PyTorch's global one. Products are taken in the precision of the tables, also
-    under autocast.
+    `seen`, `table_init`, `init_std` and `rows` say of W1 what they say of the table of `SingleEmbedding`. An
+    entry of W2 is normal with standard deviation `inner_std`, or, where that is None, with a mean square of exactly 1/k
+    in every field. Numbers come from `generator`, or from PyTorch's global one. Products are taken in the precision of
+    the tables, also under autocast.
 
     Example:
         >>> emb = MLETEmbedding([3, 5], dim=2, inner=4)
@@ -48,20 +48,23 @@ class MLETEmbedding(Embedding):
         table_init: TableInit = "dlrm",
         init_std: float | None = None,
         inner_std: float | None = None,
+        rows: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
-        w1_VK = initial_rows(cardinalities, inner, table_init=table_init, init_std=init_std, generator=generator)
+        fields = fields_of(cardinalities, rows)
+        seen = fields.seen_rows(seen)
+        w1_VK = initial_rows(fields.counts, inner, table_init=table_init, init_std=init_std, generator=generator)
         w2_FKD = torch.randn(len(cardinalities), inner, dim, generator=generator)
         if inner_std is None:
             w2_FKD *= (dim / w2_FKD.square().sum((1, 2), keepdim=True)).sqrt()
         else:
             w2_FKD *= inner_std
-        self._set(cardinalities, w1_VK if seen is None else w1_VK.mul_(seen[:, None]), w2_FKD)
+        self._set(cardinalities, w1_VK if seen is None else w1_VK.mul_(seen[:, None]), w2_FKD, fields)
 
-    def _set(self, cardinalities: Sequence[int], w1_VK: Tensor, w2_FKD: Tensor) -> None:
+    def _set(self, cardinalities: Sequence[int], w1_VK: Tensor, w2_FKD: Tensor, fields: FieldOffsets) -> None:
         self.cardinalities = tuple(cardinalities)
         self.dim = w2_FKD.shape[2]
-        self.fields = FieldOffsets(cardinalities).to(w1_VK.device)
+        self.fields = fields.to(w1_VK.device)
         self.w1 = RowTable(w1_VK)
         self.w2_FKD = nn.Parameter(w2_FKD)
 
@@ -70,7 +73,7 @@ class MLETEmbedding(Embedding):
         """Around the rows of all fields, one field after the other, and a matrix per field."""
         embedding = cls.__new__(cls)
         nn.Module.__init__(embedding)
-        embedding._set(cardinalities, w1_VK, w2_FKD)
+        embedding._set(cardinalities, w1_VK, w2_FKD, FieldOffsets(cardinalities))
         return embedding
 
     @classmethod
@@ -126,7 +129,9 @@ class MLETEmbedding(Embedding):
                 grad_FKD[field].addmm_(w1_NK.t() @ w1_NK, w2_KD, alpha=strength)
 
     def factors(self, field: int) -> tuple[Tensor, ...]:
-        """(W1, W2) of one field."""
+        """(W1, W2) of one field; none where its ids share rows."""
+        if self.fields.shared_rows is not None:
+            return ()
         bounds = self.fields.bounds
         return self.w1.weight.detach()[bounds[field] : bounds[field + 1]], self.w2_FKD[field].detach()
 
@@ -140,4 +145,4 @@ class MLETEmbedding(Embedding):
             for start in range(bounds[field], bounds[field + 1], COLLAPSE_ROWS):
                 rows = slice(start, min(start + COLLAPSE_ROWS, bounds[field + 1]))
                 weight_VD[rows] = (w1_VK[rows].double() @ w2_KD).to(w1_VK.dtype)
-        return SingleEmbedding.from_weights(self.cardinalities, weight_VD)
+        return SingleEmbedding.from_weights(self.cardinalities, weight_VD, self.fields.shared_rows)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from mlet_bench.embedding.mlet import MLETEmbedding
+from mlet_bench.embedding.rows import FieldOffsets
 
 
 class FrozenMLETEmbedding(MLETEmbedding):
@@ -20,8 +21,8 @@ class FrozenMLETEmbedding(MLETEmbedding):
         ['w1.weight']
     """
 
-    def _set(self, cardinalities: Sequence[int], w1_VK: Tensor, w2_FKD: Tensor) -> None:
-        super()._set(cardinalities, w1_VK, w2_FKD)
+    def _set(self, cardinalities: Sequence[int], w1_VK: Tensor, w2_FKD: Tensor, fields: FieldOffsets) -> None:
+        super()._set(cardinalities, w1_VK, w2_FKD, fields)
         self.w2_FKD.requires_grad_(False)
 
     def factors(self, field: int) -> tuple[Tensor, ...]:

@@ -31,6 +31,31 @@ class FieldOffsets(nn.Module):
         self.shared: SharedRows | None = None
         """Set by the optimisers, so that tables of equal fields find the rows of a batch once."""
 
+    @property
+    def counts(self) -> list[int]:
+        """Rows of each field."""
+        return [stop - start for start, stop in itertools.pairwise(self.bounds)]
+
+    @property
+    def shared_rows(self) -> list[int] | None:
+        """Rows of each field, where ids share them."""
+        return None
+
+    def seen_rows(self, seen: Tensor | None) -> Tensor | None:
+        """Which rows training reads, given which ids it does (all fields one after the other)."""
+        return seen
+
+    def rows_of_field(self, field: int, ids: int) -> Tensor:
+        """The row of each id of a field that has so many."""
+        ids_NF = torch.zeros(ids, len(self.bounds) - 1, dtype=torch.long, device=self.offsets.device)
+        ids_NF[:, field] = torch.arange(ids, device=self.offsets.device)
+        return self.rows(ids_NF)[:, field].long()
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Equal where the same ids read the same rows."""
+        return type(self), *self.bounds
+
     def rows(self, ids_BF: Tensor) -> Tensor:
         """rows_BF of ids within their fields."""
         small = self.bounds[-1] < 2**31
@@ -51,13 +76,55 @@ class FieldOffsets(nn.Module):
         return {**self.__dict__, "shared": None}
 
 
+class HashedFields(FieldOffsets):
+    """Fields whose ids share rows: id 0 has a row of its own, id i ≥ 1 reads row 1 + (i - 1) mod (rows - 1).
+
+    `rows` are those of each field's table; a field with a row for each of its `cardinalities` is not changed.
+
+    Example:
+        >>> HashedFields([6, 3], rows=[3, 3]).rows(torch.tensor([[0, 0], [1, 1], [2, 2], [3, 1], [5, 2]])).tolist()
+        [[0, 3], [1, 4], [2, 5], [1, 4], [1, 5]]
+    """
+
+    cardinalities_F: Tensor
+    moduli_F: Tensor
+
+    def __init__(self, cardinalities: Sequence[int], rows: Sequence[int]) -> None:
+        super().__init__(rows)
+        self.register_buffer("cardinalities_F", torch.tensor(list(cardinalities)))
+        self.register_buffer("moduli_F", torch.tensor([max(count - 1, 1) for count in rows]), persistent=False)
+
+    @property
+    def shared_rows(self) -> list[int] | None:
+        return self.counts
+
+    def seen_rows(self, seen: Tensor | None) -> Tensor | None:
+        if seen is None:
+            return None
+        seen_V = torch.zeros(self.bounds[-1], dtype=torch.bool)
+        start = 0
+        for field, count in enumerate(self.cardinalities_F.tolist()):
+            seen_V[self.rows_of_field(field, count)[seen[start : start + count]]] = True
+            start += count
+        return seen_V
+
+    def rows(self, ids_BF: Tensor) -> Tensor:
+        hashed_BF = (ids_BF - 1) % self.moduli_F.to(ids_BF.dtype) + 1
+        return super().rows(hashed_BF * (ids_BF > 0))
+
+
+def fields_of(cardinalities: Sequence[int], rows: Sequence[int] | None = None) -> FieldOffsets:
+    """Each id its own row, or with `rows` for each field the ids of those with fewer share them."""
+    return FieldOffsets(cardinalities) if rows is None else HashedFields(cardinalities, rows)
+
+
 class SharedRows:
     """The rows of the batch that a step looks at, found once for all tables whose fields have equal cardinalities."""
 
     def __init__(self) -> None:
         self._ids_BF: Tensor | None = None
         self._version = 0
-        self._rows: dict[tuple[int, ...], BatchRows] = {}
+        self._rows: dict[tuple[Any, ...], BatchRows] = {}
 
     def batch_rows(self, fields: FieldOffsets, ids_BF: Tensor) -> "BatchRows":
         """Those of `fields.new_batch_rows`, or the same object again for the same ids."""
@@ -66,7 +133,7 @@ class SharedRows:
         if self._ids_BF is not ids_BF or self._version != ids_BF._version:
             self.clear()
             self._ids_BF, self._version = ids_BF, ids_BF._version
-        key = tuple(fields.bounds)
+        key = fields.key
         if key not in self._rows:
             self._rows[key] = fields.new_batch_rows(ids_BF)
         return self._rows[key]

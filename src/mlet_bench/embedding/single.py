@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mlet_bench.config import EmbConfig
 from mlet_bench.embedding.base import Embedding
 from mlet_bench.embedding.quantize import packed_bytes, quantize
-from mlet_bench.embedding.rows import FieldOffsets
+from mlet_bench.embedding.rows import FieldOffsets, fields_of
 from mlet_bench.embedding.start import TableInit, initial_rows
 from mlet_bench.embedding.table import RowTable
 
@@ -20,7 +20,8 @@ class SingleEmbedding(Embedding):
 
     `seen` (V booleans, all fields one after the other) says which rows training will see; None: all. The start is
     uniform: DLRM's ±1/√n for a field of n rows ("dlrm"), Glorot's ("glorot"), or with standard deviation `init_std`.
-    Numbers come from `generator`, or from PyTorch's global one.
+    Numbers come from `generator`, or from PyTorch's global one. With `rows`, fewer than its ids, a field's ids
+    share rows by hashing.
 
     Example:
         >>> emb = SingleEmbedding([3, 5], dim=2)
@@ -37,31 +38,34 @@ class SingleEmbedding(Embedding):
         generator: torch.Generator | None = None,
         table_init: TableInit = "dlrm",
         init_std: float | None = None,
+        rows: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
-        self._set(
-            cardinalities,
-            initial_rows(cardinalities, dim, table_init=table_init, init_std=init_std, seen=seen, generator=generator),
+        fields = fields_of(cardinalities, rows)
+        seen = fields.seen_rows(seen)
+        weight_VD = initial_rows(
+            fields.counts, dim, table_init=table_init, init_std=init_std, seen=seen, generator=generator
         )
+        self._set(cardinalities, weight_VD, fields)
 
-    def _set(self, cardinalities: Sequence[int], weight_VD: Tensor) -> None:
+    def _set(self, cardinalities: Sequence[int], weight_VD: Tensor, fields: FieldOffsets) -> None:
         self.cardinalities = tuple(cardinalities)
         self.dim = weight_VD.shape[1]
-        self.fields = FieldOffsets(cardinalities).to(weight_VD.device)
+        self.fields = fields.to(weight_VD.device)
         self.table = RowTable(weight_VD)
 
     @classmethod
-    def from_weights(cls, cardinalities: Sequence[int], weight_VD: Tensor) -> Self:
+    def from_weights(cls, cardinalities: Sequence[int], weight_VD: Tensor, rows: Sequence[int] | None = None) -> Self:
         """Around the rows of all fields, one field after the other."""
         embedding = cls.__new__(cls)
         nn.Module.__init__(embedding)
-        embedding._set(cardinalities, weight_VD)
+        embedding._set(cardinalities, weight_VD, fields_of(cardinalities, rows))
         return embedding
 
     @classmethod
-    def empty(cls, cardinalities: Sequence[int], dim: int) -> Self:
+    def empty(cls, cardinalities: Sequence[int], dim: int, rows: Sequence[int] | None = None) -> Self:
         """All zeros: a place to load a collapsed model into."""
-        return cls.from_weights(cardinalities, torch.zeros(sum(cardinalities), dim))
+        return cls.from_weights(cardinalities, torch.zeros(sum(rows or cardinalities), dim), rows)
 
     @classmethod
     def from_config(cls, config: EmbConfig, cardinalities: Sequence[int], seen: Tensor | None) -> Self:
@@ -87,13 +91,16 @@ class SingleEmbedding(Embedding):
         self.table.densify().add_(self.table.weight.detach(), alpha=strength)
 
     def factors(self, field: int) -> tuple[Tensor, ...]:
-        """(E,) of one field."""
+        """(E,) of one field; none where its ids share rows."""
+        if self.fields.shared_rows is not None:
+            return ()
         return (self.table.weight.detach()[self.fields.bounds[field] : self.fields.bounds[field + 1]],)
 
     def to_nn_embeddings(self) -> list[nn.Embedding]:
-        """A table of PyTorch's own for each field, with copies of the rows."""
-        tables = torch.split(self.table.weight.detach(), list(self.cardinalities))
-        return [nn.Embedding(len(table_ND), self.dim, _weight=table_ND.clone()) for table_ND in tables]
+        """A table of PyTorch's own for each field, with copies of the rows; an id that shares its row has it too."""
+        weight_VD = self.table.weight.detach()
+        tables = [weight_VD[self.fields.rows_of_field(field, count)] for field, count in enumerate(self.cardinalities)]
+        return [nn.Embedding(len(table_ND), self.dim, _weight=table_ND) for table_ND in tables]
 
     @torch.no_grad()
     def compress(self, rank: int | None = None, bits: int | None = None) -> int:
@@ -120,4 +127,6 @@ class SingleEmbedding(Embedding):
 
     def collapse(self) -> "SingleEmbedding":
         """A copy: there is nothing to multiply out."""
-        return SingleEmbedding.from_weights(self.cardinalities, self.table.weight.detach().clone())
+        return SingleEmbedding.from_weights(
+            self.cardinalities, self.table.weight.detach().clone(), self.fields.shared_rows
+        )

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from mlet_bench.analysis.comparisons import Number, RunGroup, auc_on_test, logloss_on_test
 from mlet_bench.analysis.paper.published import published
 from mlet_bench.analysis.paper.readings import ExperimentRuns
-from mlet_bench.analysis.paper.rows import RateRow, rate_rows
+from mlet_bench.analysis.paper.rows import RateRow, compressed_rows, rate_rows
 from mlet_bench.analysis.variants import EmbeddingVariant
 from mlet_bench.evaluation.statistics import Spread
 from mlet_bench.report.figures import dodges
@@ -36,7 +36,33 @@ def paper_figures(found: Sequence[ExperimentRuns]) -> Iterator[FigureFile]:
         for metric in METRICS:
             yield from curves(runs, metric)
         yield from starts(runs)
+        yield from compressed(runs)
     yield from singular_values(rate_rows(found))
+
+
+def compressed(runs: ExperimentRuns) -> Iterator[FigureFile]:
+    """Figure 8: AUC over the bytes that are served."""
+    rows = compressed_rows([runs])
+    if not rows:
+        return
+    figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
+    plot = figure.add_subplot()
+    plot.set_title(titled(f"Figure 8: {runs.experiment.label}, tables quantised and hashed", f"here: {runs.data}"))
+    plot.set_xlabel("KiB of embedding tables that are served")
+    plot.set_ylabel(NAMES["auc"])
+    schemes = list(dict.fromkeys(row.scheme for row in rows))
+    for side, line in (("single", "--"), ("mlet", "-")):
+        for place, scheme in enumerate(schemes):
+            points = {row.bytes / 1024: getattr(row, side) for row in rows if row.scheme == scheme}
+            how = look(place)._replace(linestyle=line)
+            _curve(plot, f"{'MLET' if side == 'mlet' else side}, {scheme}", points, how, 1.0)
+    log_ticks(plot, [round(row.bytes / 1024) for row in rows if row.scheme == schemes[0]])
+    legend(figure, plot)
+    yield FigureFile(
+        f"paper-compressed-{runs.name.replace('_', '-')}",
+        "k = 64; a point for each d. Mean over seeds; bars: one standard deviation.",
+        figure,
+    )
 
 
 def curves(runs: ExperimentRuns, metric: str) -> Iterator[FigureFile]:
@@ -51,6 +77,7 @@ def curves(runs: ExperimentRuns, metric: str) -> Iterator[FigureFile]:
         spread = runs.published.spread(variant, METRICS[metric])
         if spread is not None and (variant.is_baseline or variant.is_method):
             ours.setdefault(variant.inner, {})[variant.dim] = spread
+    ours = {inner: points for inner, points in ours.items() if inner is None or len(points) > 1}
     if len({dim for points in ours.values() for dim in points}) < 3 or not (printed or metric == "auc"):
         return
     sides = {"the paper": printed, f"here: {runs.data}": ours}
@@ -103,7 +130,7 @@ def singular_values(rows: Sequence[RateRow]) -> Iterator[FigureFile]:
     with_spectra = [row for row in rows if all(_last_values(group) for group in (row.single, row.faster, row.mlet))]
     if not with_spectra:
         return
-    row = max(with_spectra, key=lambda row: row.multiple)
+    row = max(with_spectra, key=lambda row: (row.std == row.runs.experiment.inner_std, row.multiple))
     figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
     plot = figure.add_subplot()
     plot.set_title(

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from mlet_bench import models
-from mlet_bench.config import ModelSection, TrainCommand, convert_command
-from mlet_bench.embedding import SingleEmbedding
+from mlet_bench.config import TrainCommand, convert_command
+from mlet_bench.embedding import empty_served
 from mlet_bench.errors import UserError, nearest_beside
 from mlet_bench.models import CTRModel
 from mlet_bench.runs.run_folder import CONFIG, MODEL, RESULT, RunFolder
@@ -34,7 +34,7 @@ def load_model(run: str | PathLike[str]) -> CTRModel:
     recorded = folder.result().dataset.numeric
     counts = range(MOST_NUMERIC) if recorded is None else [recorded]
     for numeric in counts:
-        if _fits(config.model, cardinalities, config.emb.dim, numeric, weights):
+        if _fits(config, cardinalities, numeric, weights):
             return model_of(folder, config, cardinalities, numeric, weights)
     raise UserError(f"{folder.path / MODEL}: does not fit its config")
 
@@ -72,8 +72,7 @@ def model_of(
 ) -> CTRModel:
     """The model of a run over tables of these rows, in evaluation mode; UserError if the weights do not fit it."""
     try:
-        embedding = SingleEmbedding.empty(cardinalities, config.emb.dim)
-        model = models.build(config.model, embedding, numeric)
+        model = models.build(config.model, empty_served(config.emb, cardinalities), numeric)
         model.load_state_dict(weights, strict=True)
     except RuntimeError as error:  # other names or shapes, or more memory than there is
         reason = str(error).splitlines()[-1].strip()
@@ -82,7 +81,11 @@ def model_of(
 
 
 def _cardinalities(folder: RunFolder, weights: dict[str, Any]) -> list[int]:
-    """From the first offsets of fields among the weights: those of the embedding, or of first-order weights alone."""
+    """As the embedding keeps them where ids share rows; else from the first offsets of fields among the weights: those
+    of the embedding, or of first-order weights alone."""
+    kept = weights.get("embedding.fields.cardinalities_F")
+    if kept is not None and kept.ndim == 1 and (kept > 0).all():
+        return [int(count) for count in kept]
     offsets = next((value for name, value in sorted(weights.items()) if name.endswith("fields.offsets")), None)
     if offsets is None or offsets.ndim != 1 or not (offsets.diff() > 0).all():
         raise UserError(f"{folder.path / MODEL}: does not fit its config (it has no offsets of fields)")
@@ -90,11 +93,9 @@ def _cardinalities(folder: RunFolder, weights: dict[str, Any]) -> list[int]:
     return rows
 
 
-def _fits(
-    model: ModelSection, cardinalities: Sequence[int], dim: int, numeric: int, weights: dict[str, Tensor]
-) -> bool:
+def _fits(config: TrainCommand, cardinalities: Sequence[int], numeric: int, weights: dict[str, Tensor]) -> bool:
     """Whether a model with so many numeric columns has these shapes; it takes no memory to ask."""
     with torch.device("meta"):
-        built = models.build(model, SingleEmbedding.empty(cardinalities, dim), numeric)
+        built = models.build(config.model, empty_served(config.emb, cardinalities), numeric)
     shapes = {name: value.shape for name, value in built.state_dict().items()}
     return shapes == {name: value.shape for name, value in weights.items()}

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mlet_bench import models
 from mlet_bench.config import EmbConfig, ModelSection, TrainConfig
-from mlet_bench.embedding import RowTable
+from mlet_bench.embedding import RowTable, empty_served
 from mlet_bench.embedding import build as build_embedding
 from mlet_bench.errors import UserError
 from mlet_bench.models import CTRModel
@@ -86,7 +86,8 @@ def plan(
 ) -> MemoryPlan:
     """For a model over tables of these rows, built without memory; `rows` are the bytes of training rows in memory."""
     trained = _built(model, emb, cardinalities, numeric, "meta")
-    collapsed = _built(model, emb.single(), cardinalities, numeric, "meta")
+    with torch.device("meta"):
+        collapsed = models.build(model, empty_served(emb, cardinalities), numeric)
     tables = [part.weight for part in trained.modules() if isinstance(part, RowTable)]
     in_tables, widths = sum(weight.numel() for weight in tables), sum(weight.shape[1] for weight in tables)
     dense = _numbers(trained) - in_tables

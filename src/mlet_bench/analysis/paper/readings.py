@@ -11,7 +11,7 @@ from functools import cached_property
 
 from mlet_bench.analysis.comparisons import Number, RunGroup, StudyComparison, auc_on_test, quality
 from mlet_bench.analysis.paper.published import Experiment, published
-from mlet_bench.analysis.variants import EmbeddingVariant
+from mlet_bench.analysis.variants import SVD, EmbeddingVariant
 from mlet_bench.config.emb import MLETEmbConfig, mode_of
 from mlet_bench.evaluation.statistics import SeedDifference, Spread, paired_by_seed
 
@@ -65,7 +65,8 @@ class ExperimentRuns:
 
     @property
     def data(self) -> str:
-        return self.comparison.task.dataset
+        independent = self.comparison.runs[0].config.get("dataset.structure") == "independent"
+        return self.comparison.task.dataset + ", independent" * independent
 
     @cached_property
     def published(self) -> Reading:
@@ -100,20 +101,24 @@ class ExperimentRuns:
         return [
             group
             for group in self.comparison.groups
-            if not group.variant._replace(bits=None).is_method or group.tuned.inner_std == self.experiment.inner_std
+            if group.variant.inner is None
+            or group.variant.mode == SVD
+            or group.tuned.inner_std == self.experiment.inner_std
         ]
 
     @cached_property
     def starts(self) -> dict[float, dict[EmbeddingVariant, RunGroup]]:
-        """MLET with one rate for everything, by the standard deviation of W2's entries, where several ran."""
-        found: dict[float, dict[EmbeddingVariant, RunGroup]] = {}
+        """MLET with one rate for everything, by the standard deviation of W2's entries; variants that have three."""
+        by_variant: dict[EmbeddingVariant, dict[float, RunGroup]] = {}
         for group in self.comparison.groups:
             std = group.tuned.inner_std
             if group.variant.is_method and std is not None and group.tuned.emb_lr == self.experiment.lr:
-                found.setdefault(std, {})[group.variant] = group
-        shared = {variant for std, groups in found.items() for variant in groups if std != self.experiment.inner_std}
-        kept = {std: {v: g for v, g in groups.items() if v in shared} for std, groups in sorted(found.items())}
-        return kept if len(kept) > 1 else {}
+                by_variant.setdefault(group.variant, {})[std] = group
+        starts: dict[float, dict[EmbeddingVariant, RunGroup]] = {}
+        for variant, groups in by_variant.items():
+            for std in sorted(groups) if len(groups) > 2 else ():
+                starts.setdefault(std, {})[variant] = groups[std]
+        return starts
 
 
 def _best(groups: Sequence[RunGroup]) -> RunGroup:
@@ -130,4 +135,4 @@ def experiments(comparisons: Sequence[StudyComparison]) -> list[ExperimentRuns]:
             theirs = (name, experiment.optimizer, 1)
             if (config.get("reference"), config.get("train.optimizer"), config.get("train.epochs")) == theirs:
                 found.append(ExperimentRuns(name, comparison))
-    return found
+    return sorted(found, key=lambda runs: (list(published().experiments).index(runs.name), runs.data))

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from mlet_bench.analysis.comparisons import Number, RunGroup, auc_on_test
 from mlet_bench.analysis.paper.published import published
 from mlet_bench.analysis.paper.readings import ExperimentRuns, Reading, mlet
-from mlet_bench.analysis.variants import SVD, EmbeddingVariant
+from mlet_bench.analysis.variants import BASELINE, SVD, EmbeddingVariant
+from mlet_bench.config.emb import MLETEmbConfig, mode_of
 from mlet_bench.evaluation.buckets import HIGHEST_TENTH, LOWEST_TENTH, POPULARITY
 from mlet_bench.evaluation.statistics import SeedDifference, Spread
 
+METHOD = mode_of(MLETEmbConfig)
 WIDTHS, INNER = (4, 16), 64
 """Of Table 3."""
 
@@ -28,9 +30,10 @@ class AucRow:
 
 def auc_rows(found: Sequence[ExperimentRuns]) -> list[AucRow]:
     """Table 3, the paper's line above ours."""
-    rows = []
+    rows: list[AucRow] = []
     for runs in found:
-        rows.append(_printed(runs.name))
+        if all(row.model != runs.experiment.label for row in rows):
+            rows.append(_printed(runs.name))
         for reading in runs.readings:
             single = {dim: reading.spread(EmbeddingVariant.baseline(dim)) for dim in WIDTHS}
             with_inner = {dim: reading.spread(mlet(dim, INNER)) for dim in WIDTHS}
@@ -120,14 +123,16 @@ class RareRow:
 
 
 def rare_rows(found: Sequence[ExperimentRuns]) -> list[RareRow]:
-    rows = []
+    rows: list[RareRow] = []
     frequent, rare = (of_bucket(POPULARITY, tenth, "pr_auc") for tenth in (HIGHEST_TENTH, LOWEST_TENTH))
     for runs in found:
         printed = [entry for entry in published().rare if entry.experiment == runs.name]
         label = runs.experiment.label
+        shown = any(row.model == label for row in rows)
         rows += [
             RareRow(label, e.dim, e.inner, "the paper", SeedDifference(0, e.frequent), SeedDifference(0, e.rare))
             for e in printed
+            if not shown
         ]
         wanted = {mlet(entry.dim, entry.inner) for entry in printed} | {mlet(16, INNER)}
         for reading in runs.readings:
@@ -177,6 +182,51 @@ def svd_rows(found: Sequence[ExperimentRuns]) -> list[SVDRow]:
                 )
             )
     return rows
+
+
+@dataclass(frozen=True)
+class CompressedRow:
+    """A point of Figure 8, single and MLET."""
+
+    runs: ExperimentRuns
+    scheme: str
+    dim: int
+    bytes: int
+    """Served, of either."""
+    single: Spread
+    mlet: Spread
+    gain: SeedDifference | None
+
+
+def compressed_rows(found: Sequence[ExperimentRuns]) -> list[CompressedRow]:
+    """Where tables were quantised or hashed, by scheme and d, those as they are first."""
+    rows = []
+    for runs in found:
+        groups = runs.published.groups
+        changed = sorted({(_scheme(variant), variant.dim) for variant in groups if _scheme(variant)})
+        for scheme, dim in [*(("as trained", dim) for dim in sorted({dim for _, dim in changed})), *changed]:
+            of_side = [
+                group
+                for inner in (None, INNER)
+                for variant, group in groups.items()
+                if variant.dim == dim
+                and variant.inner == inner
+                and (_scheme(variant) or "as trained") == scheme
+                and variant.mode.split()[0] in ("hash", BASELINE if inner is None else METHOD)
+            ]
+            if len(of_side) == 2:
+                single, ours = of_side
+                size = single.first.result.collapse.embedding_bytes_inference
+                spreads = single.spread(auc_on_test), ours.spread(auc_on_test)
+                rows.append(CompressedRow(runs, scheme, dim, size, *spreads, ours.minus(single, auc_on_test)))
+    return rows
+
+
+def _scheme(variant: EmbeddingVariant) -> str:
+    """What was done to the tables; nothing of those that only were trained, and of truncated ones."""
+    if variant.mode == SVD:
+        return ""
+    return ", ".join(["hashed"] * variant.mode.startswith("hash") + [f"{variant.bits} bits"] * bool(variant.bits))
 
 
 @dataclass(frozen=True)

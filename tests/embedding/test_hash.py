@@ -1,0 +1,128 @@
+"""Hashed rows: single tables and MLET over rows that ids share, against a slow reference."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mlet_bench.config import EMBEDDINGS
+from mlet_bench.config.emb import EmbConfig, HashEmbConfig
+from mlet_bench.embedding import Embedding, MLETEmbedding, SingleEmbedding, build, empty_served
+from mlet_bench.embedding.hash import hashed_rows
+from mlet_bench.errors import UserError
+from mlet_bench.training.optimizers import Optimizers
+from tests.conftest import train_config
+from tests.training.test_optimizers import Toy
+
+CARDINALITIES = (30, 4)
+IDS_BF = torch.tensor([[0, 0], [1, 3], [8, 2], [15, 1], [29, 3]])
+
+
+def config(mode: str = "hash", **changes: Any) -> EmbConfig:
+    values = {"mode": mode, "dim": 3, "inner": None, "lr": None, "l2": 0.0, "l2_on": "product", "l2_rows": "batch",
+              "init_std": 0.5, **({"ratio": 0.353, "min_rows": 5} if mode == "hash" else {}), **changes}  # fmt: skip
+    return EMBEDDINGS[mode].model_validate(values)
+
+
+def slow_row(field: int, i: int) -> int:
+    """Of a first field of 8 rows, and of a second one that stays whole behind it."""
+    if field == 1:
+        return 8 + i
+    return 0 if i == 0 else 1 + (i - 1) % 7
+
+
+def slow_vectors(emb: Embedding, ids_BF: Tensor) -> Tensor:
+    rows = torch.tensor([[slow_row(field, int(i)) for field, i in enumerate(ids_F)] for ids_F in ids_BF])
+    if isinstance(emb, SingleEmbedding):
+        return emb.table.weight[rows]
+    assert isinstance(emb, MLETEmbedding)
+    return torch.stack([emb.w1.weight[rows[:, field]] @ emb.w2_FKD[field] for field in range(2)], 1)
+
+
+@pytest.mark.parametrize("inner", [None, 5])
+def test_vectors_and_gradients_equal_the_slow_reference(inner: int | None) -> None:
+    torch.manual_seed(0)
+    emb = build(config(inner=inner), CARDINALITIES)
+    assert [len(table.weight) for table in emb.tables()] == [12]
+    out_D = torch.randn(3)
+    (emb(IDS_BF) @ out_D).square().sum().backward()
+    gradients = [p.grad.clone() for p in emb.parameters() if p.grad is not None]
+    emb.zero_grad()
+    torch.testing.assert_close(emb(IDS_BF), slow_vectors(emb, IDS_BF))
+    (slow_vectors(emb, IDS_BF) @ out_D).square().sum().backward()
+    for gradient, p in zip(gradients, emb.parameters(), strict=True):
+        torch.testing.assert_close(gradient, p.grad)
+
+
+@pytest.mark.parametrize("inner", [None, 5])
+@pytest.mark.parametrize("optimizer", ["adam", "adagrad", "sgd"])
+def test_row_optimisers_move_shared_rows_as_the_dense_ones(inner: int | None, optimizer: str) -> None:
+    dense_of = {"adam": torch.optim.Adam, "adagrad": torch.optim.Adagrad, "sgd": torch.optim.SGD}[optimizer]
+    torch.manual_seed(0)
+    model, slow = (Toy(build(config(inner=inner), CARDINALITIES)) for _ in range(2))
+    slow.load_state_dict(model.state_dict())
+    ours = Optimizers(model, train_config(optimizer=optimizer, lr=0.05, update="exact"), config(inner=inner))
+    theirs = dense_of(slow.parameters(), lr=0.05)
+    for seed in range(20):
+        ids_BF = torch.randint(0, 4, (9, 2), generator=torch.Generator().manual_seed(seed)) * torch.tensor([7, 1])
+        for both in (model, slow):
+            nn.functional.softplus(both(ids_BF, torch.empty(9, 0))).sum().backward()
+        ours.step()
+        theirs.step()
+        ours.clear()
+        theirs.zero_grad()
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(value, slow.state_dict()[name], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("inner", [None, 5])
+def test_collapse_is_a_hashed_table_with_the_same_vectors(inner: int | None) -> None:
+    torch.manual_seed(0)
+    emb = build(config(inner=inner), CARDINALITIES)
+    served = emb.collapse()
+    assert isinstance(served, SingleEmbedding)
+    assert served.table.weight.shape == (12, 3)
+    torch.testing.assert_close(served(IDS_BF), emb(IDS_BF))
+    empty = empty_served(config(inner=inner), CARDINALITIES)
+    empty.load_state_dict(served.state_dict(), strict=True)
+    assert torch.equal(empty(IDS_BF), served(IDS_BF))
+    tables = served.to_nn_embeddings()
+    plain_BFD = torch.stack([table(IDS_BF[:, field]) for field, table in enumerate(tables)], 1)
+    assert torch.equal(plain_BFD, served(IDS_BF))
+
+
+def test_a_row_for_every_id_is_the_single_table_bit_for_bit() -> None:
+    torch.manual_seed(0)
+    hashed = build(config(ratio=1.0), CARDINALITIES)
+    torch.manual_seed(0)
+    single = build(config("single"), CARDINALITIES)
+    assert torch.equal(hashed(IDS_BF), single(IDS_BF))
+
+
+def test_rows_that_training_reads_for_none_of_their_ids_are_zero() -> None:
+    seen_V = torch.zeros(34, dtype=torch.bool)
+    seen_V[[3, 10, 30]] = True  # of the first field ids 3 and 10, which share row 3; of the second id 0
+    emb = build(config(), CARDINALITIES, seen_V)
+    nonzero = emb.tables()[0].weight.abs().sum(1).nonzero().flatten().tolist()
+    assert nonzero == [3, 8]
+
+
+@pytest.mark.parametrize("ratio", [0.5, 0.1, 0.01])
+def test_numbers_served_are_at_most_the_ratio_and_nearly_it(ratio: float) -> None:
+    cardinalities = [100_000, 40, 250_000, 999, 7]
+    rows = hashed_rows(cardinalities, ratio, 1000)
+    assert rows[1] == 40
+    assert rows[3:] == [999, 7]
+    assert 0 <= ratio * sum(cardinalities) - sum(rows) < 3
+    assert rows[0] / 100_000 == pytest.approx(rows[2] / 250_000, rel=0.01)
+
+
+def test_a_ratio_that_cannot_be_reached_names_the_smallest() -> None:
+    with pytest.raises(UserError, match=r"emb.ratio=0.001: .* emb.min_rows=1000 ids stay whole; .*: 0.0104 to 1$"):
+        hashed_rows([100_000, 999, 50], 0.001, 1000)
+
+
+def test_the_mode_has_no_section_but_its_own() -> None:
+    assert type(config()) is HashEmbConfig
+    assert config().single().mode == "single"
