@@ -27,7 +27,7 @@ from pathlib import Path
 MODELS = ("dlrm", "dcn", "xdeepfm", "autoint", "widedeep", "deepfm", "nfm")
 CURVES = ("dlrm", "dcn")
 """Models of which every width and k runs, with five seeds where the tables need them."""
-RATES = {"sgd": "search.emb_lr=[1,100]", "adagrad": "search.emb_lr=[0.5,30]"}
+RATES = {"sgd": "search.emb_lr=[0.3,60]", "adagrad": "search.emb_lr=[0.05,20]"}
 """Of the tables, in units of the published one."""
 TRUNCATED = {32: (4, 8, 16), 64: (4, 8, 16, 32)}
 """Widths of single tables of Table 5, and the ranks that they are truncated to."""
@@ -53,6 +53,10 @@ class Job:
 
     name: str
     words: tuple[str, ...]
+
+    @property
+    def model(self) -> str:
+        return self.name.partition(",")[0]
 
 
 def published(name: str, words: Sequence[str], model: str, experiment: str, *, curves: bool) -> Iterator[Job]:
@@ -83,7 +87,7 @@ def published(name: str, words: Sequence[str], model: str, experiment: str, *, c
 def own_rates(name: str, words: Sequence[str], model: str, experiment: str, *, curves: bool) -> Iterator[Job]:
     """Every embedding chooses among equally many learning rates of its tables."""
     rates = RATES["sgd" if model == "dlrm" else "adagrad"]
-    more = ("trials=4", "seeds=[1,2,3,4,5]") if curves else ("trials=3", "seeds=[1,2,3]")
+    more = ("trials=5", "seeds=[1,2,3,4,5]") if curves else ("trials=4", "seeds=[1,2,3]")
 
     def tune(what: str, *own: str) -> Job:
         searched = ("search.lr=null", rates, *more)
@@ -180,6 +184,10 @@ class Runner:
         for process in list(self.running):
             process.send_signal(number)
 
+    def run_all(self, jobs: Iterable[Job]) -> list[str]:
+        """Run them one after the other; the names of those that failed."""
+        return [job.name for job in jobs if self.run(job)]
+
     def run(self, job: Job) -> int:
         """The exit code; the lines go to our output, each behind the name, and to a log."""
         if self.stopped:
@@ -246,12 +254,13 @@ def main() -> int:
     runner = Runner(folder)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, runner.stop)
-    failed = []
+    chains: dict[str, list[Job]] = {}  # a sweep and a comparison of one model share runs: never at the same time
+    for job in jobs:
+        chains.setdefault(job.model, []).append(Job(job.name, (*job.words, *words)))
     with ThreadPoolExecutor(given.jobs or (1 if alone else os.cpu_count() or 1)) as pool:
-        jobs = [Job(job.name, (*job.words, *words)) for job in jobs]
-        failed += [job.name for job, code in zip(jobs, pool.map(runner.run, jobs), strict=True) if code]
+        failed = [name for names in pool.map(runner.run_all, chains.values()) for name in names]
         later = [] if runner.stopped else evaluations(folder)
-        failed += [job.name for job, code in zip(later, pool.map(runner.run, later), strict=True) if code]
+        failed += [name for names in pool.map(runner.run_all, [[job] for job in later]) for name in names]
     if runner.stopped:
         print("stopped; the same command goes on", file=sys.stderr)
         return 128 + runner.stopped
