@@ -61,7 +61,8 @@ def test_run_folder_holds_what_the_contract_says(command: Command, mode: str) ->
     assert result["dataset"]["rows"] == {"train": 360, "valid": 30, "test": 30}
     assert (result["dataset"]["name"], result["dataset"]["fields"]) == ("criteo", 26)
     inner, ratio = None if mode in ("single", "hash") else 64, 0.5 if mode == "hash" else None
-    assert result["emb"] == {"mode": mode, "dim": 4, "inner": inner, "ratio": ratio}
+    own = {"min_rows": 10} if mode == "hash" else {}
+    assert result["emb"] == {"mode": mode, "dim": 4, "inner": inner, "ratio": ratio, **own}
     assert {bucket["field"] for bucket in result["buckets"]} == {
         *(f"C{i}" for i in range(1, 27)),
         "rarest",

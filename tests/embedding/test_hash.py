@@ -8,8 +8,10 @@ from torch import Tensor, nn
 
 from mlet_bench.config import EMBEDDINGS
 from mlet_bench.config.emb import EmbConfig, HashEmbConfig
-from mlet_bench.embedding import Embedding, MLETEmbedding, SingleEmbedding, build, empty_served
+from mlet_bench.embedding import Embedding, HashedFields, MLETEmbedding, SingleEmbedding, build, empty_served
+from mlet_bench.embedding.collapse import collapse
 from mlet_bench.embedding.hash import hashed_rows
+from mlet_bench.embedding.rows import FieldOffsets, PlacedRows
 from mlet_bench.errors import UserError
 from mlet_bench.training.optimizers import Optimizers
 from tests.conftest import train_config
@@ -108,19 +110,67 @@ def test_rows_that_training_reads_for_none_of_their_ids_are_zero() -> None:
     assert nonzero == [3, 8]
 
 
-@pytest.mark.parametrize("ratio", [0.5, 0.1, 0.01])
-def test_numbers_served_are_at_most_the_ratio_and_nearly_it(ratio: float) -> None:
-    cardinalities = [100_000, 40, 250_000, 999, 7]
+@pytest.mark.parametrize("ratio", [1.0, 0.5, 0.29, 0.1, 0.01])
+def test_numbers_served_are_the_ratio_of_the_single_tables(ratio: float) -> None:
+    cardinalities = [100_000, 40, 250_000, 947, 13]
     rows = hashed_rows(cardinalities, ratio, 1000)
-    assert rows[1] == 40
-    assert rows[3:] == [999, 7]
-    assert 0 <= ratio * sum(cardinalities) - sum(rows) < 3
+    assert sum(rows) == round(ratio * 351_000)
+    assert [rows[1], *rows[3:]] == [40, 947, 13]
     assert rows[0] / 100_000 == pytest.approx(rows[2] / 250_000, rel=0.01)
 
 
-def test_a_ratio_that_cannot_be_reached_names_the_smallest() -> None:
-    with pytest.raises(UserError, match=r"emb.ratio=0.001: .* emb.min_rows=1000 ids stay whole; .*: 0.0104 to 1$"):
-        hashed_rows([100_000, 999, 50], 0.001, 1000)
+def test_the_smallest_ratio_is_two_rows_a_field_and_less_is_refused_with_it() -> None:
+    assert hashed_rows([900, 50, 50], 0.006, 0) == [2, 2, 2]
+    assert hashed_rows([989, 10, 1], 0.013, 11) == [2, 10, 1]
+    assert hashed_rows([3, 1, 2], 5 / 6, 0) == [2, 1, 2]
+    with pytest.raises(UserError, match=r"emb.ratio=0.012: .* emb.min_rows=11 ids stay whole; .*: 0.0130 to 1$"):
+        hashed_rows([989, 10, 1], 0.012, 11)
+
+
+@pytest.mark.parametrize("rows", [[31, 4], [1, 4]])
+def test_rows_that_no_hashing_gives_are_refused(rows: list[int]) -> None:
+    with pytest.raises(ValueError, match=r"rows=.*: allowed for each field: 2 to its cardinality"):
+        HashedFields([30, 4], rows)
+
+
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+@pytest.mark.parametrize("l2_on", ["factors", "product"])
+@pytest.mark.parametrize("inner", [None, 5])
+def test_l2_is_that_of_the_shared_rows(
+    inner: int | None, l2_on: str, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of a batch once each, however many of its ids share them; on a GPU a row for each place."""
+    if device == "gpu":
+        monkeypatch.setattr(
+            FieldOffsets, "new_batch_rows", lambda self, ids_BF: PlacedRows(self.rows(ids_BF), self.offsets)
+        )
+    own = config(inner=inner, l2=0.1, l2_on=l2_on)
+    model = Toy(build(own, CARDINALITIES))
+    optimizers = Optimizers(model, train_config(optimizer="sgd", update="lazy"), own)
+    model(IDS_BF, torch.empty(5, 0))
+    emb = model.embedding
+    of_field = [sorted({slow_row(field, int(i)) for i in IDS_BF[:, field]}) for field in (0, 1)]
+    if inner is None:
+        expected = sum(emb.table.weight[rows].square().sum() for rows in of_field)
+    elif l2_on == "product":
+        expected = sum((emb.w1.weight[rows] @ emb.w2_FKD[field]).square().sum() for field, rows in enumerate(of_field))
+    else:
+        expected = sum(emb.w1.weight[rows].square().sum() for rows in of_field) + emb.w2_FKD.square().sum()
+    torch.testing.assert_close(optimizers.batch_penalty(), 0.05 * expected)
+
+
+def test_without_inner_the_keys_of_factors_make_the_same_run() -> None:
+    given = config(l2_on="factors", inner_std=0.5)
+    assert given == config()
+    assert config(inner=5, l2_on="factors", inner_std=0.5).inner_std == 0.5
+
+
+def test_hashed_rows_in_the_library() -> None:
+    emb = MLETEmbedding(HashedFields([30, 4], rows=[8, 4]), dim=3, inner=5)
+    plain = collapse(nn.Sequential(emb))[0]
+    torch.testing.assert_close(plain(IDS_BF), slow_vectors(emb, IDS_BF))
+    plain.fields.to("meta")
+    assert emb.fields.offsets.device.type == "cpu"  # a copy's rows are its own
 
 
 def test_the_mode_has_no_section_but_its_own() -> None:

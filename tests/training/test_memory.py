@@ -15,7 +15,7 @@ from mlet_bench.training.optimizers import Optimizers
 CARDINALITIES, NUMERIC = [50, 3, 700], 4
 
 
-@pytest.mark.parametrize("mode", ["single", "mlet"])
+@pytest.mark.parametrize("mode", ["single", "mlet", "hash"])
 @pytest.mark.parametrize("optimizer", ["adam", "sgd", "adagrad", "rowwise_adagrad"])
 @pytest.mark.parametrize("name", choices("model"))
 def test_weights_and_optimiser_state_are_what_is_built(name: str, optimizer: str, mode: str) -> None:

@@ -62,7 +62,7 @@ def toy(mode: str) -> Toy:
     torch.manual_seed(3)
     if mode == "single":
         return Toy(SingleEmbedding.from_weights(CARDINALITIES, torch.randn(34, 3)))
-    return Toy(MODES[EMBEDDINGS[mode]].from_weights(CARDINALITIES, torch.randn(34, 5), torch.randn(2, 5, 3)))
+    return Toy(MODES[EMBEDDINGS[mode]].product.from_weights(CARDINALITIES, torch.randn(34, 5), torch.randn(2, 5, 3)))
 
 
 def train_config(**changes: object) -> TrainConfig:

@@ -19,7 +19,8 @@ from mlet_bench.config import monitored
 from mlet_bench.evaluation.statistics import SeedDifference, Spread, paired_by_seed
 
 TUNED = ("train.lr", "emb.lr", "emb.inner_std", "emb.l2", "emb.l2_on", "emb.l2_rows")
-COMPARED = {"emb.mode", "emb.dim", "emb.inner", "emb.ratio", "emb.min_rows", *TUNED}
+COMPARED = {"emb.mode", "emb.dim", "emb.inner", *TUNED}
+"""And the keys that a mode alone has."""
 NO_EFFECT = {
     "fingerprint",
     "seed",
@@ -230,7 +231,8 @@ def _facts(run: Run) -> dict[str, str]:
     """All that must be equal within a comparison, as text; `data`, where it is known, stands for what makes rows."""
     result = run.result
     config = {**YOUNGER, **run.config}
-    settings = {key: str(value) for key, value in config.items() if key not in COMPARED | NO_EFFECT | PLACES}
+    apart = COMPARED | NO_EFFECT | PLACES | {f"emb.{name}" for name, _ in result.emb}
+    settings = {key: str(value) for key, value in config.items() if key not in apart}
     return {
         **settings,
         "name": result.dataset.name,

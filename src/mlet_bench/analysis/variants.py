@@ -24,7 +24,7 @@ class EmbeddingVariant(NamedTuple):
     @classmethod
     def of(cls, emb: Emb) -> "EmbeddingVariant":
         mode = emb.mode if emb.ratio is None else f"{emb.mode} {emb.ratio:g}"
-        return cls(mode, emb.dim, None if emb.mode == BASELINE else emb.inner, emb.bits)
+        return cls(mode, emb.dim, None if emb.mode == BASELINE else emb.inner, emb.bits, emb.own)
 
     @classmethod
     def baseline(cls, dim: int) -> "EmbeddingVariant":
@@ -67,5 +67,5 @@ class EmbeddingVariant(NamedTuple):
 
     @property
     def _role(self) -> str:
-        section = EMBEDDINGS.get(self.mode)
+        section = EMBEDDINGS.get(self.mode.split()[0])
         return "control" if self.mode == SVD else "rival" if section is None else section.role

@@ -13,6 +13,7 @@ from mlet_bench.data import Split
 from mlet_bench.data.batches import MemoryRows
 from mlet_bench.data.sources.criteo_like import CARDINALITIES, NUMERIC, rows_like_criteo
 from mlet_bench.embedding import SingleEmbedding
+from mlet_bench.embedding.rows import FieldOffsets
 from mlet_bench.evaluation.predictions import milliseconds
 from mlet_bench.models import CTRModel
 from mlet_bench.models.seeded import build_model
@@ -75,7 +76,8 @@ def bench(config: BenchCommand, run_dir: str, say: Callable[[str], None]) -> tup
 
 def _arms(config: BenchCommand) -> list[EmbConfig]:
     """A single table, and the requested mode where that is another one."""
-    return [config.emb.single(), config.emb] if config.emb.inner else [config.emb]
+    single = config.emb.single()
+    return [single] if config.emb == single else [single, config.emb]
 
 
 def _planned_memory(config: BenchCommand, arms: list[EmbConfig]) -> MemoryPlan:
@@ -99,7 +101,7 @@ def _chosen(config: BenchCommand) -> dict[str, Any]:
     return {
         "version": 1,
         "model": {"name": config.model.name, **models.settings_of(config.model).model_dump(mode="json")},
-        "emb": {"mode": config.emb.mode, "dim": config.emb.dim, "inner": config.emb.inner},
+        "emb": config.emb.described,
         "optimizer": config.train.optimizer,
         "update": config.train.update,
         "batch_size": config.train.batch_size,
@@ -119,7 +121,7 @@ def _speed(config: BenchCommand, timed: list[TimedModel], torch_mm_flops: float,
         "ms_per_step_10_90": requested.deciles_ms,
         "single_ms_per_step": single.ms,
         "single_ms_per_step_10_90": single.deciles_ms,
-        "mlet_over_single": requested.ms / single.ms if config.emb.inner else None,
+        "mlet_over_single": requested.ms / single.ms if len(timed) > 1 else None,
         "flops_per_sample": flops,
         "peak_flops": peak,
         "share_of_peak": 1000 * batch_flops / requested.ms / peak,
@@ -133,7 +135,7 @@ def _evaluation(model: CTRModel, rows: Split) -> dict[str, Any]:
     """Milliseconds that a batch takes in the collapsed model, and in the same network around PyTorch's embedding."""
     collapsed = model.embedding.collapse()
     compared = [with_embedding(model, collapsed)]
-    if isinstance(collapsed, SingleEmbedding):
+    if isinstance(collapsed, SingleEmbedding) and type(collapsed.fields) is FieldOffsets:  # PyTorch's own hashes no ids
         compared.append(with_embedding(model, PlainEmbedding(collapsed)))
     collapsed_ms, *plain_ms = milliseconds(compared, rows, len(rows))
     return {

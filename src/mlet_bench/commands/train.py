@@ -132,7 +132,7 @@ def _stages(
         version=1,
         dataset=_dataset(prepared),
         model=config.model.name,
-        emb=_emb(config.emb),
+        emb=Emb.model_validate(config.emb.described),
         seed=config.seed,
         hardware=hardware.describe_hardware(**config.hardware.model_dump()),
         software=dict(hardware.describe_software()),
@@ -204,7 +204,3 @@ def _bytes(module: nn.Module) -> int:
 
 def _parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
-
-
-def _emb(config: EmbConfig) -> Emb:
-    return Emb(mode=config.mode, dim=config.dim, inner=config.inner, ratio=getattr(config, "ratio", None))

@@ -45,21 +45,30 @@ class EmbConfig(Section):
         defaults = {"table_init": "dlrm", "inner_std": None}
         return {name for name, default in defaults.items() if getattr(self, name) == default}
 
+    @property
+    def described(self) -> dict[str, Any]:
+        """What a result says of the embedding: its widths, and the keys that its mode alone has."""
+        own = {name: getattr(self, name) for name in type(self).model_fields if name not in EmbConfig.model_fields}
+        return {"mode": self.mode, "dim": self.dim, "inner": self.inner, "ratio": None, **own}
+
     def single(self) -> "SingleEmbConfig":
         """A single table of the same width, with everything else alike."""
         shared = {name: value for name, value in self.model_dump().items() if name in SingleEmbConfig.model_fields}
         return SingleEmbConfig.model_validate({**shared, "mode": mode_of(SingleEmbConfig)})
 
 
-class SingleEmbConfig(EmbConfig):
-    """A single table has no factors: whatever was given for them makes the same run."""
+def _without_factors(value: Any, info: ValidationInfo) -> Any:
+    """A single table has none: whatever was given for them makes the same run."""
+    return "product" if info.field_name == "l2_on" else None
 
+
+class SingleEmbConfig(EmbConfig):
     role: ClassVar[Role] = "baseline"
 
     @field_validator("inner", "inner_std", "l2_on", mode="after")
     @classmethod
     def _has_no_factors(cls, value: Any, info: ValidationInfo) -> Any:
-        return "product" if info.field_name == "l2_on" else None
+        return _without_factors(value, info)
 
 
 class MLETEmbConfig(EmbConfig):
@@ -86,6 +95,11 @@ class HashEmbConfig(EmbConfig):
     """Numbers that are served, over those of the single table of the same width."""
     min_rows: int = Field(ge=0)
     """Fields with fewer ids stay whole."""
+
+    @field_validator("inner_std", "l2_on", mode="after")
+    @classmethod
+    def _factors_come_with_inner(cls, value: Any, info: ValidationInfo) -> Any:
+        return _without_factors(value, info) if info.data.get("inner") is None else value
 
 
 EMBEDDINGS: dict[str, type[EmbConfig]] = {

@@ -1,12 +1,12 @@
 """What a model, the optimisers and the recipe may ask of an embedding, whatever its mode."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from typing import Self
 
 from torch import Tensor, nn
 
 from mlet_bench.config import EmbConfig
+from mlet_bench.embedding.rows import FieldOffsets
 from mlet_bench.embedding.table import RowTable
 
 
@@ -14,14 +14,16 @@ class Embedding(nn.Module, ABC):
     """Turns ids of F sparse fields into vectors of width d."""
 
     cardinalities: tuple[int, ...]
-    """Rows of each field's table, the reserved id 0 included."""
+    """Ids of each field, the reserved id 0 included."""
     dim: int
     """d, the width that a model sees."""
+    fields: FieldOffsets
+    """Which rows the ids read; of those that have tables."""
 
     @classmethod
     @abstractmethod
-    def from_config(cls, config: EmbConfig, cardinalities: Sequence[int], seen: Tensor | None) -> Self:
-        """A fresh one, drawn from PyTorch's global generator; `seen` says which rows occur in the training split."""
+    def from_config(cls, config: EmbConfig, fields: FieldOffsets, seen: Tensor | None) -> Self:
+        """A fresh one, drawn from PyTorch's global generator; `seen` says which ids occur in the training split."""
 
     @abstractmethod
     def forward(self, ids_BF: Tensor) -> Tensor:
@@ -40,7 +42,7 @@ class Embedding(nn.Module, ABC):
         """Add the gradient of strength/2·‖·‖² over all rows to that of the last batch."""
 
     def factors(self, field: int) -> tuple[Tensor, ...]:
-        """The matrices whose product is a field's table, without gradients, the first with a row for each category.
+        """The matrices whose product is a field's table, without gradients; `fields.in_field` says who reads its rows.
 
         None where a field has no such table.
         """

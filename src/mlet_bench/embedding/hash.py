@@ -1,59 +1,80 @@
 """Hashed rows (Weinberger et al. 2009): the ids of a large field share the rows of a smaller table, by modulo.
 
-n ids of a field, F fields, d width. With `emb.inner` the shared rows are trained in two layers, as MLET's are.
+What is read of those rows is nothing of theirs: a single table, or with `emb.inner` MLET, of fewer rows than ids.
+B batch, F sparse fields, N ids of a field.
 """
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from mlet_bench.config.emb import HashEmbConfig
-from mlet_bench.embedding.mlet import MLETEmbedding
-from mlet_bench.embedding.single import SingleEmbedding
+from mlet_bench.embedding.rows import FieldOffsets
 from mlet_bench.errors import UserError
+
+LEAST = 2
+"""Rows of a field that is hashed: id 0 has its own."""
+
+
+class HashedFields(FieldOffsets):
+    """Fields whose ids share rows: id 0 has a row of its own, id i ≥ 1 reads row 1 + (i - 1) mod (rows - 1).
+
+    `rows` are those of each field's table; where they are as many as its `cardinalities`, every id has its own.
+
+    Example:
+        >>> HashedFields([6, 3], rows=[3, 3]).rows(torch.tensor([[0, 0], [1, 1], [2, 2], [3, 1], [5, 2]])).tolist()
+        [[0, 3], [1, 4], [2, 5], [1, 4], [1, 5]]
+    """
+
+    cardinalities_F: Tensor
+    """Beside the weights, so that a saved model says how many ids it has."""
+    moduli_F: Tensor
+
+    def __init__(self, cardinalities: Sequence[int], rows: Sequence[int]) -> None:
+        super().__init__(cardinalities, rows)
+        if not all(min(ids, LEAST) <= count <= ids for ids, count in zip(cardinalities, rows, strict=True)):
+            raise ValueError(f"rows={list(rows)}: allowed for each field: {LEAST} to its cardinality")
+        self._moduli = [max(count - 1, 1) for count in rows]
+        self.register_buffer("cardinalities_F", torch.tensor(self.cardinalities))
+        self.register_buffer("moduli_F", torch.tensor(self._moduli), persistent=False)
+
+    def in_field(self, ids: Tensor, field: int) -> Tensor:
+        return _hashed(ids, self._moduli[field])
+
+    def rows(self, ids_BF: Tensor) -> Tensor:
+        return super().rows(_hashed(ids_BF, self.moduli_F.to(ids_BF.dtype)))
+
+
+def _hashed(ids: Tensor, moduli: Tensor | int) -> Tensor:
+    return ((ids - 1) % moduli + 1) * (ids > 0)
 
 
 def hashed_rows(cardinalities: Sequence[int], ratio: float, min_rows: int) -> list[int]:
-    """Rows of each field, so that all together are at most `ratio` times the ids.
+    """Rows of each field, so that all together are as near to `ratio` times the ids as they can be without being more.
 
     Fields with fewer than `min_rows` ids stay whole; the others shrink alike, to no fewer than two rows. UserError
     names the smallest ratio that can be reached.
 
     >>> hashed_rows([1000, 10, 3000], 0.5, 100), hashed_rows([1000, 10, 3000], 1.0, 100)
-    ([498, 10, 1496], [1000, 10, 3000])
+    ([499, 10, 1496], [1000, 10, 3000])
     """
-    total, large = sum(cardinalities), sum(count for count in cardinalities if count >= max(min_rows, 3))
-    wanted = ratio * total - (total - large)
-    rows = [count if count < max(min_rows, 3) else max(2, int(count * wanted / large)) for count in cardinalities]
-    if wanted <= 0 or sum(rows) > ratio * total:
-        least = sum(min(count, 2) if count >= max(min_rows, 3) else count for count in cardinalities) / total
+    wanted = int(ratio * sum(cardinalities) + 1e-6)  # 0.29 * 100 is a little less than 29
+    rows = [count if count < min_rows else min(count, LEAST) for count in cardinalities]
+    rest, above = wanted - sum(rows), sum(cardinalities) - sum(rows)
+    if rest < 0:
+        least = sum(rows) / sum(cardinalities)
         raise UserError(
             f"emb.ratio={ratio:g}: fields with fewer than emb.min_rows={min_rows} ids stay whole; allowed with them: "
             f"{least:.4f} to 1"
         )
+    ids = 0
+    for field, count in enumerate(cardinalities):
+        more = count - rows[field]
+        rows[field] += (rest * (ids + more) // above - rest * ids // above) if above else 0
+        ids += more
     return rows
 
 
-class HashedEmbedding:
-    """A single table or MLET over hashed rows; there is nothing else to it."""
-
-    @classmethod
-    def from_config(
-        cls, config: HashEmbConfig, cardinalities: Sequence[int], seen: Tensor | None
-    ) -> SingleEmbedding | MLETEmbedding:
-        """A fresh one, drawn from PyTorch's global generator."""
-        rows = hashed_rows(cardinalities, config.ratio, config.min_rows)
-        if config.inner is None:
-            return SingleEmbedding(
-                cardinalities, config.dim, seen=seen, table_init=config.table_init, init_std=config.init_std, rows=rows
-            )
-        return MLETEmbedding(
-            cardinalities,
-            config.dim,
-            config.inner,
-            seen=seen,
-            table_init=config.table_init,
-            init_std=config.init_std,
-            inner_std=config.inner_std,
-            rows=rows,
-        )
+def hashed_fields(config: HashEmbConfig, cardinalities: Sequence[int]) -> HashedFields:
+    return HashedFields(cardinalities, hashed_rows(cardinalities, config.ratio, config.min_rows))

@@ -5,6 +5,7 @@ single table, so that the product has it too, and W2ᵀW2 is the identity on ave
 rate under SGD. With it W2ᵀW2 is about k·σ² times the identity, as in the paper.
 """
 
+import copy
 from collections.abc import Sequence
 from typing import Self
 
@@ -24,10 +25,10 @@ COLLAPSE_ROWS = 1 << 18
 class MLETEmbedding(Embedding):
     """W1 of all fields in one V × k table, and a k × d W2 per field.
 
-    `seen`, `table_init`, `init_std` and `rows` say of W1 what they say of the table of `SingleEmbedding`. An
-    entry of W2 is normal with standard deviation `inner_std`, or, where that is None, with a mean square of exactly 1/k
-    in every field. Numbers come from `generator`, or from PyTorch's global one. Products are taken in the precision of
-    the tables, also under autocast.
+    `fields`, `seen`, `table_init` and `init_std` say of W1 what they say of the table of `SingleEmbedding`. An entry of
+    W2 is normal with standard deviation `inner_std`, or, where that is None, with a mean square of exactly 1/k in every
+    field. Numbers come from `generator`, or from PyTorch's global one. Products are taken in the precision of the
+    tables, also under autocast.
 
     Example:
         >>> emb = MLETEmbedding([3, 5], dim=2, inner=4)
@@ -39,7 +40,7 @@ class MLETEmbedding(Embedding):
 
     def __init__(
         self,
-        cardinalities: Sequence[int],
+        fields: FieldOffsets | Sequence[int],
         dim: int,
         inner: int,
         *,
@@ -48,39 +49,37 @@ class MLETEmbedding(Embedding):
         table_init: TableInit = "dlrm",
         init_std: float | None = None,
         inner_std: float | None = None,
-        rows: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
-        fields = fields_of(cardinalities, rows)
-        seen = fields.seen_rows(seen)
-        w1_VK = initial_rows(fields.counts, inner, table_init=table_init, init_std=init_std, generator=generator)
-        w2_FKD = torch.randn(len(cardinalities), inner, dim, generator=generator)
+        fields = fields_of(fields)
+        w1_VK = initial_rows(fields, inner, table_init=table_init, init_std=init_std, seen=seen, generator=generator)
+        w2_FKD = torch.randn(len(fields.counts), inner, dim, generator=generator)
         if inner_std is None:
             w2_FKD *= (dim / w2_FKD.square().sum((1, 2), keepdim=True)).sqrt()
         else:
             w2_FKD *= inner_std
-        self._set(cardinalities, w1_VK if seen is None else w1_VK.mul_(seen[:, None]), w2_FKD, fields)
+        self._set(fields, w1_VK, w2_FKD)
 
-    def _set(self, cardinalities: Sequence[int], w1_VK: Tensor, w2_FKD: Tensor, fields: FieldOffsets) -> None:
-        self.cardinalities = tuple(cardinalities)
+    def _set(self, fields: FieldOffsets, w1_VK: Tensor, w2_FKD: Tensor) -> None:
+        self.cardinalities = fields.cardinalities
         self.dim = w2_FKD.shape[2]
         self.fields = fields.to(w1_VK.device)
         self.w1 = RowTable(w1_VK)
         self.w2_FKD = nn.Parameter(w2_FKD)
 
     @classmethod
-    def from_weights(cls, cardinalities: Sequence[int], w1_VK: Tensor, w2_FKD: Tensor) -> Self:
+    def from_weights(cls, fields: FieldOffsets | Sequence[int], w1_VK: Tensor, w2_FKD: Tensor) -> Self:
         """Around the rows of all fields, one field after the other, and a matrix per field."""
         embedding = cls.__new__(cls)
         nn.Module.__init__(embedding)
-        embedding._set(cardinalities, w1_VK, w2_FKD, FieldOffsets(cardinalities))
+        embedding._set(fields_of(fields), w1_VK, w2_FKD)
         return embedding
 
     @classmethod
-    def from_config(cls, config: EmbConfig, cardinalities: Sequence[int], seen: Tensor | None) -> Self:
+    def from_config(cls, config: EmbConfig, fields: FieldOffsets, seen: Tensor | None) -> Self:
         assert config.inner is not None
         return cls(
-            cardinalities,
+            fields,
             config.dim,
             config.inner,
             seen=seen,
@@ -129,9 +128,7 @@ class MLETEmbedding(Embedding):
                 grad_FKD[field].addmm_(w1_NK.t() @ w1_NK, w2_KD, alpha=strength)
 
     def factors(self, field: int) -> tuple[Tensor, ...]:
-        """(W1, W2) of one field; none where its ids share rows."""
-        if self.fields.shared_rows is not None:
-            return ()
+        """(W1, W2) of one field."""
         bounds = self.fields.bounds
         return self.w1.weight.detach()[bounds[field] : bounds[field + 1]], self.w2_FKD[field].detach()
 
@@ -145,4 +142,4 @@ class MLETEmbedding(Embedding):
             for start in range(bounds[field], bounds[field + 1], COLLAPSE_ROWS):
                 rows = slice(start, min(start + COLLAPSE_ROWS, bounds[field + 1]))
                 weight_VD[rows] = (w1_VK[rows].double() @ w2_KD).to(w1_VK.dtype)
-        return SingleEmbedding.from_weights(self.cardinalities, weight_VD, self.fields.shared_rows)
+        return SingleEmbedding.from_weights(copy.deepcopy(self.fields), weight_VD)

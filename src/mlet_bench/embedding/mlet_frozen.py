@@ -4,8 +4,6 @@ What it gains over a single table is not the adaptive update of two trained fact
 that a fixed random W2 makes to the optimiser.
 """
 
-from collections.abc import Sequence
-
 from torch import Tensor
 
 from mlet_bench.embedding.mlet import MLETEmbedding
@@ -21,8 +19,8 @@ class FrozenMLETEmbedding(MLETEmbedding):
         ['w1.weight']
     """
 
-    def _set(self, cardinalities: Sequence[int], w1_VK: Tensor, w2_FKD: Tensor, fields: FieldOffsets) -> None:
-        super()._set(cardinalities, w1_VK, w2_FKD, fields)
+    def _set(self, fields: FieldOffsets, w1_VK: Tensor, w2_FKD: Tensor) -> None:
+        super()._set(fields, w1_VK, w2_FKD)
         self.w2_FKD.requires_grad_(False)
 
     def factors(self, field: int) -> tuple[Tensor, ...]:

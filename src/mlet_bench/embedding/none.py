@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mlet_bench.config import EmbConfig
 from mlet_bench.embedding.base import Embedding
+from mlet_bench.embedding.rows import FieldOffsets
 from mlet_bench.embedding.table import RowTable
 
 
@@ -28,8 +29,8 @@ class NoEmbedding(Embedding):
         self.register_buffer("nothing", torch.zeros(()), persistent=False)
 
     @classmethod
-    def from_config(cls, config: EmbConfig, cardinalities: Sequence[int], seen: Tensor | None) -> Self:
-        return cls(cardinalities)
+    def from_config(cls, config: EmbConfig, fields: FieldOffsets, seen: Tensor | None) -> Self:
+        return cls(fields.cardinalities)
 
     def forward(self, ids_BF: Tensor) -> Tensor:
         """emb_BFD with D = 0."""

@@ -16,15 +16,22 @@ from torch import Tensor, nn
 
 
 class FieldOffsets(nn.Module):
-    """Where each field's rows begin in a table that holds the fields one after the other."""
+    """Which rows the ids of each field read in a table that holds the fields one after the other: here their own.
+
+    A way to read fewer rows is a subclass, with `rows`, `in_field`, and the number of each field's rows.
+    """
 
     offsets: Tensor
     offsets_int32: Tensor
     """Sorting ids of 32 bits takes three quarters of the time; not used where the rows are too many for them."""
 
-    def __init__(self, cardinalities: Sequence[int]) -> None:
+    def __init__(self, cardinalities: Sequence[int], rows: Sequence[int] | None = None) -> None:
         super().__init__()
-        self.bounds = list(itertools.accumulate(cardinalities, initial=0))
+        self.cardinalities = tuple(cardinalities)
+        """Ids of each field."""
+        self.counts = tuple(cardinalities if rows is None else rows)
+        """Rows of each field."""
+        self.bounds = list(itertools.accumulate(self.counts, initial=0))
         """F + 1 row numbers: field f has rows bounds[f] up to bounds[f + 1]."""
         self.register_buffer("offsets", torch.tensor(self.bounds))
         self.register_buffer("offsets_int32", self.offsets.clamp(max=2**31 - 1).int(), persistent=False)
@@ -32,34 +39,32 @@ class FieldOffsets(nn.Module):
         """Set by the optimisers, so that tables of equal fields find the rows of a batch once."""
 
     @property
-    def counts(self) -> list[int]:
-        """Rows of each field."""
-        return [stop - start for start, stop in itertools.pairwise(self.bounds)]
-
-    @property
-    def shared_rows(self) -> list[int] | None:
-        """Rows of each field, where ids share them."""
-        return None
-
-    def seen_rows(self, seen: Tensor | None) -> Tensor | None:
-        """Which rows training reads, given which ids it does (all fields one after the other)."""
-        return seen
-
-    def rows_of_field(self, field: int, ids: int) -> Tensor:
-        """The row of each id of a field that has so many."""
-        ids_NF = torch.zeros(ids, len(self.bounds) - 1, dtype=torch.long, device=self.offsets.device)
-        ids_NF[:, field] = torch.arange(ids, device=self.offsets.device)
-        return self.rows(ids_NF)[:, field].long()
-
-    @property
     def key(self) -> tuple[Any, ...]:
         """Equal where the same ids read the same rows."""
         return type(self), *self.bounds
+
+    def in_field(self, ids: Tensor, field: int) -> Tensor:
+        """Which of a field's rows its ids read, counted from the field's first."""
+        return ids
 
     def rows(self, ids_BF: Tensor) -> Tensor:
         """rows_BF of ids within their fields."""
         small = self.bounds[-1] < 2**31
         return ids_BF + (self.offsets_int32 if small else self.offsets)[:-1]
+
+    def rows_of_field(self, field: int) -> Tensor:
+        """The row of each of a field's ids."""
+        ids_N = torch.arange(self.cardinalities[field], device=self.offsets.device)
+        return self.in_field(ids_N, field) + self.bounds[field]
+
+    def seen_rows(self, seen_V: Tensor) -> Tensor:
+        """Which rows training reads, given which ids it does (all fields one after the other)."""
+        if self.counts == self.cardinalities:
+            return seen_V
+        rows_V = torch.zeros(self.bounds[-1], dtype=torch.bool, device=seen_V.device)
+        for field, seen_N in enumerate(torch.split(seen_V, list(self.cardinalities))):
+            rows_V[self.rows_of_field(field).to(seen_V.device)[seen_N]] = True
+        return rows_V
 
     def batch_rows(self, ids_BF: Tensor) -> "BatchRows":
         """The rows that a training step reads for these ids."""
@@ -76,46 +81,9 @@ class FieldOffsets(nn.Module):
         return {**self.__dict__, "shared": None}
 
 
-class HashedFields(FieldOffsets):
-    """Fields whose ids share rows: id 0 has a row of its own, id i ≥ 1 reads row 1 + (i - 1) mod (rows - 1).
-
-    `rows` are those of each field's table; a field with a row for each of its `cardinalities` is not changed.
-
-    Example:
-        >>> HashedFields([6, 3], rows=[3, 3]).rows(torch.tensor([[0, 0], [1, 1], [2, 2], [3, 1], [5, 2]])).tolist()
-        [[0, 3], [1, 4], [2, 5], [1, 4], [1, 5]]
-    """
-
-    cardinalities_F: Tensor
-    moduli_F: Tensor
-
-    def __init__(self, cardinalities: Sequence[int], rows: Sequence[int]) -> None:
-        super().__init__(rows)
-        self.register_buffer("cardinalities_F", torch.tensor(list(cardinalities)))
-        self.register_buffer("moduli_F", torch.tensor([max(count - 1, 1) for count in rows]), persistent=False)
-
-    @property
-    def shared_rows(self) -> list[int] | None:
-        return self.counts
-
-    def seen_rows(self, seen: Tensor | None) -> Tensor | None:
-        if seen is None:
-            return None
-        seen_V = torch.zeros(self.bounds[-1], dtype=torch.bool)
-        start = 0
-        for field, count in enumerate(self.cardinalities_F.tolist()):
-            seen_V[self.rows_of_field(field, count)[seen[start : start + count]]] = True
-            start += count
-        return seen_V
-
-    def rows(self, ids_BF: Tensor) -> Tensor:
-        hashed_BF = (ids_BF - 1) % self.moduli_F.to(ids_BF.dtype) + 1
-        return super().rows(hashed_BF * (ids_BF > 0))
-
-
-def fields_of(cardinalities: Sequence[int], rows: Sequence[int] | None = None) -> FieldOffsets:
-    """Each id its own row, or with `rows` for each field the ids of those with fewer share them."""
-    return FieldOffsets(cardinalities) if rows is None else HashedFields(cardinalities, rows)
+def fields_of(fields: FieldOffsets | Sequence[int]) -> FieldOffsets:
+    """As they are, or of cardinalities: every id reads a row of its own."""
+    return fields if isinstance(fields, FieldOffsets) else FieldOffsets(fields)
 
 
 class SharedRows:

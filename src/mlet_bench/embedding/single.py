@@ -1,5 +1,6 @@
 """The ordinary embedding: one n × d table per field."""
 
+import copy
 import itertools
 from collections.abc import Sequence
 from typing import Self
@@ -18,10 +19,10 @@ from mlet_bench.embedding.table import RowTable
 class SingleEmbedding(Embedding):
     """Field tables of width d; a category that training never saw is a zero vector.
 
-    `seen` (V booleans, all fields one after the other) says which rows training will see; None: all. The start is
-    uniform: DLRM's ±1/√n for a field of n rows ("dlrm"), Glorot's ("glorot"), or with standard deviation `init_std`.
-    Numbers come from `generator`, or from PyTorch's global one. With `rows`, fewer than its ids, a field's ids
-    share rows by hashing.
+    `fields` are the cardinalities, or what says which rows the ids read (`HashedFields`). `seen` (V booleans, the ids
+    of all fields one after the other) says which ids training will see; None: all. The start is uniform: DLRM's ±1/√n
+    for a field of n rows ("dlrm"), Glorot's ("glorot"), or with standard deviation `init_std`. Numbers come from
+    `generator`, or from PyTorch's global one.
 
     Example:
         >>> emb = SingleEmbedding([3, 5], dim=2)
@@ -31,45 +32,42 @@ class SingleEmbedding(Embedding):
 
     def __init__(
         self,
-        cardinalities: Sequence[int],
+        fields: FieldOffsets | Sequence[int],
         dim: int,
         *,
         seen: Tensor | None = None,
         generator: torch.Generator | None = None,
         table_init: TableInit = "dlrm",
         init_std: float | None = None,
-        rows: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
-        fields = fields_of(cardinalities, rows)
-        seen = fields.seen_rows(seen)
-        weight_VD = initial_rows(
-            fields.counts, dim, table_init=table_init, init_std=init_std, seen=seen, generator=generator
-        )
-        self._set(cardinalities, weight_VD, fields)
+        fields = fields_of(fields)
+        weight_VD = initial_rows(fields, dim, table_init=table_init, init_std=init_std, seen=seen, generator=generator)
+        self._set(fields, weight_VD)
 
-    def _set(self, cardinalities: Sequence[int], weight_VD: Tensor, fields: FieldOffsets) -> None:
-        self.cardinalities = tuple(cardinalities)
+    def _set(self, fields: FieldOffsets, weight_VD: Tensor) -> None:
+        self.cardinalities = fields.cardinalities
         self.dim = weight_VD.shape[1]
         self.fields = fields.to(weight_VD.device)
         self.table = RowTable(weight_VD)
 
     @classmethod
-    def from_weights(cls, cardinalities: Sequence[int], weight_VD: Tensor, rows: Sequence[int] | None = None) -> Self:
+    def from_weights(cls, fields: FieldOffsets | Sequence[int], weight_VD: Tensor) -> Self:
         """Around the rows of all fields, one field after the other."""
         embedding = cls.__new__(cls)
         nn.Module.__init__(embedding)
-        embedding._set(cardinalities, weight_VD, fields_of(cardinalities, rows))
+        embedding._set(fields_of(fields), weight_VD)
         return embedding
 
     @classmethod
-    def empty(cls, cardinalities: Sequence[int], dim: int, rows: Sequence[int] | None = None) -> Self:
+    def empty(cls, fields: FieldOffsets | Sequence[int], dim: int) -> Self:
         """All zeros: a place to load a collapsed model into."""
-        return cls.from_weights(cardinalities, torch.zeros(sum(rows or cardinalities), dim), rows)
+        fields = fields_of(fields)
+        return cls.from_weights(fields, torch.zeros(fields.bounds[-1], dim))
 
     @classmethod
-    def from_config(cls, config: EmbConfig, cardinalities: Sequence[int], seen: Tensor | None) -> Self:
-        return cls(cardinalities, config.dim, seen=seen, table_init=config.table_init, init_std=config.init_std)
+    def from_config(cls, config: EmbConfig, fields: FieldOffsets, seen: Tensor | None) -> Self:
+        return cls(fields, config.dim, seen=seen, table_init=config.table_init, init_std=config.init_std)
 
     def forward(self, ids_BF: Tensor) -> Tensor:
         """emb_BFD for ids within their fields."""
@@ -91,15 +89,13 @@ class SingleEmbedding(Embedding):
         self.table.densify().add_(self.table.weight.detach(), alpha=strength)
 
     def factors(self, field: int) -> tuple[Tensor, ...]:
-        """(E,) of one field; none where its ids share rows."""
-        if self.fields.shared_rows is not None:
-            return ()
+        """(E,) of one field."""
         return (self.table.weight.detach()[self.fields.bounds[field] : self.fields.bounds[field + 1]],)
 
     def to_nn_embeddings(self) -> list[nn.Embedding]:
         """A table of PyTorch's own for each field, with copies of the rows; an id that shares its row has it too."""
         weight_VD = self.table.weight.detach()
-        tables = [weight_VD[self.fields.rows_of_field(field, count)] for field, count in enumerate(self.cardinalities)]
+        tables = [weight_VD[self.fields.rows_of_field(field)] for field in range(len(self.cardinalities))]
         return [nn.Embedding(len(table_ND), self.dim, _weight=table_ND) for table_ND in tables]
 
     @torch.no_grad()
@@ -127,6 +123,4 @@ class SingleEmbedding(Embedding):
 
     def collapse(self) -> "SingleEmbedding":
         """A copy: there is nothing to multiply out."""
-        return SingleEmbedding.from_weights(
-            self.cardinalities, self.table.weight.detach().clone(), self.fields.shared_rows
-        )
+        return SingleEmbedding.from_weights(copy.deepcopy(self.fields), self.table.weight.detach().clone())

@@ -75,6 +75,11 @@ class Dataset(_Part):
 
 
 class Emb(_Part):
+    """Keys of other names are those that a mode alone has."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, str | float | bool | None] = Field(init=False)
+
     mode: Annotated[str, Field(min_length=1)]
     dim: Annotated[int, Field(ge=1)]
     inner: Annotated[int, Field(ge=1)] | None
@@ -82,6 +87,11 @@ class Emb(_Part):
     """Numbers served over those of a single table of the same d, where a mode makes tables smaller."""
     bits: int | None = None
     """Of the numbers of a table that was quantised after training; no run has it, an evaluation has."""
+
+    @property
+    def own(self) -> str:
+        """The keys that the mode alone has, as they are given."""
+        return " ".join(f"{name}={value}" for name, value in sorted((self.model_extra or {}).items()))
 
 
 class Collapse(_Part):

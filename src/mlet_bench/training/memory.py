@@ -89,7 +89,7 @@ def plan(
     with torch.device("meta"):
         collapsed = models.build(model, empty_served(emb, cardinalities), numeric)
     tables = [part.weight for part in trained.modules() if isinstance(part, RowTable)]
-    in_tables, widths = sum(weight.numel() for weight in tables), sum(weight.shape[1] for weight in tables)
+    in_tables = sum(weight.numel() for weight in tables)
     dense = _numbers(trained) - in_tables
     state = {
         "adam": 2 * (dense + in_tables),
@@ -98,7 +98,7 @@ def plan(
         "rowwise_adagrad": dense + sum(len(weight) for weight in tables),
     }[train.optimizer]
     places = train.batch_size * len(cardinalities)
-    read = (min(places, sum(cardinalities)) if device == "cpu" else places) * widths
+    read = sum((min(places, len(weight)) if device == "cpu" else places) * weight.shape[1] for weight in tables)
     copies = 2 + (2 if train.optimizer == "adam" else 0)  # rows and their gradients; what Adam keeps for them
     step = 0.0
     if FLOAT * dense <= available_memory_bytes() // COPIES:  # else it is refused whatever a step takes

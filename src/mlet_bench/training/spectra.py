@@ -75,7 +75,8 @@ class Spectra:
             ids_BF, emb_BFD = self._batch
             assert emb_BFD.grad is not None
             for name, field in self._fields.items():
-                moved = self._movement(name, field, ids_BF[:, field].long(), emb_BFD.grad[:, field])
+                rows_B = self._embedding.fields.in_field(ids_BF[:, field].long(), field)
+                moved = self._movement(name, field, rows_B, emb_BFD.grad[:, field])
                 self._line["fields"][name]["movement"] = moved
         with self._path.open("a", encoding="utf-8") as opened:
             opened.write(json.dumps(self._line, allow_nan=False) + "\n")
@@ -84,9 +85,9 @@ class Spectra:
         self._line, self._batch = None, None
         self._before.clear()
 
-    def _movement(self, name: str, field: int, ids_B: Tensor, grad_BD: Tensor) -> dict[str, Any]:
+    def _movement(self, name: str, field: int, rows_B: Tensor, grad_BD: Tensor) -> dict[str, Any]:
         assert self._line is not None
-        rows_U, which_B = torch.unique(ids_B, return_inverse=True)
+        rows_U, which_B = torch.unique(rows_B, return_inverse=True)
         grad_UD = grad_BD.new_zeros(len(rows_U), grad_BD.shape[1], dtype=torch.float64)
         grad_UD.index_add_(0, which_B, grad_BD.double())
         moved = compare_step(self._before[name], self._embedding.factors(field), rows_U, grad_UD, self._line["lr"])

@@ -136,8 +136,8 @@ class PlainEmbedding(nn.Module):
 
     def __init__(self, collapsed: SingleEmbedding) -> None:
         super().__init__()
-        self.table = nn.Embedding(len(collapsed.table.weight), collapsed.dim, _weight=collapsed.table.weight)
-        self.register_buffer("offsets", collapsed.fields.offsets[:-1])
+        self.table = nn.Embedding(sum(collapsed.cardinalities), collapsed.dim, _weight=collapsed.table.weight)
+        self.register_buffer("offsets", torch.tensor([0, *itertools.accumulate(collapsed.cardinalities[:-1])]))
         self.to(collapsed.table.weight.device)
 
     def forward(self, ids_BF: Tensor) -> Tensor:

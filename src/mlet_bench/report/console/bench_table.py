@@ -8,6 +8,7 @@ from rich.console import Console
 from mlet_bench.analysis.variants import EmbeddingVariant
 from mlet_bench.report.console.tables import say, show_table
 from mlet_bench.report.table import Column, Table
+from mlet_bench.runs.result import Emb
 
 PARTS = {
     "batch": "fetch the batch",
@@ -22,7 +23,7 @@ PARTS = {
 
 def show_bench(console: Console, bench: dict[str, Any], folder: Path) -> None:
     """A row a mode, a row a part of the requested mode's step, and the lines that compare."""
-    requested = EmbeddingVariant(*(bench["emb"][name] for name in ("mode", "dim", "inner")))
+    requested = EmbeddingVariant.of(Emb.model_validate(bench["emb"]))
     prefixes = {EmbeddingVariant.baseline(requested.dim): "single_"}
     if not requested.is_baseline:
         prefixes[requested] = ""

@@ -11,7 +11,7 @@ from mlet_bench.data.prepared import BAD_ROWS, Prepared
 from mlet_bench.evaluation.buckets import HIGHEST_TENTH, LOWEST_TENTH, POPULARITY, RAREST
 from mlet_bench.report.console.tables import say, show_table
 from mlet_bench.report.table import Column, Table
-from mlet_bench.runs.result import Compressed
+from mlet_bench.runs.result import Compressed, Emb
 
 
 def show_result(console: Console, result: dict[str, Any], folder: Path, item_field: str | None) -> None:
@@ -40,7 +40,7 @@ def show_evaluation(console: Console, evaluation: dict[str, Any], folder: Path) 
 
 
 def _variant(emb: dict[str, Any]) -> str:
-    return EmbeddingVariant(emb["mode"], emb["dim"], emb["inner"]).label
+    return EmbeddingVariant.of(Emb.model_validate(emb)).label
 
 
 def _metrics(scores: dict[str, Any], buckets: list[dict[str, Any]], split: str, item_field: str | None) -> Table:
