@@ -1,6 +1,7 @@
 """The library as a program uses it: torch and mlet_bench alone, PyTorch's habits."""
 
 import copy
+import json
 import socket
 from pathlib import Path
 
@@ -199,14 +200,19 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("criteo_file")
-@pytest.mark.parametrize("model", ["dlrm", "lr"])
-def test_the_model_of_a_run_is_loaded(model: str, command, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize(("model", "emb"), [("dlrm", "mlet"), ("lr", "mlet"), ("dlrm", "hash")])
+def test_the_model_of_a_run_is_loaded(model: str, emb: str, command) -> None:  # type: ignore[no-untyped-def]
     tiny = TINY if model == "dlrm" else TINY[2:]
-    words = ["dataset=criteo", "dataset.raw=train.txt", f"model={model}", "emb=mlet", "emb.inner=5", *tiny]
+    words = ["dataset=criteo", "dataset.raw=train.txt", f"model={model}", f"emb={emb}", "emb.inner=5", *tiny]
     assert command("train", *words, "hydra.run.dir=run").code == 0
     loaded = load_model("run")
     assert not loaded.training
     assert loaded(torch.zeros(3, 26, dtype=torch.int32), torch.zeros(3, 13)).shape == (3,)
+    assert command("evaluate", "run=run", "bits=8", "hydra.run.dir=judged").code == 0
+    if emb == "hash":
+        found, rows = json.loads(Path("judged/evaluation.json").read_text()), len(loaded.embedding.table.weight)
+        assert rows == sum(loaded.embedding.cardinalities) // 2
+        assert found["embedding_bytes"] == rows * loaded.embedding.dim + 26 * 4
     result = Path("run/result.json")
     result.write_text(result.read_text().replace('"numeric": 13,', '"numerik": 13,'))  # as runs before had it
     Path("run/DONE").write_text("")

@@ -122,3 +122,16 @@ def test_modes_of_any_name_are_compared_and_only_those_that_say_so_are_controls(
         "mlet k = 4, d = 4": (False, True, False),
         "mlet_frozen k = 4, d = 4": (False, False, True),
     }
+
+
+def test_keys_that_a_mode_alone_has_make_variants_of_their_own(tmp_path: Path) -> None:
+    write_run(tmp_path, "single", 4, None)
+    for ratio, knots in ((0.5, 3), (0.5, 4), (0.1, 3)):
+        own = {"ratio": ratio, "knots": knots}
+        name = f"{ratio}-{knots}"
+        write_run(tmp_path, "later", 4, None, name=name, result={"emb": own}, config={"emb": own})
+    (comparison,), repeated = compare(collect([tmp_path]).runs)
+    assert repeated == []
+    assert [variant.label for variant in comparison.variants] == [
+        "single, d = 4", "later 0.1, knots=3, d = 4", "later 0.5, knots=3, d = 4", "later 0.5, knots=4, d = 4",
+    ]  # fmt: skip

@@ -85,7 +85,8 @@ def _of_tuning(tuning: Tuning, comparisons: Sequence[StudyComparison]) -> Iterat
         group = next((by_path[path] for path in arm.seeds if path in by_path), None)
         if group is None:
             continue
-        named = replace(group, variant=group.variant._replace(own=arm.own))
+        own = dict.fromkeys([*group.variant.own.split(), *arm.own.split()])
+        named = replace(group, variant=group.variant._replace(own=" ".join(own)))
         kept = _kept(named, lambda run, paths=paths: run.path.resolve() in paths)  # type: ignore[misc]
         if named.variant in chosen or not kept.runs:
             continue

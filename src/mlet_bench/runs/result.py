@@ -78,7 +78,7 @@ class Emb(_Part):
     """Keys of other names are those that a mode alone has."""
 
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, str | float | bool | None] = Field(init=False)
+    __pydantic_extra__: dict[str, str | bool | int | float | None] = Field(init=False)
 
     mode: Annotated[str, Field(min_length=1)]
     dim: Annotated[int, Field(ge=1)]
