@@ -30,3 +30,4 @@ def show_report(console: Console, found: Findings) -> None:
         study_tables.claims(found.claims),
     ):
         show_table(console, table)
+    say(console, found.conclusion, "bold")
