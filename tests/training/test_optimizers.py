@@ -189,6 +189,21 @@ def test_lazy_adam_is_sparse_adam() -> None:
     torch.testing.assert_close(model.embedding.table.weight.data, slow.weight.data, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("size", [1e-9, 1e-7, 1e-3])
+def test_lazy_adam_adds_epsilon_after_the_bias_correction_as_adam_does(size: float) -> None:
+    """Each of two equal gradients g moves a weight by lr g / (g + 1e-8); SparseAdam's first: g / (g + 3e-7)."""
+    model = toy("single")
+    model.out_FD.requires_grad_(False).fill_(size)
+    before_W = model.embedding.table.weight[0].detach().double()
+    optimizers = Optimizers(model, train_config(update="lazy"), emb_config("single"))
+    for _ in range(2):
+        model(torch.tensor([[0, 0]]), torch.empty(1, 0)).sum().backward()
+        optimizers.step()
+        optimizers.clear()
+    moved_W = before_W - model.embedding.table.weight[0].double()
+    torch.testing.assert_close(moved_W, torch.full_like(moved_W, 2 * 0.01 * size / (size + 1e-8)), rtol=2e-3, atol=2e-7)
+
+
 @pytest.mark.parametrize("mode", ["single", "mlet"])
 @pytest.mark.parametrize("update", ["exact", "lazy"])
 def test_absent_rows_stay_under_lazy_updates_only(mode: str, update: str) -> None:
