@@ -9,6 +9,7 @@ import pytest
 from mlet_bench.analysis.paper.published import published
 from mlet_bench.analysis.paper.readings import ExperimentRuns, experiments, mlet
 from mlet_bench.analysis.paper.rows import auc_rows, compressed_rows, gains_by_bucket, rare_rows, rate_rows, remaining
+from mlet_bench.analysis.paper.verdict import verdict
 from mlet_bench.analysis.variants import EmbeddingVariant
 from mlet_bench.config.command import Reference
 from tests.analysis.runs import bucket, comparisons, write_run
@@ -146,6 +147,18 @@ def test_the_starts_of_w2_are_shown_where_three_ran(tmp_path: Path) -> None:
     assert {std: set(groups) for std, groups in starts.items()} == {
         std: {EmbeddingVariant("mlet", 8, 32)} for std in (0.056, 0.25, 0.48)
     }
+
+
+def test_the_verdict_follows_the_second_reading(tmp_path: Path) -> None:
+    for seed in range(1, 6):
+        for inner, tests in ((None, (0.70, 0.75)), (64, (0.73 + seed / 1e4, 0.74))):
+            for rate, test in zip((None, 0.1), tests, strict=True):
+                write(tmp_path, test + seed / 1e5, 16, inner, seed=seed, valid=test, emb={"lr": rate})
+    one, own, last = verdict([only(tmp_path)])
+    assert one.startswith("Adagrad, one learning rate for everything: MLET with k = 64 is higher in 1 of 1 comparisons")
+    assert "MLET is higher in 0 of 1 comparisons, lower in 1, by -0.0100" in own
+    assert "gave the single table +0.0500 on average" in own
+    assert last == "Tune emb.lr first: here it does for a single table what MLET does, for nothing."
 
 
 def test_the_packaged_figures_are_plain_json() -> None:

@@ -368,7 +368,7 @@ def raw_words(dataset: str, place: Path) -> list[str]:
     """Words that give an experiment few rows."""
     if dataset == "criteo":
         return [f"dataset.raw={write_criteo(place / 'train.txt', criteo_cells(120))}"]
-    if dataset in ("quick", "paper"):
+    if dataset in ("quick", "paper", "small"):
         return ["dataset=synthetic", "dataset.rows=1200"]
     return [f"dataset.raw={write_bars(place / 'raw', dataset)}"]
 
@@ -406,7 +406,7 @@ def test_every_experiment_runs(command: Command, workplace: Path, name: str) -> 
     few = ("train.batch_size=400", "train.epochs=1", "hardware.threads=1")
     ended = command("train", f"experiment={name}", *raw_words(dataset, workplace), *few, "hydra.run.dir=run")
     assert ended.code == cli.DONE, ended.err
-    if dataset not in ("criteo", "quick", "paper"):
+    if dataset not in ("criteo", "quick", "paper", "small"):
         result = result_of("run")
         assert (result["dataset"]["name"], result["model"]) == (dataset, name.split("/")[1])
         assert result["train"]["steps"] == 1

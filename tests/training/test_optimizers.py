@@ -173,7 +173,30 @@ def test_rowwise_adagrad_against_its_formula() -> None:
     torch.testing.assert_close(model.embedding.table.weight.data, expected_VW)
 
 
-def test_lazy_adam_is_sparse_adam() -> None:
+def test_small_gradients_move_lazy_rows_as_adam_and_not_as_sparse_adam() -> None:
+    """SparseAdam adds epsilon before the bias correction, Adam and we after it."""
+    weights = {}
+    for kind in ("lazy", "adam", "sparse"):
+        table = nn.Embedding.from_pretrained(torch.ones(1, 1), freeze=False, sparse=kind == "sparse")
+        if kind == "lazy":
+            model = Toy(SingleEmbedding.from_weights([1, 1], torch.ones(2, 3)))
+            ours = Optimizers(model, train_config(lr=0.01, update="lazy"), emb_config("single"))
+        theirs = (torch.optim.SparseAdam if kind == "sparse" else torch.optim.Adam)(table.parameters(), lr=0.01)
+        for _ in range(10):
+            if kind == "lazy":
+                (model.embedding(torch.zeros(1, 2, dtype=torch.long))[0, 0, 0] * 1e-7).backward()
+                ours.step()
+                ours.clear()
+            else:
+                theirs.zero_grad()
+                (table(torch.zeros(1, dtype=torch.long)).sum() * 1e-7).backward()
+                theirs.step()
+        weights[kind] = model.embedding.table.weight[0, 0].item() if kind == "lazy" else table.weight.item()
+    assert weights["lazy"] == pytest.approx(weights["adam"], abs=1e-6)
+    assert abs(weights["sparse"] - weights["adam"]) > 0.01
+
+
+def test_lazy_adam_is_sparse_adam_for_gradients_of_usual_size() -> None:
     model = toy("single")
     slow = nn.Embedding.from_pretrained(model.embedding.table.weight.detach().clone(), freeze=False, sparse=True)
     out_FD = nn.Parameter(model.out_FD.detach().clone())

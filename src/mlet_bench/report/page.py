@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from mlet_bench import __version__
 from mlet_bench.analysis.findings import Findings
+from mlet_bench.analysis.paper.verdict import verdict
 from mlet_bench.analysis.study import Study
 from mlet_bench.errors import printable
 from mlet_bench.report import size_ratio, spectra, study_tables
@@ -67,7 +68,11 @@ def render(
         overall=overall,
         paper=[table for table in paper_tables(found.experiments).values() if table.rows],
         paper_pictures=paper,
+        verdict=verdict(found.experiments),
         left_out=study_tables.left_out(found.left_out),
+        conclusion=found.conclusion,
+        origin=found.origin,
+        apart=study_tables.apart(found.studies),
         folders=[str(folder) for folder in folders],
         runs=sum(len(study.comparison.runs) for study in found.studies),
         gains=sum(row.auc_gain is not None for study in found.studies for row in study.chosen),

@@ -1,7 +1,7 @@
 """Optimisers of a model: PyTorch's own for the dense part, row-wise ones for the tables.
 
 update=lazy   a step moves the rows of its batch only. Adam then leaves momentum and moments of absent rows alone, as
-              torch.optim.SparseAdam does.
+              torch.optim.SparseAdam does; epsilon is added as in torch.optim.Adam, after the bias correction.
 update=exact  the whole table moves as under PyTorch's dense optimiser. For SGD and both kinds of Adagrad without L2
               over the table both are the same, as a zero gradient moves nothing: the rows of the batch are enough.
 """

@@ -3,13 +3,15 @@
 from rich.console import Console
 
 from mlet_bench.analysis.findings import Findings
+from mlet_bench.analysis.paper.verdict import verdict
 from mlet_bench.report import size_ratio, spectra, study_tables
 from mlet_bench.report.console.tables import say, show_table
 from mlet_bench.report.paper_tables import paper_tables
 
 
 def show_report(console: Console, found: Findings) -> None:
-    """Each comparison's quality, gains, cost and warnings, the size ratios, the runs that do not count, the claims."""
+    """Each comparison's quality, gains, cost and warnings, the size ratios, the runs that do not count, the claims,
+    the paper's tables."""
     for study in found.studies:
         console.print()
         say(console, study.title, "bold")
@@ -23,10 +25,13 @@ def show_report(console: Console, found: Findings) -> None:
             say(console, f"note: {warning}", "yellow")
     console.print()
     for table in (
-        *paper_tables(found.experiments).values(),
         size_ratio.headlines(found.studies),
         size_ratio.summaries(found.studies),
         study_tables.left_out(found.left_out),
         study_tables.claims(found.claims),
+        *paper_tables(found.experiments).values(),
     ):
         show_table(console, table)
+    for sentence in verdict(found.experiments):
+        say(console, sentence, "bold")
+    say(console, found.conclusion, "bold")
