@@ -1,6 +1,7 @@
 """command → function. Heavy modules are imported when a command needs them, so that --help answers at once."""
 
 import errno
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from mlet_bench import __version__
 from mlet_bench.commands import help_text
 from mlet_bench.errors import Interrupted, RunFailedError, UserError, listing, nearest, one_line
+from mlet_bench.runs import run_log
 from mlet_bench.system import signals
 
 if TYPE_CHECKING:
@@ -76,6 +78,7 @@ def _dispatch(words: list[str]) -> int:
         print(help_text.of(command, following[0] if following and "=" not in following[0] else None))
         return DONE
     signals.install()
+    run_log.command.set(one_line(shlex.join(["mlet-bench", *words])))
     return COMMANDS[command](_parse(rest))
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from mlet_bench.analysis.findings import findings
 from mlet_bench.analysis.study import Study
+from mlet_bench.report.study_tables import apart
 from tests.analysis.runs import studies, write_run
 
 SEEDS = (1, 2, 3, 4, 5)
@@ -77,7 +78,11 @@ def test_a_tuned_single_table_decides_nothing_over_untuned_mlet(tmp_path: Path) 
     write_side(tmp_path / "runs", "mlet", 16, OWN, 0.71)
     found = verdicts(studies(tmp_path))
     assert found["best of 2 trials each", "mlet k = 64, d = 4"] == (5, 0.005, "higher")
-    assert found["", "mlet k = 16, d = 4"] == (1, 0.01, "undecided")  # single has one seed of these settings
+    assert found["same settings", "mlet k = 16, d = 4"] == (
+        1,
+        0.01,
+        "undecided",
+    )  # of one seed
     assert ("best of 2 trials each", "mlet k = 16, d = 4") not in found
 
 
@@ -112,7 +117,8 @@ def test_tuning_moves_no_verdict_of_runs_that_were_there_before(tmp_path: Path) 
     assert before == {("", "mlet k = 64, d = 4"): (5, 0.02, "higher")}
     tuned_single_and_mlet(tmp_path)
     after = verdicts(studies(tmp_path))
-    assert after == {**before, ("best of 2 trials each", "mlet k = 64, d = 4"): (5, 0.005, "higher")}
+    assert after.pop(("same settings", "mlet k = 64, d = 4")) == before["", "mlet k = 64, d = 4"]
+    assert after == {("best of 2 trials each", "mlet k = 64, d = 4"): (5, 0.005, "higher")}
 
 
 def test_runs_that_tune_found_there_stay_what_they_were(tmp_path: Path) -> None:
@@ -127,7 +133,7 @@ def test_runs_that_tune_found_there_stay_what_they_were(tmp_path: Path) -> None:
             run["before"] = "sweep" in run["folder"]
     path.write_text(json.dumps(values))
     label = "mlet k = 64, d = 4"
-    expected = {("", label): (5, 0.02, "higher"), ("best of 2 trials each", label): (5, 0.02, "higher")}
+    expected = {("same settings", label): (5, 0.02, "higher"), ("best of 2 trials each", label): (5, 0.02, "higher")}
     assert verdicts(studies(tmp_path)) == expected
 
 
@@ -160,6 +166,16 @@ def test_widths_without_a_pair_of_their_own_join_what_was_tuned_like_them(tmp_pa
     assert headline is not None
     assert headline.ratio == 4.0
     assert ratios["not tuned alike"] is None
+
+
+def test_names_are_short_and_what_sets_comparisons_apart_stands_beside(tmp_path: Path) -> None:
+    for number, layers in enumerate(([8, 8], [512] * 20)):
+        for mode, inner in (("single", None), ("mlet", 16)):
+            write_run(tmp_path, mode, 4, inner, name=f"{mode}{number}", config={"model": {"top_mlp": layers}})
+    both = studies(tmp_path)
+    assert [study.title for study in both] == ["toy · dlrm (1)", "toy · dlrm (2)"]
+    assert [texts[0] for texts in apart(both).texts()] == ["toy · dlrm (1)", "toy · dlrm (2)"]
+    assert str([512] * 20) in "".join(text for texts in apart(both).texts() for text in texts)
 
 
 @pytest.mark.parametrize(

@@ -137,8 +137,11 @@ def test_verdicts_after_the_sequence_of_the_readme_are_those_of_the_tune_folder_
         ("mlet", "2", "undecided"),
     ]
     others = {(row["mode"], row["k"]): row["tuning"] for row in verdicts("every") if row not in tuned}
-    assert others == {("single", ""): "", ("mlet", "4"): "", ("mlet", "8"): ""}
+    assert others == dict.fromkeys([("single", ""), ("mlet", "4"), ("mlet", "8")], "same settings")
     assert "best of 2 trials each" in alone.out
+    page = Path("every/report.html").read_text()
+    assert page.index("MLET against") < page.index("mlet-bench train dataset") < page.index("<h2>")
+    assert "mlet-bench tune dataset=criteo" in page
 
 
 @pytest.mark.usefixtures("criteo_file")

@@ -80,3 +80,24 @@ def test_without_a_width_of_its_own_attention_is_as_wide_as_the_vectors() -> Non
     assert model.interacting[0].query.weight.shape == (4, 4)
     with pytest.raises(UserError, match=r"emb\.dim=4: .* a multiple of model.attention_heads, 3"):
         small_model("autoint", 3, 2, attention_dim=None, attention_heads=3)
+
+
+@pytest.mark.parametrize(("dropout_on", "shares"), [(None, {0.0, 2.0}), ("weights_and_outputs", {0.0, 4.0})])
+def test_dropout_falls_on_attention_weights_alone_unless_told(dropout_on: str | None, shares: set[float]) -> None:
+    """A vector alone attends to itself with weight 1, which dropout of a half makes 0 or 2 for the whole head."""
+    changes = {} if dropout_on is None else {"dropout_on": dropout_on}
+    layer = small_model("autoint", 1, 0, use_residual=False, dropout=0.5, **changes).interacting[0].train()
+    layer.value.weight.data.abs_()
+    vectors_BSD = torch.rand(400, 1, 4)
+    share_BHA = (layer(vectors_BSD) / layer.value(vectors_BSD)).detach().unflatten(2, (2, -1)).squeeze(1)
+    assert set(share_BHA.round(decimals=4).unique().tolist()) == shares
+    heads_agree = bool((share_BHA == share_BHA[:, :, :1]).all())
+    assert heads_agree == (dropout_on is None)
+
+
+def test_where_dropout_falls_is_part_of_the_fingerprint_only_with_dropout() -> None:
+    """Runs of before had no such setting and dropped both; without dropout they are the same runs."""
+    earlier = models.chosen(section("autoint", dropout=0.1, dropout_on="weights_and_outputs"))
+    assert "dropout_on" not in earlier
+    assert models.chosen(section("autoint", dropout=0.1)) == {**earlier, "dropout_on": "weights"}
+    assert "dropout_on" not in models.chosen(section("autoint"))

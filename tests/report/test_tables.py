@@ -1,5 +1,7 @@
 """The tables of a report, and how a terminal shows them."""
 
+import io
+import re
 from pathlib import Path
 
 import pytest
@@ -36,7 +38,7 @@ def test_gain_by_bucket(tmp_path: Path) -> None:
     study = only_study(tmp_path)
     table = study_tables.gains(study, "rarest", 4)
     assert shown(table) == ["training count", "test rows", "mlet k = 16, d = 4"]
-    assert table.texts() == [["never seen", "7", "+0.0150 ± 0.0635"]]  # 12.7062 * 0.005; one class has no AUC
+    assert table.texts() == [["never", "7", "+0.0150 ± 0.0635"]]  # 12.7062 * 0.005; one class has no AUC
     item = study_tables.gains(study, "item")
     assert (shown(item), item.texts()) == (["embedding", "10+ (10 rows)"], [["mlet k = 16, d = 4", "0.0000 ± 0.0000"]])
     assert study_tables.gains(study, "rarest", 8).rows == study_tables.gains(study, "other").rows == []
@@ -112,3 +114,20 @@ def test_columns_are_dropped_in_their_order_until_the_others_fit() -> None:
     text = captured.get()
     assert "no room here for: cccccccccc, bbbbbbbbbb" in " ".join(text.split())
     assert "dddddddddd" in text
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_what_decides_is_there_on_a_narrow_terminal(tmp_path: Path, width: int) -> None:
+    long = {"model": "autoint_plus", "dataset": {"name": "movielenslatest_x1_with_a_name_of_its_own"}}
+    for seed in range(1, 6):
+        for mode, inner, test in (("single", None, 0.7), ("mlet_frozen", 999, 0.7), ("mlet", 1024, 0.72 + seed / 1000)):
+            write_run(tmp_path, mode, 128, inner, seed, test=test, result=long)
+    text = io.StringIO()
+    console = Console(file=text, width=width, force_terminal=True, color_system=None)
+    show_report(console, findings([tmp_path], 0.0, None, [tmp_path]))
+    lines = text.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    header = next(line for line in lines if line.startswith("embedding"))
+    assert all(word in header for word in ("seeds", "AUC", "gain in AUC", "verdict"))
+    assert any(re.search(r"mlet +128 +1024 +5 +0.7230 ± 0.0016 .*\+0.0230 ± 0.0020 +higher", line) for line in lines)
+    assert not any("…" in line for line in lines)

@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ from mlet_bench.config import flat
 from mlet_bench.errors import UserError, nearest_beside
 from mlet_bench.runs.result import Bucket, Evaluation, Result, SpectraLine
 from mlet_bench.runs.run_folder import CHECKPOINT, CONFIG, DONE, LOCK, LOG, METRICS, RESULT, SPECTRA, RunFolder
+from mlet_bench.runs.run_log import logged_command
 
 MOST_KEYS = 5000
 """A config with more is none of ours; YAML aliases can make a small file endless."""
@@ -36,6 +38,10 @@ class Run:
     """What could not be read and does not change the result."""
     spectra: tuple[SpectraLine, ...] = ()
     """Of runs with train.spectra=true."""
+    command: str = ""
+    """That began it; empty where its log does not say."""
+    date: str = ""
+    """On which it was finished, in UTC."""
 
     @cached_property
     def buckets(self) -> dict[tuple[str, str], Bucket]:
@@ -123,7 +129,8 @@ def _read(path: Path) -> Run | LeftOut:
     curve = _lines(folder, METRICS, Evaluation, "the run has no learning curve", notes)
     has_spectra = (path / SPECTRA).exists()
     spectra = _lines(folder, SPECTRA, SpectraLine, "the run has no spectra", notes) if has_spectra else ()
-    return Run(path, result, config, curve, tuple(notes), spectra)
+    date = datetime.fromtimestamp((path / DONE).stat().st_mtime, UTC).date().isoformat()
+    return Run(path, result, config, curve, tuple(notes), spectra, logged_command(path / LOG), date)
 
 
 def _unfinished(path: Path) -> LeftOut:

@@ -79,10 +79,14 @@ class Task(NamedTuple):
     """Of the data."""
     budget: str = ""
     """What each side was tuned with, where that sets a comparison apart."""
+    number: int = 0
+    """Among those of the same name, where there are several."""
 
     @property
     def title(self) -> str:
-        return " · ".join(part for part in (self.dataset, self.model, self.budget, self.distinction) if part)
+        """A short name; what sets several of them apart is `distinction`."""
+        number = f" ({self.number})" if self.number else ""
+        return " · ".join(part for part in (self.dataset, self.model, self.budget) if part) + number
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,11 @@ class Budget:
     @property
     def is_tuned(self) -> bool:
         return self.trials is not None
+
+    @property
+    def order(self) -> tuple[bool, bool, str]:
+        """What was tuned comes first, what has nothing beside it last."""
+        return not self.is_fair, not self.is_tuned, self.words
 
 
 @dataclass(frozen=True)
@@ -219,7 +228,7 @@ def compare(runs: Sequence[Run]) -> tuple[list[StudyComparison], list[LeftOut]]:
         made = [RunGroup(task, *group, dict(sorted(seeds.items()))) for group, seeds in groups.items()]
         made.sort(key=lambda group: (group.variant.order, str(group.tuned)))
         comparisons.append(StudyComparison(task, tuple(made)))
-    return sorted(comparisons, key=lambda comparison: (comparison.task.title, comparison.task.fingerprint)), repeated
+    return sorted(comparisons, key=lambda comparison: comparison.task), repeated
 
 
 def _makes_rows(name: str) -> bool:

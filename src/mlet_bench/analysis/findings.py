@@ -8,6 +8,7 @@ from mlet_bench.analysis.claims import Claim, claims
 from mlet_bench.analysis.collect import LeftOut, collect
 from mlet_bench.analysis.comparisons import Task, compare
 from mlet_bench.analysis.compressed import add_compressed
+from mlet_bench.analysis.conclusion import Origin, conclusion
 from mlet_bench.analysis.paper.readings import ExperimentRuns, experiments
 from mlet_bench.analysis.study import Study, study
 from mlet_bench.analysis.tuned_alike import tuned_alike
@@ -22,6 +23,8 @@ class Findings:
     claims: list[Claim]
     experiments: list[ExperimentRuns]
     """Of the paper, on one data set each."""
+    conclusion: str
+    origin: Origin
 
 
 def findings(folders: Sequence[Path], margin: float, dim: int | None, evaluations: Sequence[Path]) -> Findings:
@@ -55,7 +58,9 @@ def findings(folders: Sequence[Path], margin: float, dim: int | None, evaluation
         )
     studies = [study(comparison, margin, dim) for comparison in tuned_alike(comparisons, tunings, elsewhere)]
     left_out = sorted([*collected.left_out, *repeated], key=lambda out: str(out.path))
-    return Findings(studies, left_out, claims(fairest(studies)), experiments(comparisons))
+    fair = fairest(studies)
+    origin = Origin.of(collected.runs)
+    return Findings(studies, left_out, claims(fair), experiments(comparisons), conclusion(fair), origin)
 
 
 def _from_here(path: Path) -> Path:

@@ -1,5 +1,7 @@
 """Numbers as a reader sees them: the digits that mean something, with their spread."""
 
+import re
+
 from mlet_bench.evaluation.statistics import SeedDifference, Spread
 
 NONE = "–"
@@ -93,6 +95,18 @@ def ratio_interval(ends: tuple[float, float]) -> str:
     """
     low, high = (ratio(end) if end else "not reached" for end in ends)
     return f"{low} to {high}" if ends[1] else high
+
+
+def bucket(name: str) -> str:
+    """A frequency bucket by its training counts; other names as they are.
+
+    >>> bucket("0"), bucket("10-99"), bucket("1000-9999"), bucket("100000+"), bucket("lowest tenth")
+    ('never', '10–99', '1k–10k', '100k+', 'lowest tenth')
+    """
+    if name == "0":
+        return "never"
+    thousands = re.sub(r"\d{4,}", lambda digits: f"{int(digits[0]) / 1000:.0f}k", name)
+    return re.sub(r"(?<=[\dk])-(?=\d)", "–", thousands)
 
 
 def mebibytes(count: float) -> str:

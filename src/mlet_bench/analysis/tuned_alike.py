@@ -5,7 +5,7 @@ had the same: the same number of trials in one `tune`, whose folder says so; or 
 the best on validation counts. What was tuned in another way stands in a comparison of its own, without gains.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
@@ -49,9 +49,17 @@ def tuned_alike(
     arms = [arm for tuning in tunings for arm in tuning.arms]
     made = {path for arm in arms for path in arm.made} | elsewhere
     untuned = {path for arm in arms for path in arm.untuned} - elsewhere
+    tuned = {part.task._replace(budget="") for part in parts}
     for comparison in comparisons:
-        parts += _alike(_ordinary(comparison, made, untuned))
-    return sorted(parts, key=lambda part: (part.task.title, part.task.fingerprint, not part.budget.is_tuned))
+        parts += _alike(_ordinary(comparison, made, untuned), is_alone=comparison.task not in tuned)
+    parts.sort(key=lambda part: (*part.task[:2], part.task.distinction, part.task.fingerprint, part.budget.order))
+    names = Counter(part.task.title for part in parts)
+    seen: Counter[str] = Counter()
+    for place, part in enumerate(parts):
+        if names[title := part.task.title] > 1:
+            seen[title] += 1
+            parts[place] = _named(part.task._replace(number=seen[title]), part.groups, part.budget)
+    return parts
 
 
 def _ordinary(comparison: StudyComparison, made: Set[Path], untuned: Set[Path]) -> StudyComparison:
@@ -110,8 +118,11 @@ def _compressed(chosen: Sequence[RunGroup], every: Sequence[RunGroup]) -> list[R
     return [group for group in made if group.runs]
 
 
-def _alike(comparison: StudyComparison) -> list[StudyComparison]:
-    """One comparison for each set of settings that both sides tried, and one of what has nothing beside it."""
+def _alike(comparison: StudyComparison, *, is_alone: bool) -> list[StudyComparison]:
+    """One comparison for each set of settings that both sides tried, and one of what has nothing beside it.
+
+    One that `is_alone` and whole needs no name for that.
+    """
     tried = _tried(comparison)
     baselines = {variant: kinds for variant, kinds in tried.items() if variant.is_baseline}
     if not baselines or len(baselines) == len(tried):
@@ -127,7 +138,7 @@ def _alike(comparison: StudyComparison) -> list[StudyComparison]:
                 if settings <= by_setting.keys():
                     groups += [by_setting[setting] for setting in by_setting if setting in settings]
     alone = [g for g in comparison.groups if g.variant.is_trained and not any(g in groups for groups in parts.values())]
-    if len(parts) == 1 and not alone:
+    if len(parts) == 1 and not alone and is_alone:
         return [comparison]
     made = [_part(comparison, groups, _words(settings)) for settings, groups in parts.items()]
     return made + [_part(comparison, alone, "not tuned alike", is_fair=False)] * bool(alone)

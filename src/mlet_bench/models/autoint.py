@@ -4,8 +4,10 @@ B batch, F sparse fields, N numeric columns, D embedding width, S = N + F vector
 all heads together, H heads.
 """
 
+from typing import Literal
+
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from torch import Tensor, nn
 
 from mlet_bench.embedding import Embedding
@@ -24,6 +26,13 @@ class AutoIntSettings(DeepSettings):
     use_residual: bool
     layer_norm: bool
     use_wide: bool
+    dropout_on: Literal["weights", "weights_and_outputs"] = "weights_and_outputs"
+    """A default, because configs of runs made before it do not have it; without dropout both are the same run."""
+
+    @field_validator("dropout_on")
+    @classmethod
+    def _the_same_without_dropout(cls, value: str, info: ValidationInfo) -> str:
+        return value if info.data.get("dropout") else "weights_and_outputs"
 
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> "AutoIntSettings":
@@ -53,6 +62,7 @@ class Interacting(nn.Module):
             self.residual = nn.Identity() if inputs == width else Linear(inputs, width, bias=False)
         self.norm = nn.LayerNorm(width) if settings.layer_norm else nn.Identity()
         self.dropout = nn.Dropout(settings.dropout) if settings.dropout > 0 else nn.Identity()
+        self.out_dropout = self.dropout if settings.dropout_on == "weights_and_outputs" else nn.Identity()
 
     def forward(self, vectors_BSD: Tensor) -> Tensor:
         """B × S × A."""
@@ -79,7 +89,7 @@ class Interacting(nn.Module):
         )
         attention_BHSS = (query_BHSA @ key_BHSA.transpose(2, 3) * self.scale).softmax(3)
         heads_BHSA = self.dropout(attention_BHSS) @ value_BHSA
-        out_BSA: Tensor = self.dropout(heads_BHSA.transpose(1, 2).flatten(2))
+        out_BSA: Tensor = self.out_dropout(heads_BHSA.transpose(1, 2).flatten(2))
         return out_BSA if self.residual is None else out_BSA + self.residual(vectors_BSD)
 
 

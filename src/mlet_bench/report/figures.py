@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mlet_bench.analysis import formatting
 from mlet_bench.analysis.study import BucketResult, Study
 from mlet_bench.analysis.variants import EmbeddingVariant
 from mlet_bench.evaluation.buckets import RAREST
@@ -16,7 +17,6 @@ from mlet_bench.report.plotting import (
     along_epochs,
     axes,
     compact,
-    compact_bucket,
     legend,
     log_ticks,
     look,
@@ -100,7 +100,7 @@ def _gain_figure(study: Study, field: str, entries: Sequence[BucketResult]) -> F
     plot.axhline(0, color=BLACK, linewidth=0.8)
     for edge in range(1, len(buckets)):
         plot.axvline(edge - 0.5, color="#dddddd", linewidth=0.6)
-    names = [f"{compact_bucket(name)}\n{compact(rows)}" for _, name, rows in buckets]
+    names = [f"{formatting.bucket(name)}\n{compact(rows)}" for _, name, rows in buckets]
     plot.set_xticks(range(len(buckets)), names, fontsize=8)
     plot.grid(visible=False, axis="x")
     legend(figure, plot)

@@ -161,16 +161,6 @@ def compact(number: int) -> str:
     return f"{number:,}" if number < 10_000 else f"{number / 1e3:.0f}k" if number < 1e6 else f"{number / 1e6:.1f}M"
 
 
-def compact_bucket(name: str) -> str:
-    """
-    >>> compact_bucket("0"), compact_bucket("10-99"), compact_bucket("1000-9999"), compact_bucket("100000+")
-    ('never', '10-99', '1k-10k', '100k+')
-    """
-    if name == "0":
-        return "never"
-    return re.sub(r"\d{4,}", lambda digits: f"{int(digits[0]) / 1000:.0f}k", name)
-
-
 def own_ids(svg: str, name: str) -> str:
     """An SVG without metadata whose ids begin with `name`, so that several can stand in one page.
 

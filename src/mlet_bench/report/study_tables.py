@@ -55,6 +55,16 @@ def claims(entries: Sequence[Claim]) -> Table:
     return Table("The paper's claims on these runs", columns, entries, note)
 
 
+def apart(studies: Sequence[Study]) -> Table:
+    """What sets comparisons of the same data set and model apart, where their names do not say it."""
+    columns = (
+        Column("comparison", "title", words=True),
+        Column("settings of its own", "comparison.task.distinction", words=True),
+    )
+    rows = [study for study in studies if study.comparison.task.distinction]
+    return Table("What sets comparisons apart", columns, rows)
+
+
 def every_setting(studies: Sequence[Study]) -> Table:
     """All that is known of the quality of every setting that was tried."""
     columns = (
@@ -186,7 +196,7 @@ def gains(study: Study, field: str, dim: int | None = None) -> Table:
 
 
 def _name(bucket: Any) -> str:
-    return "never seen" if bucket.bucket == "0" else str(bucket.bucket)
+    return formatting.bucket(bucket.bucket)
 
 
 def costs(studies: Sequence[Study]) -> Table:

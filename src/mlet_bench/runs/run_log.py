@@ -3,11 +3,27 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 
 from mlet_bench.errors import Interrupted
 
 log = logging.getLogger("mlet_bench")
+COMMAND = " INFO mlet-bench "
+"""In the line of a log that names the command."""
+command: ContextVar[str] = ContextVar("command", default="")
+"""The command line that is at work."""
+
+
+def logged_command(path: Path) -> str:
+    """The command that began a run, from its log; empty where the log does not say."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as opened:
+            head = opened.read(8192)
+    except OSError:
+        return ""
+    line = next((line for line in head.splitlines() if COMMAND in line), "")
+    return line and "mlet-bench " + line.partition(COMMAND)[2]
 
 
 @contextmanager
@@ -17,6 +33,8 @@ def logged(path: Path) -> Iterator[None]:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)
     log.setLevel(logging.INFO)
+    if command.get():
+        log.info("%s", command.get())
     try:
         yield
     except Interrupted as stop:

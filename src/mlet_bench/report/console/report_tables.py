@@ -34,3 +34,4 @@ def show_report(console: Console, found: Findings) -> None:
         show_table(console, table)
     for sentence in verdict(found.experiments):
         say(console, sentence, "bold")
+    say(console, found.conclusion, "bold")

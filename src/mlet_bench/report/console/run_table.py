@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
+from mlet_bench.analysis import formatting
 from mlet_bench.analysis.formatting import mebibytes, number
 from mlet_bench.analysis.variants import EmbeddingVariant
 from mlet_bench.data.prepared import BAD_ROWS, Prepared
@@ -54,7 +55,7 @@ def _metrics(scores: dict[str, Any], buckets: list[dict[str, Any]], split: str, 
         ends = (LOWEST_TENTH, HIGHEST_TENTH)
         own = [bucket for bucket in buckets if bucket["field"] == field]
         for bucket in (bucket for bucket in own if field != POPULARITY or bucket["bucket"] in ends):
-            rows.append({"label": f"{field} {'unseen' if bucket['bucket'] == '0' else bucket['bucket']}", **bucket})
+            rows.append({"label": f"{field} {formatting.bucket(bucket['bucket'])}", **bucket})
 
     def interval(row: dict[str, Any]) -> str | None:
         ends = row.get("auc_ci95")

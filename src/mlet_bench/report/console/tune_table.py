@@ -8,7 +8,7 @@ from rich.console import Console
 from mlet_bench.analysis.formatting import mean_sd, number
 from mlet_bench.analysis.variants import BASELINE
 from mlet_bench.config import monitored_name
-from mlet_bench.evaluation.statistics import Spread
+from mlet_bench.evaluation.statistics import DECIDING_SEEDS, Spread
 from mlet_bench.report.console.tables import say, show_table
 from mlet_bench.report.table import Column, Table
 
@@ -19,10 +19,11 @@ def show_tuning(console: Console, comparison: dict[str, Any], folder: Path) -> N
     """What was chosen for each arm, what came of it on the seeds, the failures, and every reason for doubt."""
     trials = comparison["config"]["trials"]
     console.print()
-    say(console, f"{comparison['model']} · {comparison['dataset']['name']} · {trials} trials for every arm", "bold")
+    say(console, f"{comparison['dataset']['name']} · {comparison['model']} · best of {trials} trials each", "bold")
     show_table(console, _chosen(comparison))
     show_table(console, _seeds(comparison))
-    for line in (*_failures(comparison), *_doubts(comparison), f"comparison: {folder / 'tune.json'}"):
+    report = f"mlet-bench report runs={folder} shows it with figures and claims"
+    for line in (*_failures(comparison), *_doubts(comparison), report, f"comparison: {folder / 'tune.json'}"):
         say(console, line)
 
 
@@ -38,8 +39,8 @@ def _chosen(comparison: dict[str, Any]) -> Table:
         Column("l2", "chosen.settings.emb_l2", "{:g}".format),
         Column(f"valid {monitored_name(comparison['monitor'])}\nof that trial", "chosen.value", "{:.5f}".format),
         Column("trials", lambda arm: len(arm["trials"])),
-        Column("failed", "summary.failed_trials"),
-        Column("training\nminutes", "summary.train_minutes", "{:.1f}".format),
+        Column("failed", "summary.failed_trials", dropped=2),
+        Column("training\nminutes", "summary.train_minutes", "{:.1f}".format, dropped=1),
     )
     return Table("", columns, comparison["arms"])
 
@@ -52,11 +53,11 @@ def _seeds(comparison: dict[str, Any]) -> Table:
     columns = (
         Column("on the seeds", "label", words=True),
         Column("seeds", "summary.valid.n"),
-        Column(f"valid {monitored_name(comparison['monitor'])}", "summary.valid", _spread),
+        Column(f"valid {monitored_name(comparison['monitor'])}", "summary.valid", _spread, dropped=3),
         Column("test AUC", "summary.test.auc", _spread),
-        Column("test logloss", "summary.test.logloss", _spread),
+        Column("test logloss", "summary.test.logloss", _spread, dropped=2),
         *(Column(heading, f"against.{base}.auc", _difference) for base, heading in bases.items()),
-        Column("parameters\nat inference", "summary.parameters.inference", "{:,}".format),
+        Column("parameters\nat inference", "summary.parameters.inference", "{:,}".format, dropped=1),
     )
     return Table("", columns, comparison["arms"])
 
@@ -97,6 +98,6 @@ def _doubts(comparison: dict[str, Any]) -> list[str]:
                 f"warning: {arm['label']}: the chosen {KEYS[name]} {value:g}{units} lies at the {end} end of its "
                 f"search; search.{name}=[{ends[0]:g},{ends[1]:g}] may be too narrow"
             )
-    if len(comparison["config"]["seeds"]) < 2:
-        lines.append("warning: one seed says nothing of the spread; give several, seeds=[1,2,3,4,5]")
+    if len(comparison["config"]["seeds"]) < DECIDING_SEEDS:
+        lines.append(f"warning: a verdict needs {DECIDING_SEEDS} seeds or more, for example seeds=[1,2,3,4,5]")
     return lines
