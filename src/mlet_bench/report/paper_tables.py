@@ -7,6 +7,7 @@ from mlet_bench.analysis.comparisons import auc_on_test
 from mlet_bench.analysis.formatting import diff_ci, diff_mark, mean_sd, signed
 from mlet_bench.analysis.paper import rows as paper
 from mlet_bench.analysis.paper.readings import ExperimentRuns
+from mlet_bench.evaluation.buckets import HIGHEST_TENTH, LOWEST_TENTH
 from mlet_bench.evaluation.statistics import SeedDifference, Spread
 from mlet_bench.report.table import DIFFERENCE, SPREAD, Column, Table
 
@@ -59,10 +60,10 @@ def paper_tables(found: Sequence[ExperimentRuns]) -> dict[str, Table]:
 
 def auc_table(found: Sequence[ExperimentRuns]) -> Table:
     columns = [MODEL, READING]
-    for dim in paper.WIDTHS:
+    for place, dim in enumerate(paper.WIDTHS):
         columns += [
-            Column(f"single\nd = {dim}", _of("single", dim), auc, f"single_d{dim}", SPREAD),
-            Column(f"MLET\nd = {dim}", _of("mlet", dim), auc, f"mlet_d{dim}", SPREAD),
+            Column(f"single\nd = {dim}", _of("single", dim), auc, f"single_d{dim}", SPREAD, dropped=2 * place + 2),
+            Column(f"MLET\nd = {dim}", _of("mlet", dim), auc, f"mlet_d{dim}", SPREAD, dropped=2 * place + 3),
             Column(f"gain\nd = {dim}", _of("gain", dim), gain, f"gain_d{dim}", DIFFERENCE),
         ]
     columns.append(Column("largest reduction", "reduction", key="reduction", words=True, dropped=1))
@@ -82,9 +83,9 @@ def remaining_table(found: Sequence[ExperimentRuns]) -> Table:
         Column("data", "runs.data", key="dataset", words=True),
         Column("d", "variant.dim", key="d"),
         Column("k", "variant.inner", key="k"),
-        Column("single", lambda row: row.single.spread(auc_on_test), mean_sd, "single", SPREAD),
+        Column("single", lambda row: row.single.spread(auc_on_test), mean_sd, "single", SPREAD, dropped=3),
         Column("its rate", "single.tuned.emb_lr", "{:g}".format, "single_emb_lr", dropped=1),
-        Column("MLET", lambda row: row.mlet.spread(auc_on_test), mean_sd, "mlet", SPREAD),
+        Column("MLET", lambda row: row.mlet.spread(auc_on_test), mean_sd, "mlet", SPREAD, dropped=2),
         Column("its rate", "mlet.tuned.emb_lr", "{:g}".format, "mlet_emb_lr", dropped=1),
         Column("gain", "gain", diff_ci, "gain", DIFFERENCE),
         Column("verdict", "gain.verdict", words=True),
@@ -104,7 +105,14 @@ def popularity_table(found: Sequence[ExperimentRuns]) -> Table:
         Column("d", "0.variant.dim", key="d"),
         Column("k", "0.variant.inner", key="k"),
         *(
-            Column(name.replace(" tenth", "\ntenth"), _tenth(name), _short_gain, name.replace(" ", "_"), DIFFERENCE)
+            Column(
+                name.replace(" tenth", "\ntenth"),
+                _tenth(name),
+                _short_gain,
+                name.replace(" ", "_"),
+                DIFFERENCE,
+                dropped=int(name not in (LOWEST_TENTH, HIGHEST_TENTH)),
+            )
             for name in tenths
         ),
     ]
@@ -138,9 +146,9 @@ def svd_table(found: Sequence[ExperimentRuns]) -> Table:
     columns = [MODEL, READING, Column("k", "inner", key="k")]
     for dim in dims:
         columns += [
-            Column(f"SVD\n{dim}", _of("svd", dim), auc, f"svd_{dim}", SPREAD),
-            Column(f"MLET\n{dim}", _of("mlet", dim), auc, f"mlet_{dim}", SPREAD),
-            Column(f"gain\n{dim}", _of("gain", dim), gain, f"gain_{dim}", DIFFERENCE, dropped=1),
+            Column(f"SVD\n{dim}", _of("svd", dim), auc, f"svd_{dim}", SPREAD, dropped=1),
+            Column(f"MLET\n{dim}", _of("mlet", dim), auc, f"mlet_{dim}", SPREAD, dropped=2),
+            Column(f"gain\n{dim}", _of("gain", dim), gain, f"gain_{dim}", DIFFERENCE, dropped=0 if dim == 16 else 3),
         ]
     note = (
         "Test AUC. SVD: a single table of width k, truncated after training to this rank; MLET: inner dimension k, d "

@@ -77,7 +77,10 @@ class ExperimentRuns:
 
     @cached_property
     def own_rate(self) -> Reading:
-        """Of embeddings that had several rates to choose from, as many as the single table of their width."""
+        """Of embeddings that had several rates to choose from, as many as the single table of their width.
+
+        One whose runs failed has fewer, and is no better off for it.
+        """
         tried: dict[EmbeddingVariant, list[RunGroup]] = {}
         for group in self._started_alike:
             tried.setdefault(group.variant, []).append(group)
@@ -87,7 +90,7 @@ class ExperimentRuns:
             {
                 variant: _best(groups)
                 for variant, groups in tried.items()
-                if 1 < counts[variant] == counts.get(EmbeddingVariant.baseline(variant.dim))
+                if 1 < counts[variant] <= counts.get(EmbeddingVariant.baseline(variant.dim), 0)
             },
         )
 

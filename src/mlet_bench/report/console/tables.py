@@ -55,5 +55,5 @@ def _fitting(table: Table, width: int) -> tuple[list[int], list[str]]:
     for position in sorted(fitting, key=lambda position: columns[position].dropped):
         if columns[position].dropped and sum(widths[place] for place in fitting) - GAP > width:
             fitting.remove(position)
-            hidden.append(columns[position].heading)
+            hidden.append(columns[position].heading.replace("\n", " "))
     return fitting, hidden
