@@ -12,8 +12,9 @@ from mlet_bench.report.table import Table
 GAP = 2
 
 
-def show_table(console: Console, table: Table) -> None:
-    """A table with its title and note, without the columns that the terminal has no room for; nothing without rows."""
+def show_table(console: Console, table: Table, whole: str = "on the page and in the csv files") -> None:
+    """A table with its title and note, without the columns that the terminal has no room for: they are said, and where
+    the `whole` is; nothing without rows."""
     if not table.rows:
         return
     fitting, hidden = _fitting(table, console.width)
@@ -35,7 +36,7 @@ def show_table(console: Console, table: Table) -> None:
             say(console, text, style)
     console.print(shown)
     if hidden:
-        say(console, f"no room here for: {', '.join(hidden)} (all on the page and in the csv files)", "dim")
+        say(console, f"no room here for: {', '.join(hidden)} (all {whole})", "dim")
     console.print()
 
 
@@ -55,5 +56,5 @@ def _fitting(table: Table, width: int) -> tuple[list[int], list[str]]:
     for position in sorted(fitting, key=lambda position: columns[position].dropped):
         if columns[position].dropped and sum(widths[place] for place in fitting) - GAP > width:
             fitting.remove(position)
-            hidden.append(columns[position].heading)
+            hidden.append(columns[position].heading.replace("\n", " "))
     return fitting, hidden
