@@ -1,5 +1,7 @@
 """What a user types: help, mistakes, exit codes."""
 
+import io
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -131,6 +133,22 @@ def test_help(command: Command, words: list[str]) -> None:
     assert ended.code == cli.DONE
     assert "mlet-bench" in ended.out
     assert "Example" in ended.out
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_an_output_that_is_not_utf8_shows_what_it_can(
+    criteo_file: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", out)
+    words = ["dataset=criteo", f"dataset.raw={criteo_file}", *TINY]
+    assert cli.main(["train", "--help"]) == cli.DONE
+    assert cli.main(["train", "-m", *words, "seed=1,2"]) == cli.DONE
+    out.flush()
+    shown = out.buffer.getvalue().decode(encoding)
+    assert "mlet-bench train [group=choice] [key=value] ?\n" in shown
+    assert "2 jobs, 0 failed" in shown
+    assert len(list(Path("outputs/criteo/dlrm/single").glob("*/DONE"))) == 2
 
 
 def test_cfg_prints_the_config(command: Command, workplace: Path) -> None:

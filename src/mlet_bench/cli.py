@@ -1,6 +1,7 @@
 """command → function. Heavy modules are imported when a command needs them, so that --help answers at once."""
 
 import errno
+import io
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -37,6 +38,9 @@ class Arguments:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit code: 0 done, 1 failed, 2 mistake, 130 Ctrl-C, 143 SIGTERM."""
     words = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # what a terminal's encoding lacks must not end a run
     try:
         return _dispatch(words)
     except UserError as error:

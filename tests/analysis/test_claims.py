@@ -180,7 +180,7 @@ def test_tuning_of_the_single_table_is_measured_against_the_rate_of_the_network(
 def test_time_and_inference(tmp_path: Path) -> None:
     write_arm(tmp_path, "single", 4, None, 0.7)
     write_arm(tmp_path, "mlet", 4, 16, 0.7)
-    assert said(tmp_path, "quarter longer").measured.startswith("+300%")
+    assert said(tmp_path, "quarter longer").measured.startswith("+300 %")
     inference = said(tmp_path, "inference")
     assert (inference.holds, inference.measured) == ("yes", "the single table's bytes; a logit moved by 1e-07 at most")
     write_run(tmp_path, "mlet", 4, 16, 6, result={"collapse": {"embedding_bytes_inference": 7}})
@@ -191,3 +191,21 @@ def test_without_a_pair_nothing_is_said(tmp_path: Path) -> None:
     write_arm(tmp_path, "single", 4, None, 0.7)
     write_arm(tmp_path, "mlet", 8, 16, 0.7)
     assert judged(tmp_path) == {}
+
+
+def test_data_sets_stand_in_rows_of_their_own_and_are_counted_together(tmp_path: Path) -> None:
+    for name, rows, gain in (("a", 100, 0.01), ("a", 9000, -0.01), ("b", 100, 0.02)):
+        dataset = {"name": name, "fingerprint": f"{name}{rows}", "rows": {"train": rows, "valid": 5, "test": 5}}
+        own = {"result": {"dataset": dataset}}
+        write_arm(tmp_path / f"{name}{rows}", "single", 4, None, 0.7, **own)
+        write_arm(tmp_path / f"{name}{rows}", "mlet", 4, 16, 0.7 + gain, **own)
+    found = judged(tmp_path)
+    claim = "At equal d, MLET is better than a single table"
+    expected = {"a, 100 rows, a100": "+0.0100", "a, 9,000 rows, a9000": "-0.0100", "b": "+0.0200"}
+    for where, mean in expected.items():
+        assert found[f"{claim}: {where}"].measured.partition("; ")[2] == f"{mean} AUC on average"
+    assert (found[f"{claim}: all"].measured, found[f"{claim}: all"].holds) == (
+        "higher in 2 of 3, lower in 1, undecided in 0",
+        "partly",
+    )
+    assert claim not in found

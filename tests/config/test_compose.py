@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mlet_bench import models
 from mlet_bench.commands.help_text import choices
-from mlet_bench.config import DATASETS, TrainCommand, convert_command
+from mlet_bench.config import DATASETS, ModelSection, TrainCommand, convert_command
 from mlet_bench.config.compose import Composer
 from mlet_bench.embedding import SingleEmbedding
 from mlet_bench.errors import UserError
@@ -105,3 +106,21 @@ def test_an_experiment_of_the_paper_has_its_protocol_on_any_data_set(name: str) 
         assert [len(layer.weight) for layer in model.bottom] == [*widths, 4]
     own = convert_command(TrainCommand, Composer("config").one([words[0]]).values)
     assert own.dataset.name == ("criteo" if name.startswith("criteo") else "avazu_paper")
+
+
+@pytest.mark.parametrize("model", choices("model"))
+def test_the_quick_experiment_takes_every_model(model: str) -> None:
+    values = Composer("config").one(["experiment=quick", f"model={model}"]).values
+    alone = Composer("config").one([f"model={model}"]).values["model"]
+    config = convert_command(TrainCommand, values)
+    assert models.settings_of(config.model) == models.settings_of(ModelSection.model_validate(alone))
+    assert (config.train.batch_size, config.dataset.rows) == (256, 12000)
+
+
+def test_jobs_of_a_sweep_are_composed_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And one config more for the choices that they share, by which their keys are checked."""
+    composer, loaded = Composer("config"), []
+    load = composer._load
+    monkeypatch.setattr(composer, "_load", lambda *given: loaded.append(given) or load(*given))
+    assert len(composer.jobs(["emb=mlet", "emb.inner=1,2,3", "seed=1,2"])) == 6
+    assert len(loaded) == 6 + 1

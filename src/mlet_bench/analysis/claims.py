@@ -4,8 +4,9 @@ A difference counts as higher or lower only with five or more paired seeds whose
 the method with k > d; of several k the best on validation counts.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from mlet_bench.analysis import formatting
@@ -15,11 +16,9 @@ from mlet_bench.analysis.size_ratio import Summary
 from mlet_bench.analysis.study import Study
 from mlet_bench.analysis.variants import SVD, EmbeddingVariant
 from mlet_bench.evaluation.buckets import RAREST
-from mlet_bench.evaluation.statistics import SeedDifference, Spread, paired_by_seed
+from mlet_bench.evaluation.statistics import DECIDING_SEEDS, SeedDifference, Spread, paired_by_seed
 from mlet_bench.runs.result import Bucket
 
-SEEDS = 5
-"""Fewer decide nothing."""
 RARE = 100
 """A bucket that begins below this training count can stand for rare items."""
 OF_A_CLASS = 50
@@ -38,6 +37,10 @@ class Claim:
     measured: str
     holds: str
     """Whether the sentence in `claim` is true here: yes, partly, no, undecided."""
+
+
+Differences = dict[str, list[SeedDifference]]
+"""Of each data set."""
 
 
 PAPER = {
@@ -61,21 +64,43 @@ def claims(studies: Sequence[Study]) -> list[Claim]:
     pairs = [pair for study in studies for pair in _pairs(study.comparison)]
     if not pairs:
         return []
-    differences: dict[str, list[SeedDifference | None]] = {name: [] for name in PAPER | CONTROLS}
-    for study in studies:
-        for name, difference in _differences(study.comparison):
-            if not _is_independent(study):
-                differences[name].append(difference)
-            elif name == "gain":
-                differences["independent gain"].append(difference)
-    entries = [
-        *(_tallied(claim, "yes", differences[name]) for name, claim in PAPER.items()),
-        *_sizes([study for study in studies if not _is_independent(study)]),
-        _training_time(studies),
+    sets = _data_sets(studies)
+    differences: dict[str, Differences] = {name: {where: [] for where in sets} for name in PAPER | CONTROLS}
+    for where, own in sets.items():
+        for study in own:
+            for name, difference in _differences(study.comparison):
+                if difference is not None and not _is_independent(study):
+                    differences[name][where].append(difference)
+                elif difference is not None and name == "gain":
+                    differences["independent gain"][where].append(difference)
+    shared = {where: [study for study in own if not _is_independent(study)] for where, own in sets.items()}
+    return [
+        *(entry for name, claim in PAPER.items() for entry in _tallied(claim, "yes", differences[name])),
+        *_each({where: list(_sizes(own)) for where, own in shared.items()}),
+        *_each({where: list(_training_time(own)) for where, own in sets.items()}),
         _inference(pairs),
-        *(_tallied(claim, "", differences[name]) for name, claim in CONTROLS.items()),
+        *(entry for name, claim in CONTROLS.items() for entry in _tallied(claim, "", differences[name])),
     ]
-    return [claim for claim in entries if claim is not None]
+
+
+def _data_sets(studies: Sequence[Study]) -> dict[str, list[Study]]:
+    """Studies of the same rows: a smoke test and a real run are two sets, told apart by their training rows."""
+    tasks = {study.comparison.task[:1] + study.comparison.task[3:4] for study in studies}
+    names = Counter(name for name, _ in tasks)
+    sets: dict[str, list[Study]] = {}
+    for study in studies:
+        task = study.comparison.task
+        rows = study.comparison.runs[0].result.dataset.rows.get("train", 0)
+        where = task.dataset if names[task.dataset] == 1 else f"{task.dataset}, {rows:,} rows, {task.fingerprint}"
+        sets.setdefault(where, []).append(study)
+    return sets
+
+
+def _each(by_set: Mapping[str, Sequence[Claim]]) -> Iterator[Claim]:
+    """Claims of each data set; named by it where there are several."""
+    several = sum(bool(own) for own in by_set.values()) > 1
+    for where, own in by_set.items():
+        yield from (replace(claim, claim=f"{claim.claim}: {where}") if several else claim for claim in own)
 
 
 def _differences(comparison: StudyComparison) -> Iterator[tuple[str, SeedDifference | None]]:
@@ -112,16 +137,21 @@ def _differences(comparison: StudyComparison) -> Iterator[tuple[str, SeedDiffere
                 yield "tuning gain", group.minus(left[0], auc_on_test)
 
 
-def _tallied(claim: str, paper: str, differences: Sequence[SeedDifference | None]) -> Claim | None:
-    """How many differences are decided, and their mean; None without any."""
-    known = [difference for difference in differences if difference is not None]
-    if not known:
-        return None
-    verdicts = [difference.verdict if difference.n >= SEEDS else "undecided" for difference in known]
+def _tallied(claim: str, paper: str, differences: Differences) -> Iterator[Claim]:
+    """How many differences of each data set are decided, and their mean; of several sets, then the count alone."""
+    known = {where: own for where, own in differences.items() if own}
+    yield from _each({where: [_tally(claim, paper, own)] for where, own in known.items()})
+    if len(known) > 1:
+        every = _tally(claim, paper, [difference for own in known.values() for difference in own])
+        yield replace(every, claim=f"{claim}: all", measured=every.measured.partition("; ")[0])
+
+
+def _tally(claim: str, paper: str, known: Sequence[SeedDifference]) -> Claim:
+    verdicts = [difference.verdict for difference in known]
     higher, lower = verdicts.count("higher"), verdicts.count("lower")
     counts = f"higher in {higher} of {len(known)}, lower in {lower}, undecided in {verdicts.count('undecided')}"
     fewest = min(difference.n for difference in known)
-    seeds = "" if fewest >= SEEDS else f" ({fewest} seed{'s' * (fewest > 1)})"
+    seeds = "" if fewest >= DECIDING_SEEDS else f" ({fewest} seed{'s' * (fewest > 1)})"
     mean = f"{formatting.signed(fmean(difference.mean for difference in known))} AUC on average{seeds}"
     return Claim(claim, paper, f"{counts}; {mean}", _holds(higher, lower, len(known)))
 
@@ -205,7 +235,7 @@ def _sizes(studies: Sequence[Study]) -> Iterator[Claim]:
     summary = Summary.of("all", ratios)
     most = formatting.ratio(max(bounds))
     reached = f"reached in {summary.reached} of {summary.comparisons}; these widths can show {most} at most"
-    decided = min(ratio.seeds for ratio in ratios) >= SEEDS
+    decided = min(ratio.seeds for ratio in ratios) >= DECIDING_SEEDS
     everywhere = summary.reached == summary.comparisons
     for which, paper, wanted, value, bound, enough in (
         ("on average", f"{MEAN_RATIO}×", MEAN_RATIO, summary.mean, fmean(bounds), everywhere),
@@ -221,19 +251,19 @@ def _sizes(studies: Sequence[Study]) -> Iterator[Claim]:
         yield Claim(f"Equal quality with smaller embeddings, {which}", paper, f"{shown}; {reached}", holds)
 
 
-def _training_time(studies: Sequence[Study]) -> Claim | None:
+def _training_time(studies: Sequence[Study]) -> Iterator[Claim]:
     results = [result for study in studies for result in study.chosen if _is_mlet(result.variant)]
     spreads = [result.time_ratio or Spread.of([]) for result in results]
     ratios = [spread.mean for spread in spreads if spread.mean is not None]
     if not ratios:
-        return None
+        return
     mean = fmean(ratios)
-    ends = f"{min(ratios) - 1:+.0%} to {max(ratios) - 1:+.0%}"
-    measured = f"{mean - 1:+.0%} on average, {ends}; of use only if nothing else ran"
+    average, least, most = (formatting.percent(value - 1) for value in (mean, min(ratios), max(ratios)))
+    measured = f"{average} on average, {least} to {most}; of use only if nothing else ran"
     holds = "yes" if mean <= TIME_RATIO else "no"
-    if min(spread.n for spread in spreads) < SEEDS:
+    if min(spread.n for spread in spreads) < DECIDING_SEEDS:
         holds = "undecided"
-    return Claim("Training takes at most a quarter longer (2020)", "+25 %", measured, holds)
+    yield Claim("Training takes at most a quarter longer (2020)", "+25 %", measured, holds)
 
 
 def _inference(pairs: Sequence[tuple[RunGroup, RunGroup]]) -> Claim:

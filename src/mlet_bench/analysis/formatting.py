@@ -36,6 +36,14 @@ def number(value: float | None, digits: str = ".4f", unit: str = "") -> str:
     return NONE if value is None else f"{value:{digits}}{unit}"
 
 
+def percent(change: float) -> str:
+    """
+    >>> percent(0.254), percent(-0.01)
+    ('+25 %', '-1 %')
+    """
+    return f"{100 * change:+.0f} %"
+
+
 def signed(value: float) -> str:
     """
     >>> signed(0.00123), signed(-0.00001)

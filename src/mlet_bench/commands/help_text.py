@@ -9,9 +9,9 @@ WIDTH = 100
 """Columns of the help."""
 
 WHAT = {
-    "train": "train a model, collapse its embedding and evaluate_split it",
+    "train": "train a model, collapse its embedding and evaluate it",
     "prepare": "turn raw files into a prepared Parquet folder",
-    "evaluate": "evaluate_split a finished run on a split of its data, or on other data",
+    "evaluate": "evaluate a finished run on a split of its data, or on other data",
     "tune": "the same number of trials for every arm of a comparison, then the seeds",
     "report": "tables, figures and a page from finished runs",
     "bench": "samples/s, step time and share of the machine's peak",
@@ -174,7 +174,7 @@ def overview() -> str:
     commands = "\n".join(f"  {name:<9} {what}" for name, what in WHAT.items())
     return (
         "mlet-bench COMMAND [group=choice] [key=value] …\n\n"
-        "Train, collapse and evaluate_split multi-layer embeddings (MLET) for click-through-rate models.\n\n"
+        "Train, collapse and evaluate multi-layer embeddings (MLET) for click-through-rate models.\n\n"
         f"Commands:\n{commands}\n\n"
         "mlet-bench COMMAND --help tells more.\n\n"
         "Examples:\n"

@@ -71,6 +71,7 @@ class Composer:
         self._hydra = Hydra.create_main_hydra2("mlet-bench", search_path)
         assert isinstance(self._hydra.config_loader, ConfigLoaderImpl)
         self._loader: ConfigLoaderImpl = self._hydra.config_loader
+        self._keys: dict[tuple[str, ...], list[str]] = {}
         self._check_primary()
 
     def one(self, overrides: Sequence[str]) -> Composed:
@@ -154,8 +155,7 @@ class Composer:
                 extra = EXTRAS.get(str(given)) if override.key_or_group == "hydra/launcher" else None
                 hint = f" pip install 'mlet-bench[{extra}]' brings it." if extra else nearest(str(given), choices)
                 raise UserError(f"{override.key_or_group}={given}: no such choice; allowed: {listing(choices)}.{hint}")
-        config = self._load([str(override.input_line) for override in groups], RunMode.RUN)
-        known = list(_dotted(config))
+        known = self._known(tuple(str(override.input_line) for override in groups))
         ours = [key for key in known if not key.startswith("hydra.")]
         for override in parsed:
             key = override.key_or_group
@@ -168,6 +168,12 @@ class Composer:
             top = [name for name in ours if "." not in name] + self._loader.list_groups("")
             allowed = siblings or sorted(set(top) - {"hydra"})
             raise UserError(f"{key}: no such key; allowed: {listing(allowed)}.{nearest(key, ours + allowed)}")
+
+    def _known(self, groups: tuple[str, ...]) -> list[str]:
+        """Every key that there is with these choices; kept, as the jobs of a sweep ask for few different ones."""
+        if groups not in self._keys:
+            self._keys[groups] = _dotted(self._load(groups, RunMode.RUN))
+        return self._keys[groups]
 
     def _choices(self, group: str) -> list[str] | None:
         """What can be chosen of a config group, or None where the key is no group."""

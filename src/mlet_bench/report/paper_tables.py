@@ -37,7 +37,7 @@ def gain(difference: SeedDifference) -> str:
 
 def percent(difference: SeedDifference) -> str:
     """
-    >>> percent(SeedDifference(0, 0.0108)), percent(SeedDifference(3, 0.0108, ci95=(0.01, 0.0116)))
+    >>> percent(SeedDifference(0, 0.0108)), percent(SeedDifference(5, 0.0108, ci95=(0.01, 0.0116)))
     ('+1.08 %', '+1.08 % ± 0.08 ▲')
     """
     half = "" if difference.half is None else f" ± {100 * difference.half:.2f}"

@@ -20,7 +20,7 @@ def show_result(console: Console, result: dict[str, Any], folder: Path, item_fie
     title = f"{result['model']} · {_variant(result['emb'])} · {result['dataset']['name']} · seed {result['seed']}"
     console.print()
     say(console, title, "bold")
-    show_table(console, _metrics(result["metrics"]["test"], result["buckets"], "test", item_field))
+    show_table(console, _metrics(result["metrics"]["test"], result["buckets"], "test", item_field), "in result.json")
     for name, value in _cost(result).items():
         say(console, f"{name:<17}{value}")
     say(console, f"run folder: {folder}")
@@ -34,7 +34,8 @@ def show_evaluation(console: Console, evaluation: dict[str, Any], folder: Path) 
     console.print()
     say(console, f"{title} · tables {compression}" if compression else title, "bold")
     item_field = evaluation.get("item_field")
-    show_table(console, _metrics(evaluation["metrics"], evaluation["buckets"], evaluation["split"], item_field))
+    metrics = _metrics(evaluation["metrics"], evaluation["buckets"], evaluation["split"], item_field)
+    show_table(console, metrics, "in evaluation.json")
     if compression:
         say(console, f"embedding tables: {mebibytes(evaluation['embedding_bytes'])} MiB")
     say(console, f"evaluation: {folder}")

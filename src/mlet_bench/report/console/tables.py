@@ -12,8 +12,9 @@ from mlet_bench.report.table import Table
 GAP = 2
 
 
-def show_table(console: Console, table: Table) -> None:
-    """A table with its title and note, without the columns that the terminal has no room for; nothing without rows."""
+def show_table(console: Console, table: Table, whole: str = "on the page and in the csv files") -> None:
+    """A table with its title and note, without the columns that the terminal has no room for: they are said, and where
+    the `whole` is; nothing without rows."""
     if not table.rows:
         return
     fitting, hidden = _fitting(table, console.width)
@@ -35,7 +36,7 @@ def show_table(console: Console, table: Table) -> None:
             say(console, text, style)
     console.print(shown)
     if hidden:
-        say(console, f"no room here for: {', '.join(hidden)} (all on the page and in the csv files)", "dim")
+        say(console, f"no room here for: {', '.join(hidden)} (all {whole})", "dim")
     console.print()
 
 

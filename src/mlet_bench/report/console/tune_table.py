@@ -20,8 +20,8 @@ def show_tuning(console: Console, comparison: dict[str, Any], folder: Path) -> N
     trials = comparison["config"]["trials"]
     console.print()
     say(console, f"{comparison['dataset']['name']} · {comparison['model']} · best of {trials} trials each", "bold")
-    show_table(console, _chosen(comparison))
-    show_table(console, _seeds(comparison))
+    show_table(console, _chosen(comparison), "in tune.json")
+    show_table(console, _seeds(comparison), "in tune.json")
     report = f"mlet-bench report runs={folder} shows it with figures and claims"
     for line in (*_failures(comparison), *_doubts(comparison), report, f"comparison: {folder / 'tune.json'}"):
         say(console, line)
