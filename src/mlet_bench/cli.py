@@ -5,6 +5,7 @@ import io
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # what a terminal's encoding lacks must not end a run
+            with suppress(OSError):  # a pipe that once was a file
+                stream.reconfigure(errors="replace")  # what a terminal's encoding lacks must not end a run
     try:
         return _dispatch(words)
     except UserError as error:
