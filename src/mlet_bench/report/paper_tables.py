@@ -118,7 +118,7 @@ def popularity_table(found: Sequence[ExperimentRuns]) -> Table:
     ]
     note = (
         "Gain in AUC × 10,000 on tenths of the test rows, from those whose categories training saw least (the "
-        "paper's set B) to those it saw most (A). ▲ ▼: the 95 % interval excludes 0."
+        "paper's set B) to those it saw most (A). ▲ ▼: five seeds or more, and their 95 % interval excludes 0."
     )
     return Table("What remains, by popularity", columns, rows, note)
 

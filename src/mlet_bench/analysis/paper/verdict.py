@@ -59,8 +59,12 @@ def _tuning(runs: ExperimentRuns) -> list[SeedDifference]:
 def _counted(gains: Sequence[SeedDifference]) -> str:
     """
     >>> _counted([SeedDifference(5, 0.01, ci95=(0.005, 0.015)), SeedDifference(5, -0.002, ci95=(-0.01, 0.006))])
-    'higher in 1 of 2 comparisons, lower in 0, by +0.0040 AUC on average'
+    'higher in 1 of 2 comparisons, lower in 0, undecided in 1, by +0.0040 AUC on average'
     """
     higher, lower = (sum(gain.verdict == way for gain in gains) for way in ("higher", "lower"))
     mean = fmean(gain.mean for gain in gains)
-    return f"higher in {higher} of {len(gains)} comparisons, lower in {lower}, by {signed(mean)} AUC on average"
+    undecided = len(gains) - higher - lower
+    return (
+        f"higher in {higher} of {len(gains)} comparisons, lower in {lower}, undecided in {undecided}, by {signed(mean)} "
+        "AUC on average"
+    )
