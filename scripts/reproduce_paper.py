@@ -1,6 +1,7 @@
 """The MLET paper (arXiv 2309.15881), table for table: its experiments run here, beside what it printed.
 
-    python scripts/reproduce_paper.py [--profile small|medium|full] [--raw data/raw] [--jobs N] [-- hardware=cuda]
+    python scripts/reproduce_paper.py [--profile small|medium|full] [--raw data/raw] [--models dlrm,dcn] [--sets frappe_x1]
+        [--jobs N] [-- hardware=cuda]
 
 small   generated rows of Avazu's shape: at most 40 minutes of processor time
 medium  MovieLens-1M and Frappe_x1, one epoch: about 4 hours of processor time
@@ -56,7 +57,11 @@ class Job:
 
     @property
     def model(self) -> str:
-        return self.name.partition(",")[0]
+        return self.name.split(", ")[0]
+
+    @property
+    def set(self) -> str:
+        return self.name.split(", ")[1]
 
 
 def published(name: str, words: Sequence[str], model: str, experiment: str, *, curves: bool) -> Iterator[Job]:
@@ -121,18 +126,19 @@ def small(raw: Path) -> list[Job]:
 
 def medium(raw: Path) -> list[Job]:
     """Two sets of a size for two cores."""
-    return [job for name, words in sets(raw, ("movielens1m", "frappe_x1")) for job in jobs_for(name, words)]
+    return [job for name, words in sets(raw, SETS["medium"]) for job in jobs_for(name, words)]
 
 
 def full(raw: Path) -> list[Job]:
     """Criteo and Avazu with every category kept."""
     jobs = []
-    for name, words in sets(raw, ("criteo", "avazu")):
+    for name, words in sets(raw, SETS["full"]):
         jobs += jobs_for(name, words, ("dlrm",) if name == "criteo" else MODELS, name)
     return jobs
 
 
 PROFILES = {"small": small, "medium": medium, "full": full}
+SETS = {"small": ("generated",), "medium": ("movielens1m", "frappe_x1"), "full": ("criteo", "avazu")}
 
 
 def sets(raw: Path, names: Iterable[str]) -> list[tuple[str, tuple[str, ...]]]:
@@ -239,8 +245,16 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=None, help="default: outputs/paper-PROFILE")
     parser.add_argument("--jobs", type=int, default=None, help="commands at once; default: a core each (full: one)")
     parser.add_argument("more", nargs="*", help="words for every run, behind --")
+    parser.add_argument("--models", default=",".join(MODELS), help="which of the seven, by commas")
+    parser.add_argument("--sets", default=None, help="which data sets of the profile, by commas")
     given = parser.parse_args()
-    jobs = PROFILES[given.profile](given.raw.absolute())
+    for key, allowed in (("models", MODELS), ("sets", SETS[given.profile])):
+        for name in filter(None, (getattr(given, key) or "").split(",")):
+            if name not in allowed:
+                parser.error(f"--{key} {name}: allowed: {', '.join(allowed)}")
+    wanted = given.models.split(","), (given.sets or ",".join(SETS[given.profile])).split(",")
+    jobs = [job for job in PROFILES[given.profile](given.raw.absolute()) if job.model in wanted[0]
+            and job.set in wanted[1]]  # fmt: skip
     if not jobs:
         print(f"--profile {given.profile}: none of its data sets is below --raw {given.raw}", file=sys.stderr)
         return 2
