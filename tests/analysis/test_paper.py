@@ -156,7 +156,7 @@ def test_the_verdict_follows_the_second_reading(tmp_path: Path) -> None:
                 write(tmp_path, test + seed / 1e5, 16, inner, seed=seed, valid=test, emb={"lr": rate})
     one, own, last = verdict([only(tmp_path)])
     assert one.startswith("Adagrad, one learning rate for everything: MLET with k = 64 is higher in 1 of 1 comparisons")
-    assert "MLET is higher in 0 of 1 comparisons, lower in 1, by -0.0100" in own
+    assert "MLET is higher in 0 of 1 comparisons, lower in 1, undecided in 0, by -0.0100" in own
     assert "gave the single table +0.0500 on average" in own
     assert last == "Tune emb.lr first: here it does for a single table what MLET does, for nothing."
 
