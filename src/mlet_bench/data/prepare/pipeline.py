@@ -27,13 +27,15 @@ from mlet_bench.data.sources.bad_rows import Reading
 from mlet_bench.data.sources.raw import LABEL, RawFile, RawSource, check_unchanged, clear_leftovers, raw_file, stamp
 from mlet_bench.data.sources.text import CHUNK_BYTES
 from mlet_bench.data.splits import SPLITS
-from mlet_bench.errors import UserError
+from mlet_bench.errors import UserError, listing
 from mlet_bench.system import files
 from mlet_bench.system.limits import available_cores
 
 PACKED = {".gz": 8, ".parquet": 8}
 """How many bytes of text a byte of such a file stands for, at most as a rule."""
 
+UNSEEN_SHARE = 0.9
+"""Above this share of rows with unknown categories, something is likely to be wrong with a field."""
 PIECES_AT_WORK = 4
 """Chunks of text, for each core, that memory holds at a time in one form or another."""
 
@@ -211,7 +213,8 @@ def _manifest(
         "fingerprint": job.fingerprint(inputs),
         "options": job.options,
         "inputs": [{"bytes": file.bytes, "md5": file.md5} for file in inputs],
-        "warnings": job.source.warnings([file.md5 for file in inputs]),
+        "warnings": job.source.warnings([file.md5 for file in inputs])
+        + ([] if job.known is None else _unseen(encoded)),
         "schema": {"label": LABEL, "numeric": list(columns.numeric), "categorical": list(columns.categorical)},
         "split": split_words,
         "rows": encoded.assigned.rows,
@@ -243,3 +246,19 @@ def _field(name: str, vocabulary: FieldVocabulary) -> dict[str, Any]:
         "merged": len(rare),
         "merged_train_rows": int(rare.sum()),
     }
+
+
+def _unseen(encoded: Encoded) -> list[str]:
+    """A warning for every field of whose rows nearly all hold categories that the given vocabulary does not have."""
+    rows, said = encoded.spool.first_rows[-1], []
+    for name, vocabulary in encoded.vocabularies.items():
+        counts = encoded.spool.counts(name)
+        unknown = vocabulary.id_of_number == 0
+        share = int(counts[unknown].sum()) / max(rows, 1)
+        if share > UNSEEN_SHARE:
+            values = encoded.spool.builders[name].values
+            here = values.filter(pa.array(unknown)).slice(0, 3).to_pylist()
+            theirs = vocabulary.values.slice(0, 3).to_pylist()
+            said.append(f"column {name}: {100 * share:.3g} % of the rows hold categories that dataset.vocab does not "
+                        f"have, as {listing(map(repr, here))}; it has {listing(map(repr, theirs))}")  # fmt: skip
+    return said

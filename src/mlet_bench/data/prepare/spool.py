@@ -100,6 +100,15 @@ class Spool:
         """One block, mapped."""
         return self._reader.get_batch(index)
 
+    def counts(self, field: str) -> np.ndarray:
+        """How often each category, by its number, occurs in all rows (int64)."""
+        builder = self.builders[field]
+        counts = np.zeros(len(builder.values), np.int64)
+        for index in range(self.blocks):
+            numbers = builder.numbers(index)
+            counts[numbers] += np.bincount(self.block(index).column(field).to_numpy(), minlength=len(numbers))
+        return counts
+
     def _add_block(self, batch: pa.RecordBatch) -> None:
         arrays = {LABEL: batch.column(LABEL).cast(pa.int8())}
         for name in (KEY, TRUTH):

@@ -15,12 +15,15 @@ from mlet_bench.data.sources.bad_rows import BadRow, Reading
 from mlet_bench.data.sources.lines import LARGEST, Kind, Layout, cell_mistake
 from mlet_bench.data.sources.raw import KEY, LABEL, RawSource, existing, matching
 from mlet_bench.data.sources.roles import looks_like, roles_of
+from mlet_bench.data.sources.spelling import numbers_among, spelled_dictionary, spellings, text_of
 from mlet_bench.data.splits import SPLITS, ByTime, Given, InOrder, SplitRule, rule_for
 from mlet_bench.errors import UserError, listing, nearest
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 GUESS_BYTES = 1 << 20
 BATCH_ROWS = 1 << 17
+SPELLING = 1
+"""Of categories and missing cells; folders that were prepared by another are others."""
 
 
 class TableSource(RawSource):
@@ -36,6 +39,7 @@ class TableSource(RawSource):
                     f"dataset.raw={config.raw}: {path.name} and {self.files[0].name} are of different kinds"
                 )
         self._delimiter = config.delimiter or DELIMITERS.get(self.kind, ",")
+        self._missing = spellings(config.missing)
         self.roles = roles_of(config, self._types(self.files[0]), self.files[0])
         self.numeric, self.categorical = self.roles.numeric, self.roles.categorical
         self.split = _split(config, self.given)
@@ -54,7 +58,8 @@ class TableSource(RawSource):
     def options(self) -> dict[str, Any]:
         roles = self.roles
         columns = {"label": roles.label, "numeric": list(roles.numeric), "categorical": list(roles.categorical)}
-        return {"columns": columns, "missing": list(self.config.missing), "files": len(self.files)}
+        missing = list(self.config.missing)
+        return {"columns": columns, "missing": missing, "files": len(self.files), "spelling": SPELLING}
 
     def notes(self) -> list[str]:
         if not self.roles.guessed:
@@ -83,6 +88,8 @@ class TableSource(RawSource):
         elif roles.key is not None:
             columns[KEY] = self._key(table.column(roles.key))
         columns.update({name: table.column(name) for name in (*roles.numeric, *roles.categorical)})
+        if self.kind != ".parquet":
+            columns.update({name: spelled_dictionary(table.column(name)) for name in roles.categorical})
         return pa.table(columns)
 
     @property
@@ -113,7 +120,7 @@ class TableSource(RawSource):
         columns = self._header(path)
         rows = text.first_rows(path, self._delimiter, GUESS_BYTES)
         cells = zip(*(row for row in rows if len(row) == len(columns)), strict=True)
-        types = [looks_like([cell for cell in column if cell not in ("", *self.config.missing)]) for column in cells]
+        types = [looks_like([cell for cell in column if cell not in self._missing]) for column in cells]
         return dict(zip(columns, types or [pa.string()] * len(columns), strict=True))
 
     def _header(self, path: Path) -> tuple[str, ...]:
@@ -129,7 +136,7 @@ class TableSource(RawSource):
         kinds.update(dict.fromkeys(roles.categorical, "category"))
         if roles.key is not None:
             kinds[roles.key] = self._key_kind
-        return Layout(self._header(path), kinds, self._delimiter, quoted=True, missing=("", *self.config.missing))
+        return Layout(self._header(path), kinds, self._delimiter, quoted=True, missing=self._missing)
 
     def _parquet(self, path: Path, reading: Reading, offset: int) -> Iterator[pa.Table]:
         roles = self.roles
@@ -140,7 +147,7 @@ class TableSource(RawSource):
         size, rows = path.stat().st_size, opened.metadata.num_rows
         try:
             for batch in opened.iter_batches(BATCH_ROWS, columns=names):
-                columns = {name: _cast(batch.column(name), wanted.get(name), path, name) for name in names}
+                columns = {name: self._cast(batch.column(name), wanted.get(name), path, name) for name in names}
                 table = self._screened(pa.table(columns), path, row, reading)
                 row += batch.num_rows
                 reading.passed(table.num_rows, offset + size * (row - 1) // max(rows, 1))
@@ -150,9 +157,26 @@ class TableSource(RawSource):
                 raise
             raise UserError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from None
 
+    def _cast(self, column: pa.Array, wanted: pa.DataType | None, path: Path, name: str) -> pa.Array:
+        if wanted is None:
+            return column
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        if pa.types.is_boolean(column.type) and wanted == pa.float64():
+            column = column.cast(pa.int8())
+        try:
+            if wanted == pa.string():
+                return text_of(column, self._missing)
+            if name != self.roles.label and _is_text(column.type):
+                column = text_of(column, self._missing)
+            return column.cast(wanted, safe=False)  # large integers to the nearest float64
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            what = "a number" if wanted == pa.float64() else "text"
+            raise UserError(f"{path}: column {name} of type {column.type} cannot be read as {what}") from None
+
     def _screened(self, table: pa.Table, path: Path, first_row: int, reading: Reading) -> pa.Table:
         """The good rows; numbers that are NaN count as missing, as pandas writes them."""
-        roles, bad = self.roles, np.zeros(table.num_rows, bool)
+        roles, bad, gone = self.roles, np.zeros(table.num_rows, bool), numbers_among(self._missing)
         for name in (roles.label, *roles.numeric, *([roles.key] if roles.key else [])):
             kind = "label" if name == roles.label else "number" if name in roles.numeric else self._key_kind
             if kind in ("label", "number"):
@@ -166,23 +190,13 @@ class TableSource(RawSource):
                 reading.set_aside(BadRow(path, first_row + int(place), name, row[name], str(reason), str(row)))
             bad |= wrong
             if kind == "number":
-                numbers = pa.array(values, mask=np.isnan(values))
+                numbers = pa.array(values, mask=np.isnan(values) | np.isin(values, gone))
                 table = table.set_column(table.column_names.index(name), name, numbers)
         return table.filter(pa.array(~bad)) if bad.any() else table
 
 
-def _cast(column: pa.Array, wanted: pa.DataType | None, path: Path, name: str) -> pa.Array:
-    if wanted is None:
-        return column
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    if pa.types.is_boolean(column.type) and wanted == pa.float64():
-        column = column.cast(pa.int8())
-    try:
-        return column.cast(wanted, safe=False)  # large integers to the nearest float64
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        what = "a number" if wanted == pa.float64() else "text"
-        raise UserError(f"{path}: column {name} of type {column.type} cannot be read as {what}") from None
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
 def _opened(path: Path) -> pq.ParquetFile:
