@@ -98,8 +98,8 @@ def test_column_that_a_vocabulary_hardly_knows_is_named() -> None:
     known = prepare("table", write_csv("a.csv", columns), categorical=["a", "b"])
     for name, count in (("b.csv", 100), ("c.csv", 101)):
         rows = {key: cells[:count] for key, cells in columns.items()} | {"a": ["x"] * 10 + ["p"] * (count - 10)}
-        found = prepare("table", write_csv(name, rows), split="test", vocab=known.folder, label="label",
-                        categorical=["a", "b"])  # fmt: skip
+        options: dict[str, Any] = {"split": "test", "vocab": known.folder, "label": "label", "categorical": ["a", "b"]}
+        found = prepare("table", write_csv(name, rows), **options)
         said = ("column a: 90.1 % of the rows hold categories that dataset.vocab does not have, as 'p'; "
                 "it has 'x', 'y'")  # fmt: skip
         assert found.notes == ((said,) if count == 101 else ())

@@ -5,6 +5,7 @@ seconds and midnight. All else stays: 012, 1.10 and 1e5 may be names.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 import numpy as np
 import pyarrow as pa
@@ -93,8 +94,6 @@ def numbers_among(cells: Iterable[str]) -> np.ndarray:
     """Those of the cells that are numbers (float64)."""
     numbers = []
     for cell in cells:
-        try:
+        with suppress(ValueError):
             numbers.append(float(cell))
-        except ValueError:
-            pass
     return np.array(numbers, np.float64)
