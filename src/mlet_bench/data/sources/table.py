@@ -196,7 +196,7 @@ class TableSource(RawSource):
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    return kind in (pa.string(), pa.large_string())
 
 
 def _opened(path: Path) -> pq.ParquetFile:
