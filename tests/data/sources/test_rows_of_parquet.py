@@ -3,6 +3,7 @@
 import random
 import tempfile
 from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -199,3 +200,26 @@ def test_file_that_is_no_parquet(workplace: Path, damage: Any) -> None:
     with pytest.raises(UserError, match=r"a.parquet: cannot be read as Parquet"):
         prepare("table", path)
     assert [path.name for path in workplace.iterdir()] == ["a.parquet"]
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        [1_700_000_000_000_000_000 + i for i in range(60)],  # nanoseconds, finer than 64-bit floats
+        [1_700_000_000.0 + i for i in range(60)],
+        [1.7e18 + 1e12 * i for i in range(60)],
+        [Decimal(f"{1_700_000_000 + i}.00") for i in range(60)],
+        [-i for i in range(60, 0, -1)],
+    ],
+    ids=["19 digits", "whole floats", "exponents", "decimals", "before 1970"],
+)
+def test_times_are_the_same_in_csv_and_parquet(workplace: Path, times: list[Any]) -> None:
+    frame = pa.table({**columns_of(60), "t": times[::-1]})
+    pq.write_table(frame, "a.parquet")
+    lines = [",".join(frame.column_names), *(",".join(map(str, row.values())) for row in frame.to_pylist())]
+    reference.write(workplace / "a.csv", "\n".join(lines).encode())
+    by: dict[str, Any] = {"split": "time", "time_column": "t", "numeric_as": "as_is"}
+    for suffix in ("csv", "parquet"):
+        found = prepare("table", workplace / f"a.{suffix}", **by)
+        first = sorted(np.concatenate([found.split("valid").numeric_BN[:, 0], found.split("test").numeric_BN[:, 0]]))
+        assert first == [i + 0.5 for i in range(12)]  # the latest fifth, which stands first in the file

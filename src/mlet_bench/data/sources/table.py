@@ -109,6 +109,8 @@ class TableSource(RawSource):
                 return times.time(cell)
             return SPLITS.index(cell) if cell in SPLITS else None
 
+        if not pa.types.is_dictionary(column.type):
+            column = pa.chunked_array([text_of(chunk, ()) for chunk in column.chunks], pa.string())
         cells = column.cast(pa.string()).combine_chunks().dictionary_encode()
         return pa.array(map(of, cells.dictionary.to_pylist()), pa.int64()).take(cells.indices)
 

@@ -1,11 +1,15 @@
 """Hours and times of raw rows, and the fields and split keys made of them."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+
+NUMBER = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{0,40})?(?:[eE][+-]?[0-9]{1,3})?")
 
 
 def hour(cell: str) -> datetime | None:
@@ -23,14 +27,15 @@ def hour(cell: str) -> datetime | None:
 
 
 def time(cell: str) -> int | None:
-    """A whole number as it is; a date and time of ISO 8601 as microseconds since 1970 (UTC where no zone stands).
+    """A whole number of 64 bits as it is, however it is written; a date and time of ISO 8601 as microseconds since
+    1970 (UTC where no zone stands).
 
-    >>> time("1412121600"), time("2014-10-01T00:00:00"), time("soon")
-    (1412121600, 1412121600000000, None)
+    >>> time("1412121600"), time("1412121600.0"), time("1.4121216e+09"), time("2014-10-01T00:00:00"), time("soon")
+    (1412121600, 1412121600, 1412121600, 1412121600000000, None)
     """
-    digits = cell.removeprefix("-")
-    if digits.isascii() and digits.isdigit():
-        return int(cell) if len(digits) < 19 else None
+    if NUMBER.fullmatch(cell):
+        number = Decimal(cell)
+        return int(number) if -(2**63) <= number < 2**63 and number == int(number) else None
     try:
         found = datetime.fromisoformat(cell)
     except ValueError:
