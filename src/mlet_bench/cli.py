@@ -108,7 +108,10 @@ def _parse(words: list[str]) -> Arguments:
         elif word.startswith("-"):
             raise UserError(f"{word}: no such option; allowed: {listing(flags)}.{nearest(word, flags)}")
         else:
-            arguments.overrides.append(word)
+            # A threshold, which Hydra reads in quotes alone; the shell took those that were given.
+            arguments.overrides.append(
+                f'{name}="{value}"' if value.startswith(("<", ">")) and '"' not in value else word
+            )
     return arguments
 
 

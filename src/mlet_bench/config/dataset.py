@@ -1,6 +1,7 @@
 """The sections of the data sets, by their readers."""
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -17,6 +18,18 @@ Shares = Annotated[
     tuple[Annotated[float, Field(gt=0, lt=1)], ...], BeforeValidator(as_tuple), AfterValidator(_three_shares)
 ]
 """Of train, valid and test."""
+
+
+def _positive(value: Any) -> Any:
+    """A threshold such as >=4, or a word."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = str(value) if isinstance(value, int | float) else value
+    if isinstance(text, str) and not re.fullmatch(
+        r"\s*(?:[<>]=?|==?)\s*[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?\s*|[^<>=].*", text
+    ):
+        raise ValueError("needs a sign and a number, as >=4, or a word")
+    return text
 
 
 class DatasetConfig(Section):
@@ -86,6 +99,8 @@ class TableConfig(DatasetConfig):
 
     reader: Literal["table"]
     label: str | None
+    positive: Annotated[str | None, BeforeValidator(_positive)] = None
+    """A default, because configs of runs made before it do not have it."""
     numeric: Names | None
     categorical: Names | None
     drop: Names

@@ -4,7 +4,7 @@ Slow, and used only for the first rows of a file and for the few lines among whi
 """
 
 import csv
-from collections.abc import Collection
+from collections.abc import Container
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -26,7 +26,7 @@ rating: 1 to 5; timestamp: an integer that is never missing."""
 class Known:
     """The cells that a column of categories may hold."""
 
-    cells: Collection[str]
+    cells: Container[str]
     otherwise: str
     """What is said of another cell, in words that follow it."""
 

@@ -89,7 +89,8 @@ def parse(chunk: Chunk, layout: Layout, map_: Callable[..., Iterator[Any]] = map
                     raise BadCellError(f"column {name}: {cell!r}")
         elif name in layout.known:
             allowed = layout.known[name].cells
-            if not all(cell in allowed for cell in encoded[name].dictionary.to_pylist()):
+            cells = encoded[name].dictionary.to_pylist()
+            if encoded[name].null_count or not all(cell in allowed for cell in cells):
                 raise BadCellError(f"column {name}: a cell {layout.known[name].otherwise}")
     return pa.table({name: encoded.get(name, table.column(name)) for name in types})
 

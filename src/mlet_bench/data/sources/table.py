@@ -1,6 +1,7 @@
 """The user's own rows: csv (plain or .gz) or Parquet, their columns named in the config or guessed and shown."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import pyarrow.parquet as pq
 from mlet_bench.config import TableConfig
 from mlet_bench.data.sources import text, times
 from mlet_bench.data.sources.bad_rows import BadRow, Reading
-from mlet_bench.data.sources.lines import LARGEST, Kind, Layout, cell_mistake
+from mlet_bench.data.sources.labels import labels_of
+from mlet_bench.data.sources.lines import LARGEST, Kind, Known, Layout, cell_mistake
 from mlet_bench.data.sources.raw import KEY, LABEL, RawSource, existing, matching
 from mlet_bench.data.sources.roles import looks_like, roles_of
 from mlet_bench.data.sources.spelling import numbers_among, spelled_dictionary, spellings, text_of
@@ -42,6 +44,7 @@ class TableSource(RawSource):
         self._missing = spellings(config.missing)
         self.roles = roles_of(config, self._types(self.files[0]), self.files[0])
         self.numeric, self.categorical = self.roles.numeric, self.roles.categorical
+        self.labels = labels_of(config.positive, self._first_labels(), self.roles.label)
         self.split = _split(config, self.given)
 
     def check(self) -> None:
@@ -59,7 +62,8 @@ class TableSource(RawSource):
         roles = self.roles
         columns = {"label": roles.label, "numeric": list(roles.numeric), "categorical": list(roles.categorical)}
         missing = list(self.config.missing)
-        return {"columns": columns, "missing": missing, "files": len(self.files), "spelling": SPELLING}
+        positive = {} if self.config.positive is None else {"positive": self.config.positive}
+        return {"columns": columns, "missing": missing, "files": len(self.files), "spelling": SPELLING, **positive}
 
     def notes(self) -> list[str]:
         if not self.roles.guessed:
@@ -83,6 +87,8 @@ class TableSource(RawSource):
     def _columns(self, table: pa.Table, index: int) -> pa.Table:
         roles = self.roles
         columns = {LABEL: table.column(roles.label)}
+        if self.labels is not None:
+            columns[LABEL] = pa.array(self.labels.column(table.column(roles.label), self._missing))
         if self.given:
             columns[KEY] = pa.repeat(pa.scalar(index, pa.int64()), table.num_rows)
         elif roles.key is not None:
@@ -125,6 +131,19 @@ class TableSource(RawSource):
         types = [looks_like([cell for cell in column if cell not in self._missing]) for column in cells]
         return dict(zip(columns, types or [pa.string()] * len(columns), strict=True))
 
+    def _first_labels(self) -> list[str | None]:
+        """The label column's first cells; None where they are missing."""
+        path, name = self.files[0], self.roles.label
+        if self.kind == ".parquet":
+            with suppress(pa.ArrowException, OSError):  # named when the rows are read
+                for batch in _opened(path).iter_batches(BATCH_ROWS, columns=[name]):
+                    return list(text_of(batch.column(0), self._missing).to_pylist())
+            return []
+        columns = self._header(path)
+        rows = text.first_rows(path, self._delimiter, GUESS_BYTES)
+        cells = [row[columns.index(name)] for row in rows if len(row) == len(columns)]
+        return [None if cell in self._missing else cell for cell in cells]
+
     def _header(self, path: Path) -> tuple[str, ...]:
         columns = text.header_of(path, self._delimiter, quoted=True)
         if len(set(columns)) < len(columns):
@@ -134,17 +153,20 @@ class TableSource(RawSource):
     def _layout(self, path: Path) -> Layout:
         """Read anew for every use, so that rows are never read by the header of a file that was replaced."""
         roles = self.roles
-        kinds: dict[str, Kind] = {roles.label: "label", **dict.fromkeys(roles.numeric, "number")}
+        kinds: dict[str, Kind] = {roles.label: "label" if self.labels is None else "category"}
+        known = {} if self.labels is None else {roles.label: Known(self.labels, self.labels.otherwise)}
+        kinds.update(dict.fromkeys(roles.numeric, "number"))
         kinds.update(dict.fromkeys(roles.categorical, "category"))
         if roles.key is not None:
             kinds[roles.key] = self._key_kind
-        return Layout(self._header(path), kinds, self._delimiter, quoted=True, missing=self._missing)
+        return Layout(self._header(path), kinds, self._delimiter, quoted=True, missing=self._missing,
+                      known=known)  # fmt: skip
 
     def _parquet(self, path: Path, reading: Reading, offset: int) -> Iterator[pa.Table]:
         roles = self.roles
-        wanted = {roles.label: pa.float64(), **dict.fromkeys(roles.numeric, pa.float64())}
+        wanted = dict.fromkeys((*([] if self.labels else [roles.label]), *roles.numeric), pa.float64())
         wanted.update(dict.fromkeys(roles.categorical, pa.string()))
-        names = [*wanted, *([roles.key] if roles.key and roles.key not in wanted else [])]
+        names = list(dict.fromkeys((roles.label, *wanted, *([roles.key] if roles.key else []))))
         opened, row = _opened(path), 1
         size, rows = path.stat().st_size, opened.metadata.num_rows
         try:
@@ -181,14 +203,16 @@ class TableSource(RawSource):
         roles, bad, gone = self.roles, np.zeros(table.num_rows, bool), numbers_among(self._missing)
         for name in (roles.label, *roles.numeric, *([roles.key] if roles.key else [])):
             kind = "label" if name == roles.label else "number" if name in roles.numeric else self._key_kind
-            if kind in ("label", "number"):
+            if kind == "label" and self.labels is not None:
+                wrong = np.isnan(self.labels.column(table.column(name), self._missing))
+            elif kind in ("label", "number"):
                 values = pc.fill_null(table.column(name), np.nan).to_numpy()
                 wrong = ~np.isin(values, (0, 1)) if kind == "label" else np.abs(values) > LARGEST
             else:
                 wrong = self._key(table.column(name)).is_null().to_numpy(zero_copy_only=False)
             for place in np.flatnonzero(wrong & ~bad):
                 row = {key: str(value) for key, value in table.slice(place, 1).to_pylist()[0].items()}
-                reason = cell_mistake("", kind, ())
+                reason = cell_mistake("", kind, ()) if kind != "label" or not self.labels else self.labels.otherwise
                 reading.set_aside(BadRow(path, first_row + int(place), name, row[name], str(reason), str(row)))
             bad |= wrong
             if kind == "number":
