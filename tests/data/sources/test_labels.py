@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlet_bench.data.prepared import Prepared
-from mlet_bench.data.sources import table
+from mlet_bench.data.sources import sample
 from mlet_bench.errors import UserError
 from tests.conftest import Ended, prepare
 from tests.data.sources.test_spelling import cycled, write_csv, write_parquet
@@ -60,8 +60,9 @@ def test_labels(name: str, write: Callable[..., Path]) -> None:
 def test_what_is_no_label(
     cells: list[Any], changes: dict[str, Any], said: str, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(table, "GUESS_BYTES", 300)
-    monkeypatch.setattr(table, "BATCH_ROWS", 50)
+    monkeypatch.setattr(sample, "HEAD_BYTES", 300)
+    monkeypatch.setattr(sample, "PIECES", 0)
+    monkeypatch.setattr(sample, "PARQUET_ROWS", 50)
     columns = {"label": cells * 2, "c": ["x", "y"] * len(cells)}
     with pytest.raises(UserError, match=said):
         prepare("table", write_csv("a.csv", columns), **changes)

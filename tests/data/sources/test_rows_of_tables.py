@@ -165,15 +165,15 @@ def test_columns_are_guessed_and_shown(workplace: Path) -> None:
         "columns were guessed from their names and types: "
         "label=[Clicked], numeric=[price], categorical=[id,old,note], drop=[day]"
     )
-    assert prepared.notes == (said,)
+    assert prepared.notes[0] == said
     named = prepare(
         "table", workplace / "a.csv", label="Clicked", numeric=["price"], categorical=["id", "old", "note"]
     )  # fmt: skip
     assert named.folder == prepared.folder
     assert named.notes == ()  # though the folder was made by a guess
-    assert prepare("table", workplace / "a.csv").notes == (said,)
+    assert prepare("table", workplace / "a.csv").notes == prepared.notes
     partly = prepare("table", workplace / "a.csv", label="Clicked", categorical=["id", "old"], drop=["note"])
-    assert partly.notes == ("columns were guessed from their names and types: numeric=[price], drop=[day]",)
+    assert partly.notes[0] == "columns were guessed from their names and types: numeric=[price], drop=[day]"
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def labels_of(positive: str | None, sample: Sequence[str | None], column: str) -
     if plain < cells.total() / 2:
         seen = listing(sorted(cells, key=lambda cell: (_number(cell) or 0, cell))[:8])
         raise UserError(f"dataset.label={column}: holds {seen}, which are neither 0 and 1 nor words for "
-                        "them; dataset.positive='>=4' makes labels by a threshold, dataset.positive=WORD by a word")  # fmt: skip
+                        "them; dataset.positive='>=4' makes labels by a threshold, =WORD by a word")  # fmt: skip
     return None
 
 

@@ -1,7 +1,6 @@
 """What each column of the user's own table is for: as the config names it, else by its name and type."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -55,7 +54,7 @@ def roles_of(config: TableConfig, schema: dict[str, pa.DataType], path: Path) ->
     if label is None:
         raise UserError(f"dataset.label: none of the columns of {path.name} is named {listing(LABELS)}; "
                         f"choose one of {listing(schema)}")  # fmt: skip
-    rest = [name for name in schema if name not in seen and name != label]
+    rest = [name for name in schema if name and name not in seen and name != label]  # a nameless one is an index
     guessed_numeric = [] if config.numeric is not None else [n for n in rest if pa.types.is_floating(schema[n])]
     times_ = [n for n in rest if pa.types.is_temporal(schema[n]) or pa.types.is_nested(schema[n])]
     taken = {*guessed_numeric, *times_}
@@ -77,15 +76,3 @@ def roles_of(config: TableConfig, schema: dict[str, pa.DataType], path: Path) ->
         key=next(iter((*named["split_column"], *named["time_column"])), None),
         guessed={key: tuple(columns) for key, columns in guessed.items() if columns},
     )
-
-
-def looks_like(cells: list[str]) -> pa.DataType:
-    """The narrowest type that all of a column's cells have."""
-    for kind, reads in ((pa.int64(), int), (pa.float64(), float), (pa.timestamp("us"), datetime.fromisoformat)):
-        try:
-            for cell in cells:
-                reads(cell)
-            return kind if cells else pa.string()
-        except ValueError:
-            pass
-    return pa.string()

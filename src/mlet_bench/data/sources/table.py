@@ -1,7 +1,6 @@
 """The user's own rows: csv (plain or .gz) or Parquet, their columns named in the config or guessed and shown."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +10,18 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mlet_bench.config import TableConfig
-from mlet_bench.data.sources import text, times
+from mlet_bench.data.sources import sample, text, times
 from mlet_bench.data.sources.bad_rows import BadRow, Reading
+from mlet_bench.data.sources.guess import notes_of
 from mlet_bench.data.sources.labels import labels_of
 from mlet_bench.data.sources.lines import LARGEST, Kind, Known, Layout, cell_mistake
 from mlet_bench.data.sources.raw import KEY, LABEL, RawSource, existing, matching
-from mlet_bench.data.sources.roles import looks_like, roles_of
+from mlet_bench.data.sources.roles import roles_of
 from mlet_bench.data.sources.spelling import numbers_among, spelled_dictionary, spellings, text_of
 from mlet_bench.data.splits import SPLITS, ByTime, Given, InOrder, SplitRule, rule_for
 from mlet_bench.errors import UserError, listing, nearest
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
-GUESS_BYTES = 1 << 20
 BATCH_ROWS = 1 << 17
 SPELLING = 1
 """Of categories and missing cells; folders that were prepared by another are others."""
@@ -42,9 +41,10 @@ class TableSource(RawSource):
                 )
         self._delimiter = config.delimiter or DELIMITERS.get(self.kind, ",")
         self._missing = spellings(config.missing)
-        self.roles = roles_of(config, self._types(self.files[0]), self.files[0])
+        self._sample = self._sampled(self.files[0])
+        self.roles = roles_of(config, self._sample.types, self.files[0])
         self.numeric, self.categorical = self.roles.numeric, self.roles.categorical
-        self.labels = labels_of(config.positive, self._first_labels(), self.roles.label)
+        self.labels = labels_of(config.positive, self._sample.cells[self.roles.label], self.roles.label)
         self.split = _split(config, self.given)
 
     def check(self) -> None:
@@ -66,12 +66,7 @@ class TableSource(RawSource):
         return {"columns": columns, "missing": missing, "files": len(self.files), "spelling": SPELLING, **positive}
 
     def notes(self) -> list[str]:
-        if not self.roles.guessed:
-            return []
-        left = tuple(name for name in self.roles.dropped if name not in self.config.drop)
-        parts = {**self.roles.guessed, **({"drop": left} if left else {})}
-        said = ", ".join(f"{name}=[{','.join(columns)}]" for name, columns in parts.items())
-        return [f"columns were guessed from their names and types: {said}"]
+        return list(notes_of(self.roles, self._sample, self.config.drop))
 
     def tables(self, reading: Reading) -> Iterator[pa.Table]:
         offset = 0
@@ -120,29 +115,11 @@ class TableSource(RawSource):
         cells = column.cast(pa.string()).combine_chunks().dictionary_encode()
         return pa.array(map(of, cells.dictionary.to_pylist()), pa.int64()).take(cells.indices)
 
-    def _types(self, path: Path) -> dict[str, pa.DataType]:
-        """The columns of a file, and what they look like."""
+    def _sampled(self, path: Path) -> sample.Sample:
+        """Some of a file's cells, and what its columns look like."""
         if self.kind == ".parquet":
-            schema = _opened(path).schema_arrow
-            return dict(zip(schema.names, schema.types, strict=True))
-        columns = self._header(path)
-        rows = text.first_rows(path, self._delimiter, GUESS_BYTES)
-        cells = zip(*(row for row in rows if len(row) == len(columns)), strict=True)
-        types = [looks_like([cell for cell in column if cell not in self._missing]) for column in cells]
-        return dict(zip(columns, types or [pa.string()] * len(columns), strict=True))
-
-    def _first_labels(self) -> list[str | None]:
-        """The label column's first cells; None where they are missing."""
-        path, name = self.files[0], self.roles.label
-        if self.kind == ".parquet":
-            with suppress(pa.ArrowException, OSError):  # named when the rows are read
-                for batch in _opened(path).iter_batches(BATCH_ROWS, columns=[name]):
-                    return list(text_of(batch.column(0), self._missing).to_pylist())
-            return []
-        columns = self._header(path)
-        rows = text.first_rows(path, self._delimiter, GUESS_BYTES)
-        cells = [row[columns.index(name)] for row in rows if len(row) == len(columns)]
-        return [None if cell in self._missing else cell for cell in cells]
+            return sample.of_parquet(_opened(path), self._missing)
+        return sample.of_text(path, self._header(path), self._delimiter, self._missing)
 
     def _header(self, path: Path) -> tuple[str, ...]:
         columns = text.header_of(path, self._delimiter, quoted=True)

@@ -1,0 +1,79 @@
+"""What columns are taken for when nobody says, and what is said of it."""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from mlet_bench.data.sources import sample
+from tests.conftest import prepare
+from tests.data.sources.test_spelling import cycled, write_csv, write_parquet
+
+LONG_IDS = [14_200_000_000_000_000_000 + i for i in range(40)]
+
+
+def test_decimals_of_parquet_are_numbers_and_whole_ones_names() -> None:
+    columns = {"label": cycled(0, 1), "price": cycled(Decimal("1.50"), Decimal("2.25"), Decimal("3.00")),
+               "id": cycled(Decimal(1), Decimal(2))}  # fmt: skip
+    raw = write_parquet("a.parquet", columns, price=pa.decimal128(9, 2), id=pa.decimal128(20, 0))
+    found = prepare("table", raw)
+    assert (found.numeric, found.fields) == (("price",), ("id",))
+
+
+def test_whole_numbers_of_the_first_megabyte_do_not_make_a_category(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sample, "HEAD_BYTES", 1_000)
+    monkeypatch.setattr(sample, "PIECE_BYTES", 200)
+    prices = [i % 7 if i < 300 else i % 7 + 0.5 for i in range(400)]
+    found = prepare("table", write_csv("a.csv", {"label": cycled(0, 1), "c": cycled("x", "y"), "price": prices}))
+    assert (found.numeric, found.fields) == (("price",), ("c",))
+
+
+def test_long_identifiers_are_names_though_a_spreadsheet_spoilt_some() -> None:
+    ids = ["1.42E+19" if i % 20 == 0 else str(LONG_IDS[i % 40]) for i in range(400)]
+    found = prepare("table", write_csv("a.csv", {"label": cycled(0, 1), "user": ids}))
+    assert (found.numeric, found.fields) == ((), ("user",))
+    floats = [1.42e19 + 1e6 * i for i in cycled(*range(40))]
+    found = prepare("table", write_parquet("a.parquet", {"label": cycled(0, 1), "user": floats}))
+    assert (found.numeric, found.fields) == ((), ("user",))
+
+
+def test_guesses_are_a_table() -> None:
+    columns = {"": list(range(400)), "label": cycled(0, 1), "price": cycled(0.5, 1.5, None),
+               "shop": cycled("a", "b", "c"),
+               "day": cycled("2020-01-01", "2020-01-02")}  # fmt: skip
+    found = prepare("table", write_csv("a.csv", columns))
+    assert list(found.notes[1:]) == [
+        "column     guess        why                           distinct values in 400 rows",
+        "label      label        its name                      2",
+        "price      numeric      numbers with a decimal point  2",
+        "shop       categorical  text                          3",
+        "(no name)  drop         whole numbers                 400",
+        "day        drop         dates or times                2",
+    ]
+    assert found.fields == ("shop",)
+
+
+SUSPECTS: dict[str, tuple[list[Any], str]] = {
+    "row": ([f"r{i}" for i in range(400)], "is nearly unique a row (400 values in 400 rows)"),
+    "Unnamed: 0": (list(range(400)), "its name is that of a row's number"),
+    "converted": (cycled(0, 0, 1), "looks like a second label"),
+    "outcome": (["won" if i % 2 and i != 3 else "lost" for i in range(400)], "looks like a second label"),
+}
+
+
+@pytest.mark.parametrize("write", [write_csv, write_parquet])
+def test_columns_that_seem_not_to_belong_are_named(write: Any) -> None:
+    columns = {
+        "label": cycled(0, 1),
+        "shop": cycled("a", "b", "c"),
+        **{name: cells for name, (cells, _) in SUSPECTS.items()},
+    }
+    raw: Path = write("a", columns)
+    raw = raw.rename(raw.with_suffix(".csv" if write is write_csv else ".parquet"))
+    warnings = [note for note in prepare("table", raw).notes if "dataset.drop" in note]
+    assert len(warnings) == len(SUSPECTS)
+    for name, (_, said) in SUSPECTS.items():
+        assert any(warning.startswith(f"column {name}: {said}") for warning in warnings)
+    assert prepare("table", raw, label="label", categorical=["shop"], numeric=[]).notes == ()
