@@ -19,7 +19,7 @@ from mlet_bench.config import monitored
 from mlet_bench.evaluation.statistics import SeedDifference, Spread, paired_by_seed
 
 TUNED = ("train.lr", "emb.lr", "emb.inner_std", "emb.l2", "emb.l2_on", "emb.l2_rows")
-COMPARED = {"emb.mode", "emb.dim", "emb.inner", *TUNED}
+COMPARED = {"emb.mode", "emb.dim", "emb.inner", "emb.ratio", "emb.min_rows", *TUNED}
 """And the keys that a mode alone has."""
 NO_EFFECT = {
     "fingerprint",

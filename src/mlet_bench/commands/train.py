@@ -183,8 +183,8 @@ def _dataset(prepared: Prepared) -> Dataset:
 def _sizes(model: CTRModel, collapsed: CTRModel, difference: float) -> Collapse:
     return Collapse(
         max_abs_logit_diff=difference,
-        embedding_bytes_training=_bytes(model.embedding),
-        embedding_bytes_inference=_bytes(collapsed.embedding),
+        embedding_bytes_training=model.embedding.bytes,
+        embedding_bytes_inference=collapsed.embedding.bytes,
         parameters_training=_parameters(model),
         parameters_inference=_parameters(collapsed),
     )
@@ -196,10 +196,6 @@ def _inference_times(
     few = next(prepared.pieces("test")).head(batch_size)
     trained_ms, collapsed_ms, single_ms = milliseconds([model, collapsed, single], few, len(few))
     return Inference(batch_size=len(few), trained_ms=trained_ms, collapsed_ms=collapsed_ms, single_ms=single_ms)
-
-
-def _bytes(module: nn.Module) -> int:
-    return sum(p.numel() * p.element_size() for p in module.parameters())
 
 
 def _parameters(module: nn.Module) -> int:

@@ -143,7 +143,9 @@ class Optimizers:
     """
 
     def __init__(self, model: CTRModel, config: TrainConfig, emb: EmbConfig) -> None:
-        self._embeddings = [part for part in model.modules() if isinstance(part, Embedding)]
+        every = [part for part in model.modules() if isinstance(part, Embedding)]
+        inside = {id(inner) for part in every for inner in part.modules() if inner is not part}
+        self._embeddings = [part for part in every if id(part) not in inside]
         numeric = [part.weight_ND for part in model.modules() if isinstance(part, NumericVectors)]
         self._numeric = [weight_ND for weight_ND in numeric if weight_ND is not None]
         self._dense_rows = dense_rows(config, emb)
@@ -155,8 +157,8 @@ class Optimizers:
         factors = [
             p for part in self._embeddings for p in part.parameters() if p.requires_grad and id(p) not in in_tables
         ]
-        inside = {id(p) for p in factors} | in_tables
-        dense = [p for p in model.parameters() if p.requires_grad and id(p) not in inside]
+        embedded = {id(p) for p in factors} | in_tables
+        dense = [p for p in model.parameters() if p.requires_grad and id(p) not in embedded]
         groups = [{"params": dense, "lr": config.lr}]
         if factors:
             groups.append({"params": factors, "lr": emb_lr})
@@ -203,6 +205,8 @@ class Optimizers:
 
     def step(self) -> None:
         """Move everything by the gradients of the backward passes since the last step or `clear`."""
+        for part in self._embeddings:
+            part.before_step()
         if self._emb.l2 > 0 and self._emb.l2_rows == "table":
             self._add_table_l2()
         elif self._dense_rows:
@@ -215,6 +219,8 @@ class Optimizers:
         self.dense.step()
         for rows in self.rows:
             rows.step(self._skip)
+        for part in self._embeddings:
+            part.after_step()
 
     def clear(self) -> None:
         """Let the gradients go. Until then they can tell why a loss is no longer finite."""
