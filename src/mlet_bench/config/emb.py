@@ -137,6 +137,55 @@ class MixedEmbConfig(SmallerEmbConfig):
     """Widths that fall with a field's size."""
 
 
+class _PooledEmbConfig(SmallerEmbConfig):
+    """Modes whose rows change hands while training."""
+
+    @model_validator(mode="after")
+    def _factors_alone(self) -> Self:
+        if self.l2 > 0 and self.inner is not None and self.l2_on == "product":
+            raise ValueError(f"emb.l2_on=product with emb={self.mode}: allowed with emb.inner: factors")
+        return self
+
+
+class PrunedEmbConfig(_PooledEmbConfig):
+    """Only the most useful pieces of vectors have a row."""
+
+    pieces: int = Field(ge=1)
+    """Of each vector; emb.dim is a multiple."""
+    check_every: int = Field(ge=1)
+    """Steps between two looks at who is most useful."""
+    decay: float = Field(gt=0, le=1)
+    """What utility is multiplied with at each look."""
+    changed: float = Field(ge=0, le=1)
+    """Share of the rows that has to move at least, or none does."""
+
+    @model_validator(mode="after")
+    def _pieces_fill_the_vector(self) -> Self:
+        if self.dim % self.pieces:
+            raise ValueError(f"emb.pieces={self.pieces}: allowed: divisors of emb.dim={self.dim}")
+        return self
+
+
+class FIITEDEmbConfig(PrunedEmbConfig):
+    """Pieces of vectors."""
+
+
+class AdaEmbedEmbConfig(PrunedEmbConfig):
+    """Whole vectors."""
+
+
+class CAFEEmbConfig(_PooledEmbConfig):
+    """Hot categories have a row of their own, the others a hashed one."""
+
+    hash_share: float = Field(gt=0, lt=1)
+    """Of what the ratio allows, for the hashed rows."""
+    decay: float = Field(gt=0, le=1)
+    """What importance is multiplied with every `check_every` steps."""
+    check_every: int = Field(ge=1)
+    threshold: float = Field(ge=0)
+    """A category is hot from so many times the mean importance of those that the sketch knows."""
+
+
 class _NoRows(SmallerEmbConfig):
     """Modes that read no rows of a table, so that there is nothing to train in two layers."""
 
@@ -155,12 +204,12 @@ class TTEmbConfig(_NoRows):
 class ROBEEmbConfig(_NoRows):
     """Pieces of one shared array."""
 
-    piece: int = Field(ge=1)
-    """Numbers that are read one after the other; emb.dim is a multiple."""
+    piece: int | None = Field(ge=1)
+    """Numbers that are read one after the other; emb.dim is a multiple; null: emb.dim."""
 
     @model_validator(mode="after")
     def _pieces_fill_the_vector(self) -> Self:
-        if self.dim % self.piece:
+        if self.piece is not None and self.dim % self.piece:
             raise ValueError(f"emb.piece={self.piece}: allowed: divisors of emb.dim={self.dim}")
         return self
 
@@ -184,6 +233,9 @@ EMBEDDINGS: dict[str, type[EmbConfig]] = {
     "tt": TTEmbConfig,
     "robe": ROBEEmbConfig,
     "dhe": DHEEmbConfig,
+    "cafe": CAFEEmbConfig,
+    "adaembed": AdaEmbedEmbConfig,
+    "fiited": FIITEDEmbConfig,
 }
 
 

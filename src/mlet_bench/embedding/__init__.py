@@ -7,7 +7,10 @@ from torch import Tensor
 
 from mlet_bench.config import EmbConfig
 from mlet_bench.config.emb import (
+    AdaEmbedEmbConfig,
+    CAFEEmbConfig,
     DHEEmbConfig,
+    FIITEDEmbConfig,
     FrozenMLETEmbConfig,
     HashEmbConfig,
     MixedEmbConfig,
@@ -18,6 +21,7 @@ from mlet_bench.config.emb import (
     TTEmbConfig,
 )
 from mlet_bench.embedding.base import Embedding
+from mlet_bench.embedding.cafe import cafe
 from mlet_bench.embedding.dhe import dhe
 from mlet_bench.embedding.hash import HashedFields, hash_rows
 from mlet_bench.embedding.maker import TableMaker
@@ -25,6 +29,7 @@ from mlet_bench.embedding.mixed import mixed
 from mlet_bench.embedding.mlet import MLETEmbedding
 from mlet_bench.embedding.mlet_frozen import FrozenMLETEmbedding
 from mlet_bench.embedding.none import NoEmbedding
+from mlet_bench.embedding.pruned import pruned
 from mlet_bench.embedding.qr import qr
 from mlet_bench.embedding.robe import robe
 from mlet_bench.embedding.rows import FieldOffsets
@@ -65,6 +70,9 @@ MODES: dict[type[EmbConfig], Callable[[Any, Sequence[int], TableMaker], Embeddin
     TTEmbConfig: tt,
     ROBEEmbConfig: robe,
     DHEEmbConfig: dhe,
+    CAFEEmbConfig: cafe,
+    AdaEmbedEmbConfig: pruned,
+    FIITEDEmbConfig: pruned,
 }
 """By the section of the config, which has the mode's name (config.EMBEDDINGS)."""
 

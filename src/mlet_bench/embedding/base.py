@@ -55,8 +55,9 @@ class Embedding(nn.Module, ABC):
     def before_step(self) -> None:
         """What the mode does when the gradients of a step are there and nothing has moved."""
 
-    def after_step(self) -> None:
-        """And when everything has."""
+    def after_step(self) -> list[tuple[RowTable, Tensor]]:
+        """And when everything has. Rows that start anew, of which the optimiser is to forget what it knew."""
+        return []
 
     @abstractmethod
     def collapse(self) -> "Embedding":

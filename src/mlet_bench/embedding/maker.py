@@ -1,5 +1,6 @@
 """How a mode gets its tables: trained as one layer or two, or empty, to load what was served into."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -42,6 +43,17 @@ class TableMaker:
             parts = torch.split(seen, list(self.cardinalities))
             seen = torch.cat([parts[field] for field in chosen]) if chosen else seen[:0]
         return replace(self, cardinalities=tuple(self.cardinalities[field] for field in chosen), seen=seen)
+
+    def start_std(self, rows: int) -> float:
+        """Of an entry of a table of so many rows."""
+        config = self.config
+        if config.init_std is not None:
+            return config.init_std
+        return math.sqrt(2 / (rows + config.dim) if config.table_init == "glorot" else 1 / (3 * rows))
+
+    def with_start(self, std: float) -> "TableMaker":
+        """Whose tables all start with this standard deviation, whatever ids were seen."""
+        return replace(self, config=self.config.model_copy(update={"init_std": std}), seen=None)
 
 
 def scale_rows(embedding: Embedding, fields: FieldOffsets, factor_F: Sequence[float]) -> None:

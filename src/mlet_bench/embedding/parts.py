@@ -129,9 +129,8 @@ class PartedEmbedding(Embedding):
         for part in self.embeddings:
             part.before_step()
 
-    def after_step(self) -> None:
-        for part in self.embeddings:
-            part.after_step()
+    def after_step(self) -> list[tuple[RowTable, Tensor]]:
+        return [anew for part in self.embeddings for anew in part.after_step()]
 
     def collapse(self) -> "PartedEmbedding":
         """Every part collapsed."""

@@ -147,16 +147,10 @@ def _scales(config: QREmbConfig, maker: TableMaker, fields: DividedFields) -> li
     """Factors with which a composed vector starts with the variance of the single table's."""
     scales = []
     for ids, rows in zip(maker.cardinalities, fields.counts, strict=True):
-        single, own = (_start_std(config, count) for count in (ids, rows))
+        single, own = maker.start_std(ids), maker.start_std(rows)
         if config.compose == "product" and config.start == "symmetric":
             single = single**0.5
         elif config.compose == "sum":
             single = single / 2**0.5
         scales.append(single / own)
     return scales
-
-
-def _start_std(config: QREmbConfig, rows: int) -> float:
-    if config.init_std is not None:
-        return config.init_std
-    return math.sqrt(2 / (rows + config.dim) if config.table_init == "glorot" else 1 / (3 * rows))

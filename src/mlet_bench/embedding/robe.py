@@ -52,6 +52,6 @@ def robe(config: ROBEEmbConfig, cardinalities: Sequence[int], maker: TableMaker)
         if budget.numbers < config.dim:
             raise budget.refuse(config.dim)
         std = single_std(config, own.cardinalities)
-        return ROBEEmbedding(own.cardinalities, config.dim, budget.numbers, config.piece, std)
+        return ROBEEmbedding(own.cardinalities, config.dim, budget.numbers, config.piece or config.dim, std)
 
     return beside_whole_fields(budget, maker, small)

@@ -58,6 +58,11 @@ class RowOptimizer(ABC):
         assert self.table.step is not None
         self.table.step.clear()
 
+    def forget(self, rows_N: Tensor) -> None:
+        """These rows start anew."""
+        for slot in self.slots.values():
+            slot[rows_N] = 0
+
     @abstractmethod
     def _move(self, weight_UW: Tensor, grad_UW: Tensor, **slots: Tensor) -> None:
         """Change the rows and what is kept for them in place."""
@@ -164,6 +169,7 @@ class Optimizers:
             groups.append({"params": factors, "lr": emb_lr})
         self.dense = _dense(config.optimizer, groups, config.lr)
         self.rows = [ROWS[config.optimizer](table, emb_lr) for table in tables if table.weight.requires_grad]
+        self._of_table = {id(rows.table): rows for rows in self.rows}
         self._skip: Tensor | None = None
         self._shared = SharedRows()
         self._offsets = [part for part in model.modules() if isinstance(part, FieldOffsets)]
@@ -220,7 +226,8 @@ class Optimizers:
         for rows in self.rows:
             rows.step(self._skip)
         for part in self._embeddings:
-            part.after_step()
+            for table, rows_N in part.after_step():
+                self._of_table[id(table)].forget(rows_N)
 
     def clear(self) -> None:
         """Let the gradients go. Until then they can tell why a loss is no longer finite."""
