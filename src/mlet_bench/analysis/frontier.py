@@ -87,7 +87,7 @@ def method(variant: EmbeddingVariant) -> str:
     >>> method(EmbeddingVariant("hash 0.1", 16, 64)), method(EmbeddingVariant("single", 4, None, bits=8))
     ('hash × MLET, k = 64', 'single, 8 bits')
     """
-    mode, inner = variant.mode.split()[0], variant.inner
+    mode, inner = variant.kind, variant.inner
     if inner is not None:
         mode = f"{mode}, k = {inner}" if mode.startswith("mlet") else f"{mode} × MLET, k = {inner}"
     return mode if variant.bits is None else f"{mode}, {variant.bits} bits"

@@ -77,7 +77,9 @@ def frontier_figures(study: Study) -> Iterator[FigureFile]:
 
 
 def _figure(study: Study, points: Sequence[Point], name: str, label: str, number: Number) -> FigureFile:
-    figure, plot = axes(f"{label} by bytes served", study.title, "KiB of embeddings that are served", label.lower())
+    figure, plot = axes(
+        f"{label} by bytes served", study.title, "KiB of embeddings that are served", label[0].lower() + label[1:]
+    )
     figure.set_size_inches(7.0, 5.2)
     for place, row in enumerate(summaries(points)):
         shown = Look(BLACK, "o", "-") if row.points[0].variant.is_baseline else look(place)
