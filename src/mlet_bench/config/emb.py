@@ -12,6 +12,8 @@ Role = Literal["baseline", "method", "control", "rival"]
 class EmbConfig(Section):
     """What every mode has."""
 
+    rows_alone: ClassVar[bool] = False
+    """Whether nothing but the rows of a batch can be moved."""
     role: ClassVar[Role] = "rival"
     """What a report takes the mode for: that which gains are measured over, the method that the paper's claims are
     about, a control that explains a gain and is no offer itself, or another way to make vectors."""
@@ -174,6 +176,39 @@ class AdaEmbedEmbConfig(PrunedEmbConfig):
     """Whole vectors."""
 
 
+class _NoRows(SmallerEmbConfig):
+    """Modes that read no rows of a table, so that there is nothing to train in two layers."""
+
+    @field_validator("inner", mode="after")
+    @classmethod
+    def _reads_no_rows(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is not None:
+            raise ValueError(f"emb={info.data['mode']} reads no rows of a table; allowed: emb.inner=null")
+        return value
+
+
+class LPTEmbConfig(_NoRows):
+    """Integers while training, with one fixed scale."""
+
+    rows_alone: ClassVar[bool] = True
+    bits: Literal[8, 4]
+    scale: float = Field(gt=0)
+    """What an integer stands for; ALPT's at the start."""
+
+    @model_validator(mode="after")
+    def _two_in_a_byte(self) -> Self:
+        if self.bits == 4 and self.dim % 2:
+            raise ValueError(f"emb.dim={self.dim} with emb.bits=4: allowed: even numbers")
+        return self
+
+
+class ALPTEmbConfig(LPTEmbConfig):
+    """With a learned scale a row."""
+
+    scale_lr: float = Field(gt=0)
+    """Learning rate of the scales."""
+
+
 class CAFEEmbConfig(_PooledEmbConfig):
     """Hot categories have a row of their own, the others a hashed one."""
 
@@ -184,17 +219,6 @@ class CAFEEmbConfig(_PooledEmbConfig):
     check_every: int = Field(ge=1)
     threshold: float = Field(ge=0)
     """A category is hot from so many times the mean importance of those that the sketch knows."""
-
-
-class _NoRows(SmallerEmbConfig):
-    """Modes that read no rows of a table, so that there is nothing to train in two layers."""
-
-    @field_validator("inner", mode="after")
-    @classmethod
-    def _reads_no_rows(cls, value: int | None, info: ValidationInfo) -> int | None:
-        if value is not None:
-            raise ValueError(f"emb={info.data['mode']} reads no rows of a table; allowed: emb.inner=null")
-        return value
 
 
 class TTEmbConfig(_NoRows):
@@ -236,6 +260,8 @@ EMBEDDINGS: dict[str, type[EmbConfig]] = {
     "cafe": CAFEEmbConfig,
     "adaembed": AdaEmbedEmbConfig,
     "fiited": FIITEDEmbConfig,
+    "lpt": LPTEmbConfig,
+    "alpt": ALPTEmbConfig,
 }
 
 

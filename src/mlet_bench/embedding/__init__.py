@@ -8,11 +8,13 @@ from torch import Tensor
 from mlet_bench.config import EmbConfig
 from mlet_bench.config.emb import (
     AdaEmbedEmbConfig,
+    ALPTEmbConfig,
     CAFEEmbConfig,
     DHEEmbConfig,
     FIITEDEmbConfig,
     FrozenMLETEmbConfig,
     HashEmbConfig,
+    LPTEmbConfig,
     MixedEmbConfig,
     MLETEmbConfig,
     QREmbConfig,
@@ -24,6 +26,7 @@ from mlet_bench.embedding.base import Embedding
 from mlet_bench.embedding.cafe import cafe
 from mlet_bench.embedding.dhe import dhe
 from mlet_bench.embedding.hash import HashedFields, hash_rows
+from mlet_bench.embedding.integers import lpt
 from mlet_bench.embedding.maker import TableMaker
 from mlet_bench.embedding.mixed import mixed
 from mlet_bench.embedding.mlet import MLETEmbedding
@@ -73,6 +76,8 @@ MODES: dict[type[EmbConfig], Callable[[Any, Sequence[int], TableMaker], Embeddin
     CAFEEmbConfig: cafe,
     AdaEmbedEmbConfig: pruned,
     FIITEDEmbConfig: pruned,
+    LPTEmbConfig: lpt,
+    ALPTEmbConfig: lpt,
 }
 """By the section of the config, which has the mode's name (config.EMBEDDINGS)."""
 

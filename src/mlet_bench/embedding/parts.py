@@ -137,9 +137,11 @@ class PartedEmbedding(Embedding):
         return PartedEmbedding(list(zip(self.groups, (part.collapse() for part in self.embeddings), strict=True)))
 
 
-def beside_whole_fields(budget: Budget, maker: TableMaker, small: Callable[[TableMaker], Embedding]) -> Embedding:
-    """What `small` makes of the small fields, and ordinary tables for the others."""
-    if not budget.small or budget.config.ratio == 1:
+def beside_whole_fields(
+    budget: Budget, maker: TableMaker, small: Callable[[TableMaker], Embedding], *, whole_at_one: bool = True
+) -> Embedding:
+    """What `small` makes of the small fields, and ordinary tables for the others: for all where emb.ratio is 1."""
+    if not budget.small or (budget.config.ratio == 1 and whole_at_one):
         return maker.table(FieldOffsets(budget.cardinalities))
     part = small(maker.of_fields(budget.small))
     if not budget.whole:

@@ -48,7 +48,7 @@ class RowOptimizer(ABC):
             for values, old in zip((weight_UW, *slots.values()), before, strict=True):
                 values.copy_(torch.where(skip, old, values))
         if rows is not None:
-            self.table.weight.index_copy_(0, rows.rows_U, weight_UW)  # index_add_ takes ten times as long on CPU
+            self.table.write(rows.rows_U, weight_UW, gradient.grad_UW)
             for name, slot in self.slots.items():
                 slot.index_copy_(0, rows.rows_U, slots[name])
         self.clear()
@@ -71,6 +71,11 @@ class RowOptimizer(ABC):
         return {"steps": self.steps, **self.slots}
 
 
+def _zeros(table: RowTable) -> Tensor:
+    weight_VW = table.weight.detach()
+    return torch.zeros_like(weight_VW, dtype=None if weight_VW.is_floating_point() else torch.float32)
+
+
 class RowSGD(RowOptimizer):
     """w ← w - lr·g."""
 
@@ -83,8 +88,7 @@ class RowAdam(RowOptimizer):
 
     def __init__(self, table: RowTable, lr: float) -> None:
         super().__init__(table, lr)
-        weight_VW = table.weight.detach()
-        self.slots = {"mean": torch.zeros_like(weight_VW), "square": torch.zeros_like(weight_VW)}
+        self.slots = {"mean": _zeros(table), "square": _zeros(table)}
 
     def _move(self, weight_UW: Tensor, grad_UW: Tensor, **slots: Tensor) -> None:
         adam_(weight_UW, grad_UW, slots["mean"], slots["square"], self.steps, self.lr)
@@ -97,7 +101,7 @@ class RowAdagrad(RowOptimizer):
 
     def __init__(self, table: RowTable, lr: float) -> None:
         super().__init__(table, lr)
-        self.slots = {"sum": torch.zeros_like(table.weight.detach())}
+        self.slots = {"sum": _zeros(table)}
 
     def _move(self, weight_UW: Tensor, grad_UW: Tensor, **slots: Tensor) -> None:
         sum_UW = slots["sum"].addcmul_(grad_UW, grad_UW)
@@ -168,7 +172,7 @@ class Optimizers:
         if factors:
             groups.append({"params": factors, "lr": emb_lr})
         self.dense = _dense(config.optimizer, groups, config.lr)
-        self.rows = [ROWS[config.optimizer](table, emb_lr) for table in tables if table.weight.requires_grad]
+        self.rows = [ROWS[config.optimizer](table, emb_lr) for table in tables if table.is_trained]
         self._of_table = {id(rows.table): rows for rows in self.rows}
         self._skip: Tensor | None = None
         self._shared = SharedRows()
