@@ -39,6 +39,8 @@ FILES = {"DONE", "config.yaml", "metrics.jsonl", "model.safetensors", "predictio
 
 OWN_ROWS = ("single", "mlet", "mlet_frozen", "hash")
 """Modes in which id 0 has a row of its own."""
+MAIN = ("single", "mlet", "qr", "cafe", "lpt")
+SOME_MODES = [pytest.param(mode, marks=[] if mode in MAIN else pytest.mark.more) for mode in EMBEDDINGS]
 
 
 def composed_emb(mode: str) -> dict[str, Any]:
@@ -67,7 +69,7 @@ def result_of(folder: str | Path) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("criteo_file")
-@pytest.mark.parametrize("mode", EMBEDDINGS)
+@pytest.mark.parametrize("mode", SOME_MODES)
 def test_run_folder_holds_what_the_contract_says(command: Command, mode: str) -> None:
     ended = command(*words(f"emb={mode}", "emb.ratio=0.5", "hydra.run.dir=run", "train.epochs=2"))
     assert ended.code == cli.DONE
@@ -134,7 +136,7 @@ def test_collapsed_model_loads_strictly_into_the_plain_model(finished_run: Path)
 
 
 @pytest.mark.usefixtures("criteo_file")
-@pytest.mark.parametrize("mode", EMBEDDINGS)
+@pytest.mark.parametrize("mode", SOME_MODES)
 def test_same_seed_same_bits_another_seed_others(command: Command, mode: str) -> None:
     for folder, seed in (("one", 1), ("two", 1), ("three", 2)):
         command(*words(f"emb={mode}", "emb.ratio=0.5", "model.dropout=0.3", f"hydra.run.dir={folder}", f"seed={seed}"))

@@ -32,7 +32,7 @@ def write_report(folder: Path, found: Findings, folders: Sequence[Path]) -> Path
             path.unlink()
     for name, tables in csv_tables(found).items():
         path = folder / TABLES / f"{name}.csv"
-        if name.startswith(("spectra", "paper_")) and not tables[0].rows:
+        if name.startswith(("spectra", "paper_", "bytes")) and not any(table.rows for table in tables):
             path.unlink(missing_ok=True)  # an earlier report's
         else:
             files.write_text(path, files.encodable(csv_text(tables)))
@@ -58,7 +58,7 @@ def csv_tables(found: Findings) -> dict[str, list[Table]]:
         "size_ratio": [size_ratio.every_ratio(studies)],
         "size_ratio_summary": [size_ratio.summaries(studies)],
         "cost": [study_tables.costs(studies)],
-        "bytes": [frontier.points_table(study) for study in studies if frontier.points_table(study).rows],
+        "bytes": [frontier.points_table(study) for study in studies],
         "runs": [study_tables.runs(studies), study_tables.left_out(found.left_out)],
         "spectra": [spectra.every_spectrum(studies)],
         **{name: [table] for name, table in paper_tables(found.experiments).items()},
