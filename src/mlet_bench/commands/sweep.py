@@ -62,7 +62,7 @@ def _planned(composed: Composed) -> PlannedRun | None:
     prepared = data.made_before(config.dataset)
     if prepared is None:
         return None
-    check_rows(prepared)
+    check_rows(prepared, config.train.monitor)
     planned = PlannedRun(config, prepared, composed.run_dir)
     planned.check(device)
     return planned

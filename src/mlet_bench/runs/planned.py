@@ -107,9 +107,14 @@ def check_disk(runs: Sequence[PlannedRun], what: str) -> None:
         files.check_disk(pending[0].folder.path, needed, what)
 
 
-def check_rows(prepared: Prepared) -> None:
+def check_rows(prepared: Prepared, monitor: str) -> None:
     """UserError if there is nothing to train on, or nothing to choose by."""
     if not prepared.rows["train"]:
         raise UserError(f"{prepared.folder}: has no training rows; it is for evaluate, with dataset.prepared=")
-    if not 0 < prepared.manifest["positives"]["valid"] < prepared.rows["valid"]:
-        raise UserError(f"{prepared.folder}: all validation labels are equal: no state can be chosen by AUC")
+    if not prepared.rows["valid"]:
+        raise UserError(f"{prepared.folder}: has no validation rows to choose by")
+    if monitor != "logloss" and not 0 < prepared.manifest["positives"]["valid"] < prepared.rows["valid"]:
+        raise UserError(
+            f"{prepared.folder}: all validation labels are equal: no state can be chosen by AUC, but by its logloss "
+            "(train.monitor=logloss)"
+        )
