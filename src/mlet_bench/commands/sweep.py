@@ -16,7 +16,7 @@ from mlet_bench.config.compose import Composed, Composer, plain
 from mlet_bench.errors import RunFailedError, UserError
 from mlet_bench.runs.planned import PlannedRun, check_disk, check_rows, settings_of
 from mlet_bench.runs.progress import Progress
-from mlet_bench.runs.sweep_folder import SweepFolder
+from mlet_bench.runs.sweep_folder import SweepFolder, common_overrides, own_overrides
 from mlet_bench.system import files
 
 MakeProgress = Callable[[str], Progress]
@@ -57,8 +57,10 @@ def sweep(
     for composed, mistake in mistakes:
         progress.say(f"a job will fail: {' '.join(composed.overrides)}: {mistake}")
 
+    common = common_overrides([composed.overrides for composed in jobs])
     for repeat, first in repeats:
-        progress.say(f"left out, the same run as {' '.join(first.overrides)}: {' '.join(repeat.overrides)}")
+        own, same = (own_overrides(composed.overrides, common) for composed in (repeat, first))
+        progress.say(f"left out, the same run as {same}: {own}")
     running = [composed.overrides for number, composed in enumerate(jobs, 1) if number in numbers]
 
     @contextmanager

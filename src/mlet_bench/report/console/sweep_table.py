@@ -11,14 +11,14 @@ from rich.console import Console
 from mlet_bench.analysis.formatting import number
 from mlet_bench.report.console.tables import say, show_table
 from mlet_bench.report.table import Column, Table
-from mlet_bench.runs.sweep_folder import Job, State, SweepFolder
+from mlet_bench.runs.sweep_folder import Job, State, SweepFolder, common_overrides, own_overrides
 
 
 def show_sweep(console: Console, outcomes: list[dict[str, Any]]) -> None:
     """A row a job; a failed one with its error."""
-    common = _common([outcome["job"] for outcome in outcomes])
+    common = common_overrides([outcome["job"] for outcome in outcomes])
     columns = (
-        Column("job", lambda outcome: _own(outcome["job"], common), words=True),
+        Column("job", lambda outcome: own_overrides(outcome["job"], common), words=True),
         Column("test AUC", "result.metrics.test.auc", number),
         Column("logloss", "result.metrics.test.logloss", number),
         Column("run folder, or what went wrong", lambda outcome: _end(outcome["folder"], outcome["error"]), words=True),
@@ -36,12 +36,12 @@ def show_state(console: Console, sweep: SweepFolder) -> list[Job]:
     def seconds(job: Job) -> float | None:
         return time.time() - job.began if job.state == "running" and job.began else job.seconds
 
-    common = _common([job.overrides for job in jobs])
+    common = common_overrides([job.overrides for job in jobs])
     columns = (
         Column("#", "job"),
         Column("state", lambda job: "not begun" if job.state == "waiting" and not at_work else job.state, words=True),
         Column("seconds", seconds, lambda passed: f"{max(0.0, passed):,.0f}"),
-        Column("job", lambda job: _own(job.overrides, common), words=True),
+        Column("job", lambda job: own_overrides(job.overrides, common), words=True),
         Column("run folder, or what went wrong", lambda job: job.error or _near(job.folder), words=True),
     )
     counts = Counter(job.state for job in jobs)
@@ -52,16 +52,6 @@ def show_state(console: Console, sweep: SweepFolder) -> list[Job]:
     _say_common(console, common)
     show_table(console, Table("", columns, jobs), "in sweep.json")
     return jobs
-
-
-def _common(jobs: Sequence[Sequence[str]]) -> list[str]:
-    """The overrides that several jobs have in common."""
-    return [text for text in jobs[0] if all(text in job for job in jobs)] if len(jobs) > 1 else []
-
-
-def _own(overrides: Sequence[str], common: Sequence[str]) -> str:
-    """What sets a job apart."""
-    return " ".join(text for text in overrides if text not in common) or " ".join(overrides)
 
 
 def _say_common(console: Console, common: Sequence[str]) -> None:
