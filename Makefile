@@ -52,6 +52,10 @@ reproduce-frappe: .venv/installed ## the published runs on Frappe_x1 beside ours
 reproduce-paper: .venv/installed ## the paper's claims tried here (PROFILE=small, medium or full; RAW=folder of raw sets)
 	$(BIN)/python scripts/reproduce_paper.py --profile $(or $(PROFILE),small) --raw $(or $(RAW),data/raw)
 
+.PHONY: compare-embeddings
+compare-embeddings: .venv/installed ## embedding modes at equal bytes and equal tuning (PROFILE=small or medium; RAW=folder of raw sets)
+	$(BIN)/python scripts/compare_embeddings.py --profile $(or $(PROFILE),small) --raw $(or $(RAW),data/raw)
+
 .PHONY: lint
 lint: .venv/installed ## check style and types
 	$(BIN)/ruff check .

@@ -1,7 +1,7 @@
 """The MLET paper (arXiv 2309.15881), table for table: its experiments run here, beside what it printed.
 
-    python scripts/reproduce_paper.py [--profile small|medium|full] [--raw data/raw] [--models dlrm,dcn] [--sets frappe_x1]
-        [--jobs N] [-- hardware=cuda]
+    python scripts/reproduce_paper.py [--profile small|medium|full] [--raw data/raw] [--models dlrm,dcn]
+        [--sets frappe_x1] [--jobs N] [-- hardware=cuda]
 
 small   generated rows of Avazu's shape: at most 40 minutes of processor time
 medium  MovieLens-1M and Frappe_x1, one epoch: about 4 hours of processor time

@@ -313,3 +313,18 @@ def test_a_run_without_checksums_is_judged_or_refused(run: Path) -> None:
             if ended.code != cli.DONE:
                 assert_one_clear_line(ended, (number, path))
         path.write_bytes(content)
+
+
+@pytest.mark.usefixtures("criteo_file")
+@pytest.mark.parametrize(("mode", "allowed"), [("qr", True), ("robe", False)])
+def test_tables_alone_are_quantised(command: Command, mode: str, allowed: bool) -> None:
+    more = ("emb.ratio=0.9", "emb.min_rows=3")
+    command("train", "dataset=criteo", "dataset.raw=train.txt", *TINY, f"emb={mode}", *more, "hydra.run.dir=run")
+    ended = command("evaluate", "run=run", "bits=8", "hydra.run.dir=out")
+    if not allowed:
+        assert ended.code == cli.MISTAKE
+        assert ended.err.startswith("mlet-bench: bits=8: emb=robe serves more than tables")
+        return
+    before = json.loads(Path("run/result.json").read_text())["collapse"]["embedding_bytes_inference"]
+    after = json.loads(Path("out/evaluation.json").read_text())["embedding_bytes"]
+    assert before / 4 < after < before / 2

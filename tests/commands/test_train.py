@@ -37,6 +37,24 @@ FILES = {"DONE", "config.yaml", "metrics.jsonl", "model.safetensors", "predictio
          "train.log"}  # fmt: skip
 
 
+OWN_ROWS = ("single", "mlet", "mlet_frozen", "hash")
+"""Modes in which id 0 has a row of its own."""
+MAIN = ("single", "mlet", "qr", "cafe", "lpt")
+SOME_MODES = [pytest.param(mode, marks=[] if mode in MAIN else pytest.mark.more) for mode in EMBEDDINGS]
+
+
+def composed_emb(mode: str) -> dict[str, Any]:
+    emb: dict[str, Any] = Composer("config").one(words(f"emb={mode}")[1:]).values["emb"]
+    return emb
+
+
+def weights_of(folder: Path, *names: str) -> list[int]:
+    """The first of these tensors in a run's model, as whole numbers."""
+    weights = load_file(folder / "model.safetensors")
+    numbers: list[int] = next(weights[name] for name in names if name in weights).tolist()
+    return numbers
+
+
 def words(*more: str) -> list[str]:
     return ["train", "dataset=criteo", "dataset.raw=train.txt", *TINY, *more]
 
@@ -51,18 +69,22 @@ def result_of(folder: str | Path) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("criteo_file")
-@pytest.mark.parametrize("mode", EMBEDDINGS)
+@pytest.mark.parametrize("mode", SOME_MODES)
 def test_run_folder_holds_what_the_contract_says(command: Command, mode: str) -> None:
-    ended = command(*words(f"emb={mode}", "hydra.run.dir=run", "train.epochs=2"))
+    ended = command(*words(f"emb={mode}", "emb.ratio=0.5", "hydra.run.dir=run", "train.epochs=2"))
     assert ended.code == cli.DONE
     assert {path.name for path in Path("run").iterdir()} == FILES
     result = result_of("run")
     assert result["version"] == 1
     assert result["dataset"]["rows"] == {"train": 360, "valid": 30, "test": 30}
     assert (result["dataset"]["name"], result["dataset"]["fields"]) == ("criteo", 26)
-    inner, ratio = None if mode in ("single", "hash") else 64, 0.5 if mode == "hash" else None
-    own = {"min_rows": 10} if mode == "hash" else {}
-    assert result["emb"] == {"mode": mode, "dim": 4, "inner": inner, "ratio": ratio, **own}
+    own = ("mlet", "mlet_frozen")
+    inner, ratio = 64 if mode in own else None, None if mode in ("single", *own) else 0.5
+    assert {"mode": mode, "dim": 4, "inner": inner, "ratio": ratio}.items() <= result["emb"].items()
+    if ratio is not None and mode != "qr":  # whose fields all stay whole here
+        assert result["emb"]["min_rows"] == composed_emb(mode)["min_rows"]
+        single = 4 * 4 * sum(weights_of(Path("run"), "embedding.cardinalities_F", "embedding.fields.cardinalities_F"))
+        assert result["collapse"]["embedding_bytes_inference"] <= 0.5 * single
     assert {bucket["field"] for bucket in result["buckets"]} == {
         *(f"C{i}" for i in range(1, 27)),
         "rarest",
@@ -72,13 +94,13 @@ def test_run_folder_holds_what_the_contract_says(command: Command, mode: str) ->
         assert sum(bucket["rows"] for bucket in result["buckets"] if bucket["field"] == field) == 30
     assert "NaN" not in (Path("run") / "result.json").read_text()
     held = yaml.safe_load((Path("run") / "config.yaml").read_text())
-    composed = Composer("config").one(words(f"emb={mode}", "train.epochs=2")[1:]).values
+    composed = Composer("config").one(words(f"emb={mode}", "emb.ratio=0.5", "train.epochs=2")[1:]).values
     for section, values in composed.items():
         assert held[section].keys() == values.keys() if isinstance(values, dict) else held[section] == values
     assert held["emb"]["mode"] == mode
     assert len(held["fingerprint"]) == 12
     lines = [json.loads(line) for line in (Path("run") / "metrics.jsonl").read_text().splitlines()]
-    assert lines[-1]["step"] == result["train"]["steps"] == 12
+    assert lines[-1]["step"] == result["train"]["steps"] <= 12
     assert result["train"]["best_step"] in [line["step"] for line in lines]
     assert result["metrics"]["valid"]["auc"] == pytest.approx(max(line["valid_auc"] for line in lines), abs=1e-6)
 
@@ -114,10 +136,10 @@ def test_collapsed_model_loads_strictly_into_the_plain_model(finished_run: Path)
 
 
 @pytest.mark.usefixtures("criteo_file")
-@pytest.mark.parametrize("mode", EMBEDDINGS)
+@pytest.mark.parametrize("mode", SOME_MODES)
 def test_same_seed_same_bits_another_seed_others(command: Command, mode: str) -> None:
     for folder, seed in (("one", 1), ("two", 1), ("three", 2)):
-        command(*words(f"emb={mode}", "model.dropout=0.3", f"hydra.run.dir={folder}", f"seed={seed}"))
+        command(*words(f"emb={mode}", "emb.ratio=0.5", "model.dropout=0.3", f"hydra.run.dir={folder}", f"seed={seed}"))
     one, two, three = (result_of(folder) for folder in ("one", "two", "three"))
     for part in ("metrics", "buckets", "collapse"):
         assert one[part] == two[part]
@@ -347,7 +369,7 @@ def test_best_state_is_the_one_kept(command: Command) -> None:
 
 @pytest.mark.usefixtures("criteo_file")
 def test_unseen_categories_are_zero_vectors_after_training(command: Command) -> None:
-    for mode in EMBEDDINGS:
+    for mode in OWN_ROWS:
         command(*words(f"emb={mode}", f"hydra.run.dir={mode}", "train.update=exact"))
         weights = load_file(f"{mode}/model.safetensors")
         firsts = weights["embedding.fields.offsets"][:-1]  # id 0 of every field never occurs at min_count 1
@@ -437,7 +459,7 @@ def test_synthetic_result_stands_beside_the_best_reachable(command: Command) -> 
 
 def test_learns_what_can_be_learned(command: Command, workplace: Path) -> None:
     write_criteo(workplace / "train.txt", criteo_cells(2_000))
-    for mode in EMBEDDINGS:
+    for mode in OWN_ROWS:
         command(*words(f"emb={mode}", "emb.inner=8", f"hydra.run.dir={mode}", "train.epochs=6", "train.lr=0.01"))
         assert result_of(mode)["metrics"]["test"]["auc"] > 0.95
         assert math.isclose(result_of(mode)["metrics"]["test"]["calibration"], 1, abs_tol=0.3)

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from mlet_bench.config import EMBEDDINGS, EmbConfig, TrainConfig
-from mlet_bench.embedding import MODES, MLETEmbedding, SingleEmbedding
+from mlet_bench.embedding import MLETEmbedding, SingleEmbedding
+from mlet_bench.embedding.mlet_frozen import FrozenMLETEmbedding
 from mlet_bench.models.base import CTRModel
 from mlet_bench.training.optimizers import Optimizers
 from tests import conftest
@@ -62,7 +63,8 @@ def toy(mode: str) -> Toy:
     torch.manual_seed(3)
     if mode == "single":
         return Toy(SingleEmbedding.from_weights(CARDINALITIES, torch.randn(34, 3)))
-    return Toy(MODES[EMBEDDINGS[mode]].product.from_weights(CARDINALITIES, torch.randn(34, 5), torch.randn(2, 5, 3)))
+    product = FrozenMLETEmbedding if mode == "mlet_frozen" else MLETEmbedding
+    return Toy(product.from_weights(CARDINALITIES, torch.randn(34, 5), torch.randn(2, 5, 3)))
 
 
 def train_config(**changes: object) -> TrainConfig:

@@ -14,12 +14,12 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from mlet_bench.analysis.collect import LeftOut, Run
-from mlet_bench.analysis.variants import EmbeddingVariant
+from mlet_bench.analysis.variants import EmbeddingVariant, short_names
 from mlet_bench.config import monitored
 from mlet_bench.evaluation.statistics import SeedDifference, Spread, paired_by_seed
 
 TUNED = ("train.lr", "emb.lr", "emb.inner_std", "emb.l2", "emb.l2_on", "emb.l2_rows")
-COMPARED = {"emb.mode", "emb.dim", "emb.inner", *TUNED}
+COMPARED = {"emb.mode", "emb.dim", "emb.inner", "emb.ratio", "emb.min_rows", *TUNED}
 """And the keys that a mode alone has."""
 NO_EFFECT = {
     "fingerprint",
@@ -226,7 +226,11 @@ def compare(runs: Sequence[Run]) -> tuple[list[StudyComparison], list[LeftOut]]:
     for key, groups in alike.items():
         own = facts[key]
         task = Task(own["name"], own["model"], _distinction(own, list(facts.values())), own["data"])
-        made = [RunGroup(task, *group, dict(sorted(seeds.items()))) for group, seeds in groups.items()]
+        names = short_names(variant for variant, _ in groups)
+        made = [
+            RunGroup(task, names[variant], tuned, dict(sorted(seeds.items())))
+            for (variant, tuned), seeds in groups.items()
+        ]
         made.sort(key=lambda group: (group.variant.order, str(group.tuned)))
         comparisons.append(StudyComparison(task, tuple(made)))
     return sorted(comparisons, key=lambda comparison: comparison.task), repeated

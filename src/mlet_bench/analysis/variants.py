@@ -1,5 +1,6 @@
 """Embedding variants, what a reader of a report compares: here alone they are named, ordered and given their roles."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from mlet_bench.config.emb import EMBEDDINGS, SingleEmbConfig, mode_of
@@ -8,6 +9,24 @@ from mlet_bench.runs.result import Emb
 BASELINE = mode_of(SingleEmbConfig)
 SVD = "svd"
 """A single table whose rank was truncated after training; no mode that anything is trained with."""
+
+
+def short_names(variants: Iterable["EmbeddingVariant"]) -> dict["EmbeddingVariant", "EmbeddingVariant"]:
+    """Variants of a comparison without those of their mode's own keys that all of the mode have alike.
+
+    >>> a, b = (EmbeddingVariant("qr 0.1", 16, None, own=f"compose={how} min_rows=200") for how in ("sum", "product"))
+    >>> [variant.own for variant in short_names([a, b]).values()], short_names([a])[a].own
+    (['compose=sum', 'compose=product'], '')
+    """
+    kinds: dict[str, list[set[str]]] = {}
+    variants = set(variants)
+    for variant in variants:
+        kinds.setdefault(variant.kind, []).append(set(variant.own.split()))
+    names = {}
+    for variant in sorted(variants, key=lambda variant: variant.order):
+        alike = set.intersection(*kinds[variant.kind])
+        names[variant] = variant._replace(own=" ".join(word for word in variant.own.split() if word not in alike))
+    return names
 
 
 class EmbeddingVariant(NamedTuple):
@@ -29,6 +48,11 @@ class EmbeddingVariant(NamedTuple):
     @classmethod
     def baseline(cls, dim: int) -> "EmbeddingVariant":
         return cls(BASELINE, dim, None)
+
+    @property
+    def kind(self) -> str:
+        """The mode, whatever its ratio."""
+        return self.mode.split()[0]
 
     @property
     def label(self) -> str:
@@ -67,5 +91,5 @@ class EmbeddingVariant(NamedTuple):
 
     @property
     def _role(self) -> str:
-        section = EMBEDDINGS.get(self.mode.split()[0])
+        section = EMBEDDINGS.get(self.kind)
         return "control" if self.mode == SVD else "rival" if section is None else section.role

@@ -8,7 +8,7 @@ import torch
 from mlet_bench.config import EvaluateCommand, EvaluateHardware, HardwareConfig, TrainCommand
 from mlet_bench.data import Prepared, check_field
 from mlet_bench.data.sources.raw import data_root
-from mlet_bench.embedding import SingleEmbedding
+from mlet_bench.embedding import Embedding, SingleEmbedding
 from mlet_bench.errors import RunFailedError, UserError
 from mlet_bench.evaluation.split import evaluate_split
 from mlet_bench.runs import load
@@ -35,8 +35,8 @@ def evaluate_run(config: EvaluateCommand, out: str) -> tuple[Path, dict[str, Any
     model = load.model_of(run, trained, prepared.cardinalities, len(prepared.numeric), load.weights_of(run))
     embedding_bytes = result.collapse.embedding_bytes_inference
     given = {"rank": config.rank, "bits": config.bits}
-    if any(given.values()) and isinstance(model.embedding, SingleEmbedding):
-        embedding_bytes = model.embedding.compress(**given)
+    if any(given.values()):
+        embedding_bytes = _compress(model.embedding, result.emb.mode, given)
     compressed = "".join(f"-{key}{value}" for key, value in given.items() if value)
     grouped = "" if config.dataset.group is None else f"-{files.fingerprint(config.dataset.group)[:6]}"
     folder = Path(out.replace("{run}", fingerprint).replace("{data}", prepared.fingerprint + compressed + grouped))
@@ -66,6 +66,17 @@ def device_of(given: EvaluateHardware, trained: HardwareConfig) -> torch.device:
     """The device that is asked for, else that of the run where it is here; UserError where there is no GPU."""
     here = trained.device if torch.cuda.is_available() else "cpu"
     return hardware.device_for(given.device or here, given.threads or trained.threads, trained.precision)
+
+
+def _compress(embedding: Embedding, mode: str, given: dict[str, int | None]) -> int:
+    """Compress every table of an embedding; the bytes of all that it then serves."""
+    tables = [part for part in embedding.modules() if isinstance(part, SingleEmbedding)]
+    in_tables = sum(weight.numel() for part in tables for weight in part.parameters())
+    if in_tables < sum(weight.numel() for weight in embedding.parameters()) or (embedding.bytes and not tables):
+        keys = " and ".join(f"{key}={value}" for key, value in given.items() if value)
+        raise UserError(f"{keys}: emb={mode} serves more than tables; allowed for single, mlet, hash, qr and the like")
+    rest = embedding.bytes - sum(4 * weight.numel() for part in tables for weight in part.parameters())
+    return rest + sum(part.compress(**given) for part in tables)
 
 
 def _check(

@@ -15,7 +15,7 @@ from mlet_bench.config import EmbConfig, EvalConfig, ModelSection, TrainCommand,
 from mlet_bench.data import Prepared, Split
 from mlet_bench.data.batches import training_rows, validation_rows
 from mlet_bench.embedding.collapse import collapse
-from mlet_bench.errors import RunFailedError
+from mlet_bench.errors import RunFailedError, UserError
 from mlet_bench.evaluation.metrics import Groups, Scored, logloss
 from mlet_bench.evaluation.predictions import milliseconds, predict
 from mlet_bench.evaluation.split import evaluate_split
@@ -30,6 +30,7 @@ from mlet_bench.runs.run_folder import LOG, MODEL, PREDICTIONS, SPECTRA, RunFold
 from mlet_bench.runs.run_log import logged
 from mlet_bench.system import hardware
 from mlet_bench.training.checkpoint import save_weights
+from mlet_bench.training.optimizers import dense_rows
 from mlet_bench.training.spectra import Spectra
 from mlet_bench.training.trainer import Trainer, Validation
 
@@ -83,6 +84,9 @@ def run(
 def check(config: TrainCommand) -> torch.device:
     """All that can be checked before anything is created."""
     models.settings_of(config.model)
+    if config.emb.rows_alone and dense_rows(config.train, config.emb):
+        raise UserError(f"train.update=exact: emb={config.emb.mode} moves the rows of a batch alone; allowed: lazy, or "
+                        "train.optimizer=sgd or adagrad without emb.l2_rows=table")  # fmt: skip
     loggers.check(config.logger)
     device = hardware.device_for(**config.hardware.model_dump())
     data.check(config.dataset)
@@ -185,8 +189,8 @@ def _dataset(prepared: Prepared) -> Dataset:
 def _sizes(model: CTRModel, collapsed: CTRModel, difference: float) -> Collapse:
     return Collapse(
         max_abs_logit_diff=difference,
-        embedding_bytes_training=_bytes(model.embedding),
-        embedding_bytes_inference=_bytes(collapsed.embedding),
+        embedding_bytes_training=model.embedding.bytes,
+        embedding_bytes_inference=collapsed.embedding.bytes,
         parameters_training=_parameters(model),
         parameters_inference=_parameters(collapsed),
     )
@@ -198,10 +202,6 @@ def _inference_times(
     few = next(prepared.pieces("test")).head(batch_size)
     trained_ms, collapsed_ms, single_ms = milliseconds([model, collapsed, single], few, len(few))
     return Inference(batch_size=len(few), trained_ms=trained_ms, collapsed_ms=collapsed_ms, single_ms=single_ms)
-
-
-def _bytes(module: nn.Module) -> int:
-    return sum(p.numel() * p.element_size() for p in module.parameters())
 
 
 def _parameters(module: nn.Module) -> int:

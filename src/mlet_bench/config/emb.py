@@ -12,6 +12,8 @@ Role = Literal["baseline", "method", "control", "rival"]
 class EmbConfig(Section):
     """What every mode has."""
 
+    rows_alone: ClassVar[bool] = False
+    """Whether nothing but the rows of a batch can be moved."""
     role: ClassVar[Role] = "rival"
     """What a report takes the mode for: that which gains are measured over, the method that the paper's claims are
     about, a control that explains a gain and is no offer itself, or another way to make vectors."""
@@ -32,6 +34,16 @@ class EmbConfig(Section):
     """Standard deviation of an entry of the table at the start, in place of `table_init`'s."""
     inner_std: float | None = Field(default=None, gt=0)
     """Standard deviation of an entry of W2 at the start; null: 1/√k."""
+    ratio: float | None = Field(default=None, gt=0, le=1)
+    """Numbers of 4 bytes that are served, over those of the single table of the same width; of modes that serve fewer,
+    null in others whatever was given."""
+    min_rows: int | None = Field(default=None, ge=0)
+    """Fields with fewer ids stay whole; likewise."""
+
+    @field_validator("ratio", "min_rows", mode="after")
+    @classmethod
+    def _only_where_it_is_used(cls, value: Any) -> Any:
+        return value if issubclass(cls, SmallerEmbConfig) else None
 
     @model_validator(mode="after")
     def _one_start(self) -> Self:
@@ -42,14 +54,16 @@ class EmbConfig(Section):
     @property
     def not_in_fingerprint(self) -> set[str]:
         """Keys that are younger than fingerprints, where they change nothing."""
-        defaults = {"table_init": "dlrm", "inner_std": None}
+        defaults = {"table_init": "dlrm", "inner_std": None, "ratio": None, "min_rows": None}
         return {name for name, default in defaults.items() if getattr(self, name) == default}
 
     @property
     def described(self) -> dict[str, Any]:
         """What a result says of the embedding: its widths, and the keys that its mode alone has."""
         own = {name: getattr(self, name) for name in type(self).model_fields if name not in EmbConfig.model_fields}
-        return {"mode": self.mode, "dim": self.dim, "inner": self.inner, "ratio": None, **own}
+        if self.min_rows is not None:
+            own["min_rows"] = self.min_rows
+        return {"mode": self.mode, "dim": self.dim, "inner": self.inner, "ratio": self.ratio, **own}
 
     def single(self) -> "SingleEmbConfig":
         """A single table of the same width, with everything else alike."""
@@ -88,13 +102,11 @@ class FrozenMLETEmbConfig(MLETEmbConfig):
     role: ClassVar[Role] = "control"
 
 
-class HashEmbConfig(EmbConfig):
-    """With `inner` null a single table, else MLET, over rows that the ids of large fields share."""
+class SmallerEmbConfig(EmbConfig):
+    """Modes that serve fewer numbers; with `inner` the rows that they read are trained as MLET's."""
 
     ratio: float = Field(gt=0, le=1)
-    """Numbers that are served, over those of the single table of the same width."""
     min_rows: int = Field(ge=0)
-    """Fields with fewer ids stay whole."""
 
     @field_validator("inner_std", "l2_on", mode="after")
     @classmethod
@@ -102,11 +114,154 @@ class HashEmbConfig(EmbConfig):
         return _without_factors(value, info) if info.data.get("inner") is None else value
 
 
+class HashEmbConfig(SmallerEmbConfig):
+    """Ids of a large field share rows by modulo."""
+
+
+class QREmbConfig(SmallerEmbConfig):
+    """Quotients and remainders."""
+
+    compose: Literal["product", "sum", "concat"]
+    """How a vector is made of its two rows."""
+    start: Literal["symmetric", "dlrm"]
+    """Of a product: both tables symmetric around 0, or facebookresearch/dlrm's remainders between √(1/n) and 1."""
+
+    @model_validator(mode="after")
+    def _halves_fit(self) -> Self:
+        if self.compose == "concat" and self.dim % 2:
+            raise ValueError(f"emb.dim={self.dim} with emb.compose=concat: allowed: even numbers")
+        if self.start == "dlrm" and self.inner is not None:
+            raise ValueError("emb.start=dlrm with emb.inner: allowed: emb.start=symmetric")
+        return self
+
+
+class MixedEmbConfig(SmallerEmbConfig):
+    """Widths that fall with a field's size."""
+
+
+class _PooledEmbConfig(SmallerEmbConfig):
+    """Modes whose rows change hands while training."""
+
+    @model_validator(mode="after")
+    def _factors_alone(self) -> Self:
+        if self.l2 > 0 and self.inner is not None and self.l2_on == "product":
+            raise ValueError(f"emb.l2_on=product with emb={self.mode}: allowed with emb.inner: factors")
+        return self
+
+
+class PrunedEmbConfig(_PooledEmbConfig):
+    """Only the most useful pieces of vectors have a row."""
+
+    pieces: int = Field(ge=1)
+    """Of each vector; emb.dim is a multiple."""
+    check_every: int = Field(ge=1)
+    """Steps between two looks at who is most useful."""
+    decay: float = Field(gt=0, le=1)
+    """What utility is multiplied with at each look."""
+    changed: float = Field(ge=0, le=1)
+    """Share of the rows that has to move at least, or none does."""
+
+    @model_validator(mode="after")
+    def _pieces_fill_the_vector(self) -> Self:
+        if self.dim % self.pieces:
+            raise ValueError(f"emb.pieces={self.pieces}: allowed: divisors of emb.dim={self.dim}")
+        return self
+
+
+class FIITEDEmbConfig(PrunedEmbConfig):
+    """Pieces of vectors."""
+
+
+class AdaEmbedEmbConfig(PrunedEmbConfig):
+    """Whole vectors."""
+
+
+class _NoRows(SmallerEmbConfig):
+    """Modes that read no rows of a table, so that there is nothing to train in two layers."""
+
+    @field_validator("inner", mode="after")
+    @classmethod
+    def _reads_no_rows(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is not None:
+            raise ValueError(f"emb={info.data['mode']} reads no rows of a table; allowed: emb.inner=null")
+        return value
+
+
+class LPTEmbConfig(_NoRows):
+    """Integers while training, with one fixed scale."""
+
+    rows_alone: ClassVar[bool] = True
+    bits: Literal[8, 4]
+    scale: float = Field(gt=0)
+    """What an integer stands for; ALPT's at the start."""
+
+    @model_validator(mode="after")
+    def _two_in_a_byte(self) -> Self:
+        if self.bits == 4 and self.dim % 2:
+            raise ValueError(f"emb.dim={self.dim} with emb.bits=4: allowed: even numbers")
+        return self
+
+
+class ALPTEmbConfig(LPTEmbConfig):
+    """With a learned scale a row."""
+
+    scale_lr: float = Field(gt=0)
+    """Learning rate of the scales."""
+
+
+class CAFEEmbConfig(_PooledEmbConfig):
+    """Hot categories have a row of their own, the others a hashed one."""
+
+    hash_share: float = Field(gt=0, lt=1)
+    """Of what the ratio allows, for the hashed rows."""
+    decay: float = Field(gt=0, le=1)
+    """What importance is multiplied with every `check_every` steps."""
+    check_every: int = Field(ge=1)
+    threshold: float = Field(ge=0)
+    """A category is hot from so many times the mean importance of those that the sketch knows."""
+
+
+class TTEmbConfig(_NoRows):
+    """Tensor trains of three cores."""
+
+
+class ROBEEmbConfig(_NoRows):
+    """Pieces of one shared array."""
+
+    piece: int | None = Field(ge=1)
+    """Numbers that are read one after the other; emb.dim is a multiple; null: emb.dim."""
+
+    @model_validator(mode="after")
+    def _pieces_fill_the_vector(self) -> Self:
+        if self.piece is not None and self.dim % self.piece:
+            raise ValueError(f"emb.piece={self.piece}: allowed: divisors of emb.dim={self.dim}")
+        return self
+
+
+class DHEEmbConfig(_NoRows):
+    """Hashes and a network."""
+
+    hashes: int = Field(ge=1)
+    """Of an id, each a number in [-1, 1]."""
+    layers: int = Field(ge=1)
+    """Hidden ones of the network."""
+
+
 EMBEDDINGS: dict[str, type[EmbConfig]] = {
     "single": SingleEmbConfig,
     "mlet": MLETEmbConfig,
     "mlet_frozen": FrozenMLETEmbConfig,
     "hash": HashEmbConfig,
+    "qr": QREmbConfig,
+    "mixed": MixedEmbConfig,
+    "tt": TTEmbConfig,
+    "robe": ROBEEmbConfig,
+    "dhe": DHEEmbConfig,
+    "cafe": CAFEEmbConfig,
+    "adaembed": AdaEmbedEmbConfig,
+    "fiited": FIITEDEmbConfig,
+    "lpt": LPTEmbConfig,
+    "alpt": ALPTEmbConfig,
 }
 
 

@@ -1,28 +1,50 @@
 """What turns ids into vectors: a mode is a file that owns its parameters, its lookup, its L2 and its collapse."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
 from mlet_bench.config import EmbConfig
-from mlet_bench.config.emb import FrozenMLETEmbConfig, HashEmbConfig, MLETEmbConfig, SingleEmbConfig
+from mlet_bench.config.emb import (
+    AdaEmbedEmbConfig,
+    ALPTEmbConfig,
+    CAFEEmbConfig,
+    DHEEmbConfig,
+    FIITEDEmbConfig,
+    FrozenMLETEmbConfig,
+    HashEmbConfig,
+    LPTEmbConfig,
+    MixedEmbConfig,
+    MLETEmbConfig,
+    QREmbConfig,
+    ROBEEmbConfig,
+    SingleEmbConfig,
+    TTEmbConfig,
+)
 from mlet_bench.embedding.base import Embedding
-from mlet_bench.embedding.hash import HashedFields, hashed_fields
+from mlet_bench.embedding.cafe import cafe
+from mlet_bench.embedding.dhe import dhe
+from mlet_bench.embedding.hash import HashedFields, hash_rows
+from mlet_bench.embedding.integers import lpt
+from mlet_bench.embedding.maker import TableMaker
+from mlet_bench.embedding.mixed import mixed
 from mlet_bench.embedding.mlet import MLETEmbedding
 from mlet_bench.embedding.mlet_frozen import FrozenMLETEmbedding
 from mlet_bench.embedding.none import NoEmbedding
+from mlet_bench.embedding.pruned import pruned
+from mlet_bench.embedding.qr import qr
+from mlet_bench.embedding.robe import robe
 from mlet_bench.embedding.rows import FieldOffsets
 from mlet_bench.embedding.single import SingleEmbedding
 from mlet_bench.embedding.table import RowTable
+from mlet_bench.embedding.tt import tt
 
 __all__ = [
     "MODES",
     "Embedding",
     "HashedFields",
     "MLETEmbedding",
-    "Mode",
     "NoEmbedding",
     "RowTable",
     "SingleEmbedding",
@@ -31,23 +53,31 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class Mode:
-    """The steps from an id to its vector, each for itself."""
-
-    fields: Callable[[Any, Sequence[int]], FieldOffsets] = lambda config, cardinalities: FieldOffsets(cardinalities)
-    """Which rows an id reads, by the mode's section and the cardinalities."""
-    single: type[Embedding] = SingleEmbedding
-    """What turns rows into vectors where `emb.inner` is null."""
-    product: type[Embedding] = MLETEmbedding
-    """And where it is a number."""
+def own_rows(config: EmbConfig, cardinalities: Sequence[int], maker: TableMaker) -> Embedding:
+    """A row for every id, trained as one layer or two."""
+    return maker.table(FieldOffsets(cardinalities))
 
 
-MODES: dict[type[EmbConfig], Mode] = {
-    SingleEmbConfig: Mode(),
-    MLETEmbConfig: Mode(),
-    FrozenMLETEmbConfig: Mode(product=FrozenMLETEmbedding),
-    HashEmbConfig: Mode(fields=hashed_fields),
+def frozen(config: EmbConfig, cardinalities: Sequence[int], maker: TableMaker) -> Embedding:
+    """A row for every id, and a W2 that is not trained."""
+    return maker.table(FieldOffsets(cardinalities), product=FrozenMLETEmbedding)
+
+
+MODES: dict[type[EmbConfig], Callable[[Any, Sequence[int], TableMaker], Embedding]] = {
+    SingleEmbConfig: own_rows,
+    MLETEmbConfig: own_rows,
+    FrozenMLETEmbConfig: frozen,
+    HashEmbConfig: hash_rows,
+    QREmbConfig: qr,
+    MixedEmbConfig: mixed,
+    TTEmbConfig: tt,
+    ROBEEmbConfig: robe,
+    DHEEmbConfig: dhe,
+    CAFEEmbConfig: cafe,
+    AdaEmbedEmbConfig: pruned,
+    FIITEDEmbConfig: pruned,
+    LPTEmbConfig: lpt,
+    ALPTEmbConfig: lpt,
 }
 """By the section of the config, which has the mode's name (config.EMBEDDINGS)."""
 
@@ -58,11 +88,9 @@ def build(config: EmbConfig, cardinalities: Sequence[int], seen: Tensor | None =
     `cardinalities` are the ids of each field, id 0 included; `seen` (V booleans) says which ids occur in the training
     split, None: all. UserError where the mode cannot be so small as it is asked to be.
     """
-    mode = MODES[type(config)]
-    kind = mode.single if config.inner is None else mode.product
-    return kind.from_config(config, mode.fields(config, cardinalities), seen)
+    return MODES[type(config)](config, cardinalities, TableMaker(config, tuple(cardinalities), seen))
 
 
-def empty_served(config: EmbConfig, cardinalities: Sequence[int]) -> SingleEmbedding:
-    """What collapse makes of such an embedding, all zeros: a place to load a collapsed model into."""
-    return SingleEmbedding.empty(MODES[type(config)].fields(config, cardinalities), config.dim)
+def empty_served(config: EmbConfig, cardinalities: Sequence[int]) -> Embedding:
+    """What collapse makes of such an embedding, with any numbers: a place to load a collapsed model into."""
+    return MODES[type(config)](config, cardinalities, TableMaker(config, tuple(cardinalities), served=True))

@@ -1,11 +1,9 @@
 """What a model, the optimisers and the recipe may ask of an embedding, whatever its mode."""
 
 from abc import ABC, abstractmethod
-from typing import Self
 
 from torch import Tensor, nn
 
-from mlet_bench.config import EmbConfig
 from mlet_bench.embedding.rows import FieldOffsets
 from mlet_bench.embedding.table import RowTable
 
@@ -19,11 +17,6 @@ class Embedding(nn.Module, ABC):
     """d, the width that a model sees."""
     fields: FieldOffsets
     """Which rows the ids read; of those that have tables."""
-
-    @classmethod
-    @abstractmethod
-    def from_config(cls, config: EmbConfig, fields: FieldOffsets, seen: Tensor | None) -> Self:
-        """A fresh one, drawn from PyTorch's global generator; `seen` says which ids occur in the training split."""
 
     @abstractmethod
     def forward(self, ids_BF: Tensor) -> Tensor:
@@ -47,6 +40,24 @@ class Embedding(nn.Module, ABC):
         None where a field has no such table.
         """
         return ()
+
+    @property
+    def bytes(self) -> int:
+        """Of all that is stored: weights, and what a lookup needs beside them, but for the number of each field's ids.
+
+        After training that is what is served; before, what training keeps for the embedding without gradients and
+        optimiser state.
+        """
+        state = self.state_dict().items()
+        counted = [value for name, value in state if name.rpartition(".")[2] not in ("offsets", "cardinalities_F")]
+        return sum(value.numel() * value.element_size() for value in counted)
+
+    def before_step(self) -> None:
+        """What the mode does when the gradients of a step are there and nothing has moved."""
+
+    def after_step(self) -> list[tuple[RowTable, Tensor]]:
+        """And when everything has. Rows that start anew, of which the optimiser is to forget what it knew."""
+        return []
 
     @abstractmethod
     def collapse(self) -> "Embedding":

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from mlet_bench.config.emb import HashEmbConfig
+from mlet_bench.embedding.base import Embedding
+from mlet_bench.embedding.maker import TableMaker
 from mlet_bench.embedding.rows import FieldOffsets
 from mlet_bench.errors import UserError
 
@@ -76,5 +78,6 @@ def hashed_rows(cardinalities: Sequence[int], ratio: float, min_rows: int) -> li
     return rows
 
 
-def hashed_fields(config: HashEmbConfig, cardinalities: Sequence[int]) -> HashedFields:
-    return HashedFields(cardinalities, hashed_rows(cardinalities, config.ratio, config.min_rows))
+def hash_rows(config: HashEmbConfig, cardinalities: Sequence[int], maker: TableMaker) -> Embedding:
+    """As small as emb.ratio says."""
+    return maker.table(HashedFields(cardinalities, hashed_rows(cardinalities, config.ratio, config.min_rows)))

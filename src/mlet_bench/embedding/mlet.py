@@ -5,7 +5,6 @@ single table, so that the product has it too, and W2ᵀW2 is the identity on ave
 rate under SGD. With it W2ᵀW2 is about k·σ² times the identity, as in the paper.
 """
 
-import copy
 from collections.abc import Sequence
 from typing import Self
 
@@ -53,7 +52,7 @@ class MLETEmbedding(Embedding):
         super().__init__()
         fields = fields_of(fields)
         w1_VK = initial_rows(fields, inner, table_init=table_init, init_std=init_std, seen=seen, generator=generator)
-        w2_FKD = torch.randn(len(fields.counts), inner, dim, generator=generator)
+        w2_FKD = torch.randn(len(fields.cardinalities), inner, dim, generator=generator)
         if inner_std is None:
             w2_FKD *= (dim / w2_FKD.square().sum((1, 2), keepdim=True)).sqrt()
         else:
@@ -94,8 +93,8 @@ class MLETEmbedding(Embedding):
             return project_places(self.w1(self.fields.rows(ids_BF)), self.w2_FKD)
         rows = self.fields.batch_rows(ids_BF)
         read = self.w1.read(rows)
-        read.vectors_UD = rows.project(read.values_UW, self.w2_FKD)
-        return rows.spread(read.vectors_UD)
+        emb_BFD, read.vectors_UD = rows.vectors(read.values_UW, self.w2_FKD)
+        return emb_BFD
 
     def tables(self) -> list[RowTable]:
         return [self.w1]
@@ -136,10 +135,10 @@ class MLETEmbedding(Embedding):
     def collapse(self) -> SingleEmbedding:
         """A new single-layer embedding that holds W1·W2, the product taken in float64."""
         w1_VK = self.w1.weight
-        weight_VD = w1_VK.new_empty(len(w1_VK), self.dim)
-        bounds = self.fields.bounds
-        for field, w2_KD in enumerate(self.w2_FKD.double()):
-            for start in range(bounds[field], bounds[field + 1], COLLAPSE_ROWS):
-                rows = slice(start, min(start + COLLAPSE_ROWS, bounds[field + 1]))
+        weight_VD = w1_VK.new_zeros(len(w1_VK), self.dim)
+        for field, rows_N in self.fields.blocks():
+            w2_KD = self.w2_FKD[field].double()
+            for rows in torch.split(rows_N, COLLAPSE_ROWS):
                 weight_VD[rows] = (w1_VK[rows].double() @ w2_KD).to(w1_VK.dtype)
-        return SingleEmbedding.from_weights(copy.deepcopy(self.fields), weight_VD)
+        fields, order_V = self.fields.served()
+        return SingleEmbedding.from_weights(fields, weight_VD if order_V is None else weight_VD[order_V])

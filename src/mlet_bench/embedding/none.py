@@ -1,14 +1,11 @@
 """The embedding of a model without vectors."""
 
 from collections.abc import Sequence
-from typing import Self
 
 import torch
 from torch import Tensor
 
-from mlet_bench.config import EmbConfig
 from mlet_bench.embedding.base import Embedding
-from mlet_bench.embedding.rows import FieldOffsets
 from mlet_bench.embedding.table import RowTable
 
 
@@ -27,10 +24,6 @@ class NoEmbedding(Embedding):
         self.cardinalities = tuple(cardinalities)
         self.dim = 0
         self.register_buffer("nothing", torch.zeros(()), persistent=False)
-
-    @classmethod
-    def from_config(cls, config: EmbConfig, fields: FieldOffsets, seen: Tensor | None) -> Self:
-        return cls(fields.cardinalities)
 
     def forward(self, ids_BF: Tensor) -> Tensor:
         """emb_BFD with D = 0."""

@@ -4,9 +4,10 @@ V rows of the table, W its width, B batch, F sparse fields, P = B·F places of a
 K inner width, D output width.
 """
 
+import copy
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -56,6 +57,15 @@ class FieldOffsets(nn.Module):
         """The row of each of a field's ids."""
         ids_N = torch.arange(self.cardinalities[field], device=self.offsets.device)
         return self.in_field(ids_N, field) + self.bounds[field]
+
+    def blocks(self) -> Iterator[tuple[int, Tensor]]:
+        """Every field with the rows that are its own."""
+        for field in range(len(self.counts)):
+            yield field, torch.arange(self.bounds[field], self.bounds[field + 1], device=self.offsets.device)
+
+    def served(self) -> tuple["FieldOffsets", Tensor | None]:
+        """What serves the same rows, and the order in which it wants them; None: as they are."""
+        return copy.deepcopy(self), None
 
     def seen_rows(self, seen_V: Tensor) -> Tensor:
         """Which rows training reads, given which ids it does (all fields one after the other)."""
@@ -124,6 +134,11 @@ class BatchRows(ABC):
     @abstractmethod
     def project(self, rows_UK: Tensor, w2_FKD: Tensor) -> Tensor:
         """U × D: each row times its field's matrix."""
+
+    def vectors(self, rows_UK: Tensor, w2_FKD: Tensor) -> tuple[Tensor, Tensor | None]:
+        """emb_BFD: every place gets its row times its field's matrix; and U × D, where each row has one product."""
+        product_UD = self.project(rows_UK, w2_FKD)
+        return self.spread(product_UD), product_UD
 
     @abstractmethod
     def total(self, grad_UW: Tensor) -> Tensor:

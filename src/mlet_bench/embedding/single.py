@@ -1,6 +1,5 @@
 """The ordinary embedding: one n × d table per field."""
 
-import copy
 import itertools
 from collections.abc import Sequence
 from typing import Self
@@ -123,4 +122,6 @@ class SingleEmbedding(Embedding):
 
     def collapse(self) -> "SingleEmbedding":
         """A copy: there is nothing to multiply out."""
-        return SingleEmbedding.from_weights(copy.deepcopy(self.fields), self.table.weight.detach().clone())
+        fields, order_V = self.fields.served()
+        weight_VD = self.table.weight.detach()
+        return SingleEmbedding.from_weights(fields, weight_VD.clone() if order_V is None else weight_VD[order_V])

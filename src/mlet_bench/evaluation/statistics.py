@@ -107,6 +107,11 @@ class Spread:
         mean = statistics.fmean(values) if values else None
         return cls(len(values), mean, statistics.stdev(values) if len(values) > 1 else None)
 
+    @property
+    def half(self) -> float | None:
+        """Half the width of the 95 % interval of the mean."""
+        return None if self.sd is None else float(stdtrit(self.n - 1, 0.975)) * self.sd / math.sqrt(self.n)
+
 
 @dataclass(frozen=True)
 class SeedDifference:

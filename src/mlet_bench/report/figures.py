@@ -10,6 +10,7 @@ from mlet_bench.analysis.study import BucketResult, Study
 from mlet_bench.analysis.variants import EmbeddingVariant
 from mlet_bench.evaluation.buckets import RAREST
 from mlet_bench.evaluation.statistics import Spread
+from mlet_bench.report.frontier import frontier_figures
 from mlet_bench.report.plotting import (
     BLACK,
     FigureFile,
@@ -31,6 +32,7 @@ def study_figures(study: Study) -> Iterator[FigureFile]:
     yield from auc_by_inner(study)
     yield from gains(study)
     yield from learning_curves(study)
+    yield from frontier_figures(study)
     yield from costs(study)
     yield from spectra_figures(study)
 

@@ -16,7 +16,7 @@ from mlet_bench.analysis.findings import Findings
 from mlet_bench.analysis.paper.verdict import verdict
 from mlet_bench.analysis.study import Study
 from mlet_bench.errors import printable
-from mlet_bench.report import size_ratio, spectra, study_tables
+from mlet_bench.report import frontier, size_ratio, spectra, study_tables
 from mlet_bench.report.paper_tables import paper_tables
 from mlet_bench.report.table import Table
 
@@ -101,6 +101,8 @@ def _section(study: Study, pictures: Sequence[Picture]) -> StudySection:
     tables = [
         study_tables.quality(study),
         *(study_tables.gains(study, field) for field in study.headline_fields),
+        frontier.points_table(study),
+        frontier.summary_table(study),
         study_tables.costs([study]),
         *([size_ratio.every_ratio([study]).without("seeds", "parameters")] if len(study.ratios) > 1 else []),
         spectra.updates(study),

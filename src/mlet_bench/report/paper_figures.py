@@ -40,14 +40,19 @@ def paper_figures(found: Sequence[ExperimentRuns]) -> Iterator[FigureFile]:
     yield from singular_values(rate_rows(found))
 
 
+def _name(kind: str, runs: ExperimentRuns) -> str:
+    words = f"paper {kind} {runs.name} {runs.data}".replace(",", "").replace("_", " ")
+    return "-".join(words.split())
+
+
 def compressed(runs: ExperimentRuns) -> Iterator[FigureFile]:
     """Figure 8: AUC over the bytes that are served."""
     rows = compressed_rows([runs])
-    if not rows:
+    if len({row.dim for row in rows}) < 2:
         return
     figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
     plot = figure.add_subplot()
-    plot.set_title(titled(f"Figure 8: {runs.experiment.label}, tables quantised and hashed", f"here: {runs.data}"))
+    plot.set_title(titled(f"Figure 8: {runs.experiment.label}, 8 bits and hashing", f"here: {runs.data}"))
     plot.set_xlabel("KiB of embedding tables that are served")
     plot.set_ylabel(NAMES["auc"])
     schemes = list(dict.fromkeys(row.scheme for row in rows))
@@ -56,10 +61,10 @@ def compressed(runs: ExperimentRuns) -> Iterator[FigureFile]:
             points = {row.bytes / 1024: getattr(row, side) for row in rows if row.scheme == scheme}
             how = look(place)._replace(linestyle=line)
             _curve(plot, f"{'MLET' if side == 'mlet' else side}, {scheme}", points, how, 1.0)
-    log_ticks(plot, [round(row.bytes / 1024) for row in rows if row.scheme == schemes[0]])
+    log_ticks(plot, sorted({round(row.bytes / 1024) for row in rows}))
     legend(figure, plot)
     yield FigureFile(
-        f"paper-compressed-{runs.name.replace('_', '-')}",
+        _name("compressed", runs),
         "k = 64; a point for each d. Mean over seeds; bars: one standard deviation.",
         figure,
     )
@@ -86,7 +91,7 @@ def curves(runs: ExperimentRuns, metric: str) -> Iterator[FigureFile]:
         title, {name: points for name, points in sides.items() if points}, "d, embedding width", NAMES[metric]
     )
     caption = "One learning rate for everything. Ours: mean over seeds; bars: one standard deviation."
-    yield FigureFile(f"paper-{metric}-{runs.name.replace('_', '-')}", caption, figure)
+    yield FigureFile(_name(metric, runs), caption, figure)
 
 
 def starts(runs: ExperimentRuns) -> Iterator[FigureFile]:
@@ -118,7 +123,7 @@ def starts(runs: ExperimentRuns) -> Iterator[FigureFile]:
         "The paper (k = 32, Avazu): below 0.1 MLET is worse than the single table, from 0.25 on better, 0.48 best. "
         "Mean over seeds; bars: one standard deviation."
     )
-    yield FigureFile(f"paper-start-{runs.name.replace('_', '-')}", caption, figure)
+    yield FigureFile(_name("start", runs), caption, figure)
 
 
 def _valid_logloss(group: RunGroup) -> Spread:

@@ -125,7 +125,7 @@ def legend(figure: Figure, plot: Axes) -> None:
     """Below the axes, where it covers nothing."""
     handles, labels = plot.get_legend_handles_labels()
     if labels:
-        columns = 5 if max(map(len, labels)) <= 6 else 3
+        columns = 5 if max(map(len, labels)) <= 6 else 3 if max(map(len, labels)) <= 18 else 2
         figure.legend(handles, [short(label) for label in labels], loc="outside lower center", ncols=columns)
 
 

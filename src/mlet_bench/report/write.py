@@ -9,7 +9,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from mlet_bench.analysis.findings import Findings
-from mlet_bench.report import size_ratio, spectra, study_tables
+from mlet_bench.report import frontier, size_ratio, spectra, study_tables
 from mlet_bench.report.figures import study_figures
 from mlet_bench.report.page import Picture, render
 from mlet_bench.report.paper_figures import paper_figures
@@ -19,7 +19,7 @@ from mlet_bench.report.table import Table, csv_text
 from mlet_bench.system import files
 
 PAGE, FIGURES, TABLES = "report.html", "figures", "tables"
-OURS = re.compile(r"\d\d-[a-z-]+\.(svg|png)")
+OURS = re.compile(r"\d\d-[a-z0-9-]+\.(svg|png)")
 """Names of our figures: those of an earlier report are removed."""
 
 
@@ -32,7 +32,7 @@ def write_report(folder: Path, found: Findings, folders: Sequence[Path]) -> Path
             path.unlink()
     for name, tables in csv_tables(found).items():
         path = folder / TABLES / f"{name}.csv"
-        if name.startswith(("spectra", "paper_")) and not tables[0].rows:
+        if name.startswith(("spectra", "paper_", "bytes")) and not any(table.rows for table in tables):
             path.unlink(missing_ok=True)  # an earlier report's
         else:
             files.write_text(path, files.encodable(csv_text(tables)))
@@ -58,6 +58,7 @@ def csv_tables(found: Findings) -> dict[str, list[Table]]:
         "size_ratio": [size_ratio.every_ratio(studies)],
         "size_ratio_summary": [size_ratio.summaries(studies)],
         "cost": [study_tables.costs(studies)],
+        "bytes": [frontier.points_table(study) for study in studies],
         "runs": [study_tables.runs(studies), study_tables.left_out(found.left_out)],
         "spectra": [spectra.every_spectrum(studies)],
         **{name: [table] for name, table in paper_tables(found.experiments).items()},

@@ -83,7 +83,7 @@ def model_of(
 def _cardinalities(folder: RunFolder, weights: dict[str, Any]) -> list[int]:
     """As the embedding keeps them where ids share rows; else from the first offsets of fields among the weights: those
     of the embedding, or of first-order weights alone."""
-    kept = weights.get("embedding.fields.cardinalities_F")
+    kept = weights.get("embedding.fields.cardinalities_F", weights.get("embedding.cardinalities_F"))
     if kept is not None and kept.ndim == 1 and (kept > 0).all():
         return [int(count) for count in kept]
     offsets = next((value for name, value in sorted(weights.items()) if name.endswith("fields.offsets")), None)

@@ -36,7 +36,7 @@ class Position:
 
 
 DTYPES = {torch.int64: "I64", torch.float64: "F64", torch.float32: "F32", torch.int32: "I32", torch.bfloat16: "BF16",
-          torch.float16: "F16", torch.uint8: "U8", torch.bool: "BOOL"}  # fmt: skip
+          torch.float16: "F16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL"}  # fmt: skip
 """Names in a safetensors file, in the order in which tensors lie there: wide ones first, so that all are aligned."""
 
 

@@ -48,7 +48,7 @@ class RowOptimizer(ABC):
             for values, old in zip((weight_UW, *slots.values()), before, strict=True):
                 values.copy_(torch.where(skip, old, values))
         if rows is not None:
-            self.table.weight.index_copy_(0, rows.rows_U, weight_UW)  # index_add_ takes ten times as long on CPU
+            self.table.write(rows.rows_U, weight_UW, gradient.grad_UW)
             for name, slot in self.slots.items():
                 slot.index_copy_(0, rows.rows_U, slots[name])
         self.clear()
@@ -58,12 +58,22 @@ class RowOptimizer(ABC):
         assert self.table.step is not None
         self.table.step.clear()
 
+    def forget(self, rows_N: Tensor) -> None:
+        """These rows start anew."""
+        for slot in self.slots.values():
+            slot[rows_N] = 0
+
     @abstractmethod
     def _move(self, weight_UW: Tensor, grad_UW: Tensor, **slots: Tensor) -> None:
         """Change the rows and what is kept for them in place."""
 
     def state(self) -> dict[str, Tensor]:
         return {"steps": self.steps, **self.slots}
+
+
+def _zeros(table: RowTable) -> Tensor:
+    weight_VW = table.weight.detach()
+    return torch.zeros_like(weight_VW, dtype=None if weight_VW.is_floating_point() else torch.float32)
 
 
 class RowSGD(RowOptimizer):
@@ -78,8 +88,7 @@ class RowAdam(RowOptimizer):
 
     def __init__(self, table: RowTable, lr: float) -> None:
         super().__init__(table, lr)
-        weight_VW = table.weight.detach()
-        self.slots = {"mean": torch.zeros_like(weight_VW), "square": torch.zeros_like(weight_VW)}
+        self.slots = {"mean": _zeros(table), "square": _zeros(table)}
 
     def _move(self, weight_UW: Tensor, grad_UW: Tensor, **slots: Tensor) -> None:
         adam_(weight_UW, grad_UW, slots["mean"], slots["square"], self.steps, self.lr)
@@ -92,7 +101,7 @@ class RowAdagrad(RowOptimizer):
 
     def __init__(self, table: RowTable, lr: float) -> None:
         super().__init__(table, lr)
-        self.slots = {"sum": torch.zeros_like(table.weight.detach())}
+        self.slots = {"sum": _zeros(table)}
 
     def _move(self, weight_UW: Tensor, grad_UW: Tensor, **slots: Tensor) -> None:
         sum_UW = slots["sum"].addcmul_(grad_UW, grad_UW)
@@ -143,7 +152,9 @@ class Optimizers:
     """
 
     def __init__(self, model: CTRModel, config: TrainConfig, emb: EmbConfig) -> None:
-        self._embeddings = [part for part in model.modules() if isinstance(part, Embedding)]
+        every = [part for part in model.modules() if isinstance(part, Embedding)]
+        inside = {id(inner) for part in every for inner in part.modules() if inner is not part}
+        self._embeddings = [part for part in every if id(part) not in inside]
         numeric = [part.weight_ND for part in model.modules() if isinstance(part, NumericVectors)]
         self._numeric = [weight_ND for weight_ND in numeric if weight_ND is not None]
         self._dense_rows = dense_rows(config, emb)
@@ -155,13 +166,14 @@ class Optimizers:
         factors = [
             p for part in self._embeddings for p in part.parameters() if p.requires_grad and id(p) not in in_tables
         ]
-        inside = {id(p) for p in factors} | in_tables
-        dense = [p for p in model.parameters() if p.requires_grad and id(p) not in inside]
+        embedded = {id(p) for p in factors} | in_tables
+        dense = [p for p in model.parameters() if p.requires_grad and id(p) not in embedded]
         groups = [{"params": dense, "lr": config.lr}]
         if factors:
             groups.append({"params": factors, "lr": emb_lr})
         self.dense = _dense(config.optimizer, groups, config.lr)
-        self.rows = [ROWS[config.optimizer](table, emb_lr) for table in tables if table.weight.requires_grad]
+        self.rows = [ROWS[config.optimizer](table, emb_lr) for table in tables if table.is_trained]
+        self._of_table = {id(rows.table): rows for rows in self.rows}
         self._skip: Tensor | None = None
         self._shared = SharedRows()
         self._offsets = [part for part in model.modules() if isinstance(part, FieldOffsets)]
@@ -203,6 +215,8 @@ class Optimizers:
 
     def step(self) -> None:
         """Move everything by the gradients of the backward passes since the last step or `clear`."""
+        for part in self._embeddings:
+            part.before_step()
         if self._emb.l2 > 0 and self._emb.l2_rows == "table":
             self._add_table_l2()
         elif self._dense_rows:
@@ -215,6 +229,9 @@ class Optimizers:
         self.dense.step()
         for rows in self.rows:
             rows.step(self._skip)
+        for part in self._embeddings:
+            for table, rows_N in part.after_step():
+                self._of_table[id(table)].forget(rows_N)
 
     def clear(self) -> None:
         """Let the gradients go. Until then they can tell why a loss is no longer finite."""

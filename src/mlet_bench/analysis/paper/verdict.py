@@ -65,6 +65,6 @@ def _counted(gains: Sequence[SeedDifference]) -> str:
     mean = fmean(gain.mean for gain in gains)
     undecided = len(gains) - higher - lower
     return (
-        f"higher in {higher} of {len(gains)} comparisons, lower in {lower}, undecided in {undecided}, by {signed(mean)} "
-        "AUC on average"
+        f"higher in {higher} of {len(gains)} comparisons, lower in {lower}, undecided in {undecided}, by "
+        f"{signed(mean)} AUC on average"
     )

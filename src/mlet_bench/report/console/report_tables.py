@@ -4,7 +4,7 @@ from rich.console import Console
 
 from mlet_bench.analysis.findings import Findings
 from mlet_bench.analysis.paper.verdict import verdict
-from mlet_bench.report import size_ratio, spectra, study_tables
+from mlet_bench.report import frontier, size_ratio, spectra, study_tables
 from mlet_bench.report.console.tables import say, show_table
 from mlet_bench.report.paper_tables import paper_tables
 
@@ -19,6 +19,8 @@ def show_report(console: Console, found: Findings) -> None:
         dim = max((row.variant.dim for row in study.results if row.auc_gain is not None), default=None)
         for field in study.headline_fields if dim else ():
             show_table(console, study_tables.gains(study, field, dim))
+        show_table(console, frontier.points_table(study))
+        show_table(console, frontier.summary_table(study))
         show_table(console, study_tables.costs([study]))
         show_table(console, spectra.updates(study))
         for warning in study.warnings:

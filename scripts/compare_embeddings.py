@@ -1,0 +1,108 @@
+"""Ways to make embeddings smaller, at equal bytes and with equal tuning: `mlet-bench tune`, and its report.
+
+    python scripts/compare_embeddings.py [--profile small|medium] [--raw data/raw] [--jobs N]
+
+small   generated rows with shared and with independent structure, three seeds: about an hour of processor time
+medium  MovieLens-1M and Frappe_x1, five seeds: many hours
+
+Every embedding chooses its table's learning rate among equally many; DCN, one epoch of Adam. The same command goes on
+where it was stopped and repeats nothing.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+MODES = ("hash", "qr", "mixed", "tt", "robe", "dhe", "cafe", "adaembed", "fiited")
+WITH_MLET = ("hash", "cafe", "fiited")
+RATIOS = (0.5, 0.1, 0.02)
+UNREACHABLE = {("mixed", 0.02), ("qr", 0.02)}
+"""With d = 16 and these fields: a width of one is 0.06; two tables of 2√n rows and the fields that stay whole."""
+NETWORK = (
+    *("model=dcn", "model.mlp=[64,64]", "model.cross_layers=2", "model.batch_norm=false", "train.batch_size=256"),
+    *(
+        "train.eval_every=null",
+        "eval.batch_size=1024",
+        "hardware.threads=1",
+        "search.lr=null",
+        "search.emb_lr=[0.3,30]",
+    ),
+)
+GENERATED = ("dataset=synthetic", "dataset.shape=avazu", "dataset.rows=84000")
+MOVIELENS = ("dataset=table", "dataset.name=movielens1m", "dataset.label=label", "dataset.item_field=movie_id")
+SMALL = ("trials=3", "seeds=[1,2,3]")
+MEDIUM = ("trials=5", "seeds=[1,2,3,4,5]")
+
+
+def arms() -> list[str]:
+    """Overrides of emb: single tables, MLET, and every mode at every ratio, some with MLET over their rows."""
+    found = [f"emb=single emb.dim={dim}" for dim in (16, 8, 2)] + [f"emb=mlet emb.dim={dim}" for dim in (16, 8, 2)]
+    for ratio in RATIOS:
+        modes = [mode for mode in MODES if (mode, ratio) not in UNREACHABLE]
+        found += [f"emb={mode} emb.ratio={ratio}" for mode in modes]
+        found += [f"emb={mode} emb.ratio={ratio} emb.inner=64" for mode in WITH_MLET]
+    return found
+
+
+def jobs(profile: str, raw: Path) -> list[tuple[str, ...]]:
+    """The words of each comparison."""
+    chosen = "arms=[" + ",".join(f'"{arm}"' for arm in arms()) + "]"
+    if profile == "small":
+        return [
+            (*NETWORK, *SMALL, *GENERATED, f"dataset.structure={structure}", chosen)
+            for structure in ("shared", "independent")
+        ]
+    sets = {"frappe_x1": ("dataset=frappe_x1",), "movielens1m/movielens1m.parquet": MOVIELENS}
+    found = []
+    for place, words in sets.items():
+        if (raw / place).exists():
+            found.append((*NETWORK, *MEDIUM, *words, f'dataset.raw="{raw / place}"', chosen))
+        else:
+            print(f"left out: {raw / place} is not there (data/README.md)")
+    return found
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--profile", default="small", choices=["small", "medium"])
+    parser.add_argument("--raw", type=Path, default=Path("data/raw"), help="folder of raw data sets")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="comparisons at once")
+    options = parser.parse_args(given)
+    folder = (Path("outputs") / f"embeddings-{options.profile}").absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("MLET_BENCH_DATA", str(Path("data").absolute()))
+    running: list[subprocess.Popen[bytes]] = []
+    stopped: list[int] = []
+
+    def stop(number: int, _: object) -> None:
+        stopped.append(number)
+        for process in running:
+            process.send_signal(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+
+    def run(words: tuple[str, ...]) -> int:
+        if stopped:
+            return 1
+        command = [sys.executable, "-m", "mlet_bench", "tune", *words]
+        process = subprocess.Popen(command, cwd=folder, start_new_session=True)
+        running.append(process)
+        return process.wait()
+
+    with ThreadPoolExecutor(options.jobs) as pool:
+        codes = list(pool.map(run, jobs(options.profile, options.raw.absolute())))
+    if stopped:
+        print("stopped; the same command goes on", file=sys.stderr)
+        return 128 + stopped[0]
+    report = [sys.executable, "-m", "mlet_bench", "report", "runs=outputs", f"hydra.run.dir={folder / 'report'}"]
+    return subprocess.run(report, cwd=folder).returncode or max(codes, default=2)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""Fields that stay whole beside those that a mode makes small, and how small it has to make them.
+
+B batch, F sparse fields, D output width.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mlet_bench.config.emb import SmallerEmbConfig
+from mlet_bench.embedding.base import Embedding
+from mlet_bench.embedding.maker import TableMaker
+from mlet_bench.embedding.rows import FieldOffsets
+from mlet_bench.embedding.table import RowTable
+from mlet_bench.errors import UserError
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a mode may serve for the fields that it makes small."""
+
+    config: SmallerEmbConfig
+    cardinalities: tuple[int, ...]
+    """Of all fields."""
+
+    @property
+    def small(self) -> list[int]:
+        """The fields that are made small, those with emb.min_rows ids or more."""
+        return [field for field, ids in enumerate(self.cardinalities) if ids >= self.config.min_rows]
+
+    @property
+    def whole(self) -> list[int]:
+        return [field for field, ids in enumerate(self.cardinalities) if ids < self.config.min_rows]
+
+    @property
+    def numbers(self) -> int:
+        """Numbers of 4 bytes that are left for the small fields; may be negative."""
+        whole = sum(self.cardinalities[field] for field in self.whole)
+        return int(self.config.ratio * sum(self.cardinalities) * self.config.dim + 1e-6) - whole * self.config.dim
+
+    def refuse(self, least: int, most: int | None = None) -> UserError:
+        """The mistake to raise where the small fields can have no fewer numbers than `least` (no more than `most`)."""
+        config, all_numbers = self.config, sum(self.cardinalities) * self.config.dim
+        whole = sum(self.cardinalities[field] for field in self.whole) * config.dim
+        lowest = math.ceil(1e4 * (least + whole) / all_numbers) / 1e4
+        highest = 1.0 if most is None else min(1.0, math.floor(1e4 * (most + whole) / all_numbers) / 1e4)
+        kept = f", where fields with fewer than emb.min_rows={config.min_rows} ids stay whole" if whole else ""
+        return UserError(
+            f"emb.ratio={config.ratio:g}: too small for emb={config.mode} and these fields{kept}; allowed: "
+            f"{lowest:g} to {highest:g}"
+        )
+
+    def largest(self, size: Callable[[int], int], choices: Sequence[int]) -> int:
+        """The largest of rising `choices` whose `size` in numbers the budget has room for."""
+        if size(choices[0]) > self.numbers:
+            raise self.refuse(size(choices[0]))
+        low, high = 0, len(choices) - 1
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if size(choices[middle]) <= self.numbers else (low, middle - 1)
+        return choices[low]
+
+    def share(self, size: Callable[[float], int]) -> float:
+        """The largest share in [0, 1] whose `size`, which rises with it, the budget has room for."""
+        if size(0.0) > self.numbers:
+            raise self.refuse(size(0.0))
+        low, high = 0.0, 1.0
+        if size(high) <= self.numbers:
+            return high
+        for _ in range(60):
+            middle = (low + high) / 2
+            low, high = (middle, high) if size(middle) <= self.numbers else (low, middle)
+        return low
+
+
+class _Join(torch.autograd.Function):
+    """Vectors of several groups of fields at the places of their fields; slices and their gradients, no sums."""
+
+    @staticmethod
+    def forward(ctx: Any, fields: list[list[int]], *vectors: Tensor) -> Tensor:
+        ctx.fields = fields
+        joined = vectors[0].new_empty(len(vectors[0]), sum(map(len, fields)), vectors[0].shape[2])
+        for places, part in zip(fields, vectors, strict=True):
+            joined[:, places] = part
+        return joined
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        return None, *(gradients[0][:, places] for places in ctx.fields)
+
+
+class PartedEmbedding(Embedding):
+    """Groups of fields, each with an embedding of its own; every field is in one of them."""
+
+    def __init__(self, groups: Sequence[tuple[list[int], Embedding]]) -> None:
+        super().__init__()
+        self.groups = [places for places, _ in groups]
+        self.parts = nn.ModuleList(part for _, part in groups)
+        ids = {field: count for places, part in groups for field, count in zip(places, part.cardinalities, strict=True)}
+        self.cardinalities = tuple(ids[field] for field in range(len(ids)))
+        self.dim = groups[0][1].dim
+        self.register_buffer("cardinalities_F", torch.tensor(self.cardinalities))
+
+    @property
+    def embeddings(self) -> list[Embedding]:
+        return [part for part in self.parts if isinstance(part, Embedding)]
+
+    def forward(self, ids_BF: Tensor) -> Tensor:
+        """emb_BFD for ids within their fields."""
+        vectors = [part(ids_BF[:, places]) for places, part in zip(self.groups, self.parts, strict=True)]
+        joined_BFD: Tensor = _Join.apply(self.groups, *vectors)  # type: ignore[no-untyped-call]
+        return joined_BFD
+
+    def tables(self) -> list[RowTable]:
+        return [table for part in self.embeddings for table in part.tables()]
+
+    def batch_l2(self, on: str) -> Tensor:
+        return torch.stack([part.batch_l2(on) for part in self.embeddings]).sum()
+
+    def add_table_l2(self, strength: float, on: str) -> None:
+        for part in self.embeddings:
+            part.add_table_l2(strength, on)
+
+    def before_step(self) -> None:
+        for part in self.embeddings:
+            part.before_step()
+
+    def after_step(self) -> list[tuple[RowTable, Tensor]]:
+        return [anew for part in self.embeddings for anew in part.after_step()]
+
+    def collapse(self) -> "PartedEmbedding":
+        """Every part collapsed."""
+        return PartedEmbedding(list(zip(self.groups, (part.collapse() for part in self.embeddings), strict=True)))
+
+
+def beside_whole_fields(
+    budget: Budget, maker: TableMaker, small: Callable[[TableMaker], Embedding], *, whole_at_one: bool = True
+) -> Embedding:
+    """What `small` makes of the small fields, and ordinary tables for the others: for all where emb.ratio is 1."""
+    if not budget.small or (budget.config.ratio == 1 and whole_at_one):
+        return maker.table(FieldOffsets(budget.cardinalities))
+    part = small(maker.of_fields(budget.small))
+    if not budget.whole:
+        return part
+    whole = maker.of_fields(budget.whole)
+    return PartedEmbedding([(budget.whole, whole.table(FieldOffsets(whole.cardinalities))), (budget.small, part)])

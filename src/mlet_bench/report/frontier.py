@@ -1,0 +1,106 @@
+"""Quality against the bytes that are served: tables and figures."""
+
+from collections.abc import Iterator, Sequence
+
+from mlet_bench.analysis.comparisons import Number, auc_on_test, logloss_on_test
+from mlet_bench.analysis.formatting import NONE, mean_sd
+from mlet_bench.analysis.frontier import SHARES, MethodSummary, Point, frontier, lowest_tenth_auc, summaries
+from mlet_bench.analysis.study import Study
+from mlet_bench.evaluation.statistics import Spread
+from mlet_bench.report.plotting import BLACK, FigureFile, Look, axes, legend, log_ticks, look
+from mlet_bench.report.table import SPREAD, Column, Table
+
+KIB = 1024
+
+
+def _kib(size: float) -> str:
+    return f"{size / KIB:,.1f}"
+
+
+def points_table(study: Study) -> Table:
+    """Every embedding by the bytes that it serves."""
+    lowest = lowest_tenth_auc(study)
+    columns = (
+        Column("embedding", "method", key="method", words=True),
+        Column("d", "variant.dim", key="d"),
+        Column("ratio", lambda point: point.result.group.first.result.emb.ratio, "{:g}".format, "ratio", if_known=True),
+        Column("KiB served", "bytes", _kib, "bytes"),
+        Column("of full", "share", "{:.3f}".format, "share", dropped=4),
+        Column("front", lambda point: "●" if point.on_front else "", words=True),
+        Column("test AUC", lambda point: point.spread(auc_on_test), mean_sd, "test_auc", SPREAD),
+        Column("logloss", lambda point: point.spread(logloss_on_test), mean_sd, "test_logloss", SPREAD, dropped=3),
+        Column("AUC, lowest tenth", lambda point: point.spread(lowest), mean_sd, "lowest_tenth_auc", SPREAD, dropped=2),
+        Column("training s", "seconds", lambda spread: _mean(spread, 1), "train_seconds", SPREAD, dropped=1),
+        Column("peak MiB", "peak_memory", lambda spread: _mean(spread, KIB * KIB), "peak_memory", SPREAD, dropped=1),
+    )
+    note = (
+        "Bytes of all that is served: rows, indices, projections, networks, fields that stay whole. Front: nobody "
+        "serves as few bytes with a higher mean AUC. Lowest tenth: the test rows whose categories training saw least. "
+        "Training time and memory are of use only if nothing else ran."
+    )
+    return Table("Quality by bytes served", columns, frontier(study), note)
+
+
+def summary_table(study: Study) -> Table:
+    """What each method needs for the full table's quality, and what it reaches with a share of its bytes."""
+
+    def at(share: float) -> Column:
+        def value(row: MethodSummary) -> Spread | None:
+            point = row.at(share)
+            return None if point is None else point.spread(auc_on_test)
+
+        return Column(f"AUC at {share:g} of full", value, mean_sd, f"auc_at_{share:g}", SPREAD)
+
+    columns = (
+        Column("embedding", "method", key="method", words=True),
+        Column("KiB at the full table's AUC", "bytes_at_full_quality", _kib, "bytes_at_full_auc"),
+        *(at(share) for share in SHARES),
+    )
+    note = (
+        f"{NONE}: no embedding that ran is as good, or as small. The full table: the single one of the most bytes. At "
+        "a share of it: the best on test of those that are small enough."
+    )
+    return Table("What each method needs, and what it reaches", columns, summaries(frontier(study)), note)
+
+
+def frontier_figures(study: Study) -> Iterator[FigureFile]:
+    points = frontier(study)
+    if len({point.bytes for point in points}) < 2:
+        return
+    kinds: tuple[tuple[str, str, Number], ...] = (
+        ("auc", "Test AUC", auc_on_test),
+        ("logloss", "Test logloss", logloss_on_test),
+        ("rare", "Test AUC, lowest tenth", lowest_tenth_auc(study)),
+    )
+    for name, label, number in kinds:
+        yield _figure(study, points, f"bytes-{name}", label, number)
+
+
+def _figure(study: Study, points: Sequence[Point], name: str, label: str, number: Number) -> FigureFile:
+    figure, plot = axes(
+        f"{label} by bytes served", study.title, "KiB of embeddings that are served", label[0].lower() + label[1:]
+    )
+    figure.set_size_inches(7.0, 5.2)
+    for place, row in enumerate(summaries(points)):
+        shown = Look(BLACK, "o", "-") if row.points[0].variant.is_baseline else look(place)
+        spreads = {point.bytes / KIB: point.spread(number) for point in row.points}
+        known = {size: spread for size, spread in spreads.items() if spread.mean is not None}
+        plot.errorbar(
+            list(known),
+            [spread.mean or 0.0 for spread in known.values()],
+            yerr=[spread.half or 0.0 for spread in known.values()],
+            label=row.method,
+            **shown._asdict(),
+        )
+    if name.endswith("auc"):
+        front = [(point.bytes / KIB, point.spread(number).mean or 0.0) for point in points if point.on_front]
+        plot.plot(*zip(*front, strict=True), "o", markersize=12, markerfacecolor="none", color=BLACK, label="front")
+    sizes = sorted({point.bytes / KIB for point in points})
+    powers = [2.0**power for power in range(-4, 40) if sizes[0] / 1.5 <= 2.0**power <= sizes[-1] * 1.5]
+    log_ticks(plot, powers)
+    legend(figure, plot)
+    return FigureFile(name, "Mean over seeds; bars: 95 % interval over seeds (Student's t).", figure)
+
+
+def _mean(spread: Spread, unit: float) -> str:
+    return NONE if spread.mean is None else f"{spread.mean / unit:,.0f}"
