@@ -179,7 +179,7 @@ class Given:
 
 
 class AllTest:
-    """Every row into the test split: rows to be judged with the vocabulary of others."""
+    """Every row into the test split: rows to be evaluated with the vocabulary of others."""
 
     def options(self) -> dict[str, object]:
         return {"split": "test"}
