@@ -91,6 +91,22 @@ def test_folder_of_a_sweep_with_special_characters(command: Command) -> None:
 
 
 @pytest.mark.usefixtures("criteo_file")
+def test_jobs_that_are_the_same_run_are_one_job(command: Command) -> None:
+    ended = command(*WORDS[:-1], "emb=single,mlet", "emb.inner=3,5")  # a single table has no inner dimension
+    assert ended.code == cli.DONE
+    (folder,) = Path("outputs/sweeps").iterdir()
+    found = SweepFolder(folder).jobs()
+    assert [job.state for job in found] == ["done"] * 3
+    assert [job.overrides[-2:] for job in found] == [
+        *(["emb=single", "emb.inner=3"], ["emb=mlet", "emb.inner=3"], ["emb=mlet", "emb.inner=5"])
+    ]
+    assert "3 jobs, 0 failed" in ended.out
+    assert "job 3 of 3: 2 done" in ended.out
+    assert "left out, the same run as emb=single emb.inner=3: emb=single emb.inner=5" in ended.out.splitlines()
+    assert len(list(Path("outputs").glob("criteo/*/*/*/DONE"))) == 3
+
+
+@pytest.mark.usefixtures("criteo_file")
 def test_failed_job_is_listed_with_its_error(command: Command) -> None:
     ended = command(*WORDS, "train.optimizer=sgd", "train.lr=0.1,1e30", "train.epochs=2")
     assert ended.code == cli.FAILED

@@ -294,6 +294,14 @@ def test_one_class_in_validation_is_a_mistake(command: Command, workplace: Path)
     assert ended.code == cli.MISTAKE
     assert "validation labels are equal" in ended.err
     assert not (workplace / "outputs").exists()
+    ended = command(*words("train.monitor=logloss", "hydra.run.dir=run", "logger=[tensorboard]"))
+    assert ended.code == cli.DONE
+    assert "valid AUC –  logloss" in ended.out + ended.err
+    assert "failed" not in ended.err
+    for scores in result_of("run")["metrics"].values():
+        assert (scores["auc"], scores["auc_reason"]) == (None, "all labels are 0")
+        assert scores["logloss"] > 0
+    assert command("report", "runs=run").code == cli.DONE
 
 
 @pytest.mark.parametrize("every", [0.1, 0.2, 0.25, 0.3, 1.0])

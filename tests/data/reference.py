@@ -56,14 +56,22 @@ def last_day(rows: Sequence[Row], shares: Sequence[float] = (0.8, 0.1, 0.1), see
 
 
 def stratified(rows: Sequence[Row], shares: Sequence[float] = (0.8, 0.1, 0.1), seed: int = 0) -> list[str]:
-    """Of every 100 rows of a class exact shares, shuffled by a stream for the class and the hundred."""
-    deal = [min(i for i in range(3) if place < round(100 * sum(shares[: i + 1]), 6)) for place in range(100)]
-    passed, found = [0, 0], []
-    for row in rows:
-        hundred, place = divmod(passed[row.label], 100)
-        dealt = np.random.default_rng([seed, 3, row.label, hundred]).permutation(deal)
-        found.append(SPLITS[dealt[place]])
-        passed[row.label] += 1
+    """A class's rows cut in these shares; each hundred of them shuffled by a stream for the class and the hundred."""
+    places: dict[int, list[int]] = {0: [], 1: []}
+    for place, row in enumerate(rows):
+        places[row.label].append(place)
+    found = [""] * len(rows)
+    for label, of_class in places.items():
+        for start in range(0, len(of_class), 100):
+            hundred = of_class[start : start + 100]
+            deal: list[int] = []
+            for split in range(3):
+                share = sum(shares[: split + 1])
+                before, until = (math.floor(share * count + 1e-6) for count in (start, start + len(hundred)))
+                deal += [split] * (until - before - len(deal))
+            dealt = np.random.default_rng([seed, 3, label, start // 100]).permutation(deal)
+            for place, split in zip(hundred, dealt.tolist(), strict=True):
+                found[place] = SPLITS[split]
     return found
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from mlet_bench.analysis.findings import Findings, findings
 from mlet_bench.report import size_ratio, study_tables
 from mlet_bench.report.console.report_tables import show_report
+from mlet_bench.report.console.sweep_table import show_sweep
 from mlet_bench.report.console.tables import show_table
 from mlet_bench.report.table import Column, Table, csv_text
 from tests.analysis.runs import bucket, only_study, studies, write_grid, write_run
@@ -95,7 +96,7 @@ def test_every_study_stands_in_a_csv_file_and_a_section_has_its_own(grid: Findin
     assert header.startswith("dataset,data_fingerprint,model,variant,tuning,mode,d,k,setting_lr,")
 
 
-@pytest.mark.parametrize("width", [60, 80, 120, 200])
+@pytest.mark.parametrize("width", [44, 60, 80, 120, 200])
 def test_a_narrow_terminal_shows_less_and_says_so(grid: Findings, width: int) -> None:
     console = Console(width=width, force_terminal=True, color_system=None)
     with console.capture() as captured:
@@ -114,6 +115,45 @@ def test_columns_are_dropped_in_their_order_until_the_others_fit() -> None:
     text = captured.get()
     assert "no room here for: cccccccccc, bbbbbbbbbb" in " ".join(text.split())
     assert "dddddddddd" in text
+
+
+def test_names_give_way_before_numbers() -> None:
+    columns = [Column("field", "0", words=True), *(Column(name, "1", "{:,}".format) for name in ("rows", "positive"))]
+    rows = [("user_identifier_hash_of_the_session", 36_672_493), ("c", 1)]
+    console = Console(width=44, force_terminal=True, color_system=None)
+    with console.capture() as captured:
+        show_table(console, Table("", columns, rows))
+    text = captured.get()
+    assert text.count("36,672,493") == 2
+    assert "user_identifier_hash_of_the_session" in "".join(line[:20].strip() for line in text.splitlines()[2:])
+    assert "no room" not in text
+
+
+def test_numbers_are_whole_or_left_out_on_any_terminal() -> None:
+    columns = [Column("field", "0", words=True), *(Column(f"n{i}", "1", "{:,}".format) for i in range(4))]
+    for width in range(22, 80):
+        console = Console(width=width, force_terminal=True, color_system=None)
+        with console.capture() as captured:
+            show_table(console, Table("", columns, [("user_identifier", 36_672_493)]))
+        text = captured.get()
+        (numbers,) = [line for line in text.splitlines() if "36" in line]
+        whole = min(4, (width - 10) // 12)
+        assert re.findall(r"\d[\d,]+", numbers) == ["36,672,493"] * whole
+        assert [f"n{i}" in "".join(text.split("no room")[1:]) for i in range(4)] == [i >= whole for i in range(4)]
+
+
+def test_sweep_shows_what_differs_between_its_jobs(tmp_path: Path) -> None:
+    jobs = [["dataset=criteo", f"emb={mode}", f"seed={seed}"] for mode in ("single", "mlet") for seed in (1, 2)]
+    outcomes = [{"job": job, "folder": str(tmp_path), "error": None, "result": None} for job in jobs]
+    console = Console(width=200, color_system=None)
+    with console.capture() as captured:
+        show_sweep(console, outcomes)
+    lines = captured.get().splitlines()
+    assert lines[0] == "all jobs: dataset=criteo"
+    assert [" ".join(line.split()[:2]) for line in lines[3:7]] == [" ".join(job[1:]) for job in jobs]
+    with console.capture() as captured:
+        show_sweep(console, outcomes[:1])
+    assert "dataset=criteo emb=single seed=1" in captured.get()
 
 
 @pytest.mark.parametrize("width", [80, 120])

@@ -14,9 +14,10 @@ from mlet_bench.commands import train as recipe
 from mlet_bench.config import TrainCommand, convert_command
 from mlet_bench.config.compose import Composed, Composer, plain
 from mlet_bench.errors import RunFailedError, UserError
-from mlet_bench.runs.planned import PlannedRun, check_disk, check_rows
+from mlet_bench.runs.planned import PlannedRun, check_disk, check_rows, settings_of
 from mlet_bench.runs.progress import Progress
-from mlet_bench.runs.sweep_folder import SweepFolder
+from mlet_bench.runs.sweep_folder import SweepFolder, common_overrides, own_overrides
+from mlet_bench.system import files
 
 MakeProgress = Callable[[str], Progress]
 """From the words that stand before a bar. A job makes its own: it may run in another process."""
@@ -31,14 +32,24 @@ def sweep(
     Where the data are not prepared yet, each job looks for itself when its turn comes.
     """
     mistakes, planned = [], {}
-    for composed in jobs:
+    first_of: dict[str, Composed] = {}
+    repeats: list[tuple[Composed, Composed]] = []
+    numbers: dict[int, int] = {}
+    """By a job's number in Hydra's sweep, its number among those that run."""
+    for number, composed in enumerate(jobs, 1):
         try:
-            run = _planned(composed)
+            config = convert_command(TrainCommand, composed.values)
+            run = _planned(config, composed.run_dir)
         except UserError as error:
             mistakes.append((composed, error))
-            continue
-        if run is not None:
-            planned[run.folder.path] = run
+        else:
+            first = first_of.setdefault(_identity(config, composed.run_dir), composed)
+            if first is not composed:
+                repeats.append((composed, first))
+                continue
+            if run is not None:
+                planned[run.folder.path] = run
+        numbers[number] = len(numbers) + 1
     if len(mistakes) == len(jobs):  # as with a single command
         raise mistakes[0][1]
     check_disk(list(planned.values()), "the sweep")
@@ -46,33 +57,48 @@ def sweep(
     for composed, mistake in mistakes:
         progress.say(f"a job will fail: {' '.join(composed.overrides)}: {mistake}")
 
+    common = common_overrides([composed.overrides for composed in jobs])
+    for repeat, first in repeats:
+        own, same = (own_overrides(composed.overrides, common) for composed in (repeat, first))
+        progress.say(f"left out, the same run as {same}: {own}")
+    running = [composed.overrides for number, composed in enumerate(jobs, 1) if number in numbers]
+
     @contextmanager
     def held(folder: Path) -> Iterator[None]:
-        with SweepFolder(folder).opened([composed.overrides for composed in jobs]):
-            progress.say(f"{len(jobs)} jobs; mlet-bench report runs={folder} shows how far they are")
+        with SweepFolder(folder).opened(running):
+            progress.say(f"{len(running)} jobs; mlet-bench report runs={folder} shows how far they are")
             yield
 
-    return composer.sweep(overrides, partial(job, make_progress), held)
+    outcomes = composer.sweep(overrides, partial(job, make_progress, numbers), held)
+    return [outcome for outcome in outcomes if outcome is not None]
 
 
-def _planned(composed: Composed) -> PlannedRun | None:
+def _identity(config: TrainCommand, run_dir: str) -> str:
+    """What tells one run of a sweep from another before their data are prepared."""
+    dataset = config.dataset.model_dump(mode="json")
+    return files.fingerprint({**settings_of(config), "dataset": dataset, "run_dir": run_dir})
+
+
+def _planned(config: TrainCommand, run_dir: str) -> PlannedRun | None:
     """A job that fits the machine; None where its data are not prepared yet. UserError if it cannot run."""
-    config = convert_command(TrainCommand, composed.values)
     device = recipe.check(config)
     prepared = data.made_before(config.dataset)
     if prepared is None:
         return None
-    check_rows(prepared)
-    planned = PlannedRun(config, prepared, composed.run_dir)
+    check_rows(prepared, config.train.monitor)
+    planned = PlannedRun(config, prepared, run_dir)
     planned.check(device)
     return planned
 
 
-def job(make_progress: MakeProgress, task: DictConfig) -> dict[str, Any]:
-    """One job, as Hydra's launchers call it: what failed is recorded and the others go on."""
+def job(make_progress: MakeProgress, numbers: dict[int, int], task: DictConfig) -> dict[str, Any] | None:
+    """One job, as Hydra's launchers call it: what failed is recorded and the others go on. None of one that repeats
+    another, which `numbers` lacks."""
     settings = HydraConfig.get()
     overrides = list(settings.overrides.task)
-    number = settings.job.num + 1
+    number = numbers.get(settings.job.num + 1)
+    if number is None:
+        return None
     folder = result = None
     with SweepFolder(Path(str(settings.sweep.dir))).job(number) as running:
         progress = make_progress(f"{running.headline} · ")

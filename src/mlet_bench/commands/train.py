@@ -32,7 +32,7 @@ from mlet_bench.system import hardware
 from mlet_bench.training.checkpoint import save_weights
 from mlet_bench.training.optimizers import dense_rows
 from mlet_bench.training.spectra import Spectra
-from mlet_bench.training.trainer import Trainer
+from mlet_bench.training.trainer import Trainer, Validation
 
 COLLAPSE_TOLERANCE = 1e-5
 """Largest difference of logits after collapse, per unit of max(1, largest |logit|)."""
@@ -53,7 +53,7 @@ def run(
     prepared = prepared_data(config.dataset, progress)
     for note in prepared.notes:
         progress.say(f"note: {note}")
-    check_rows(prepared)
+    check_rows(prepared, config.train.monitor)
     planned = PlannedRun(config, prepared, run_dir)
     planned.check(device)
     folder, values = planned.folder, config.model_dump(mode="json")
@@ -158,16 +158,18 @@ def _built(model: ModelSection, emb: EmbConfig, prepared: Prepared, seed: int) -
     return build_model(model, emb, prepared.cardinalities, len(prepared.numeric), seed, seen_V)
 
 
-def _validation(model: CTRModel, rows: Iterable[Split], config: EvalConfig) -> Callable[[], dict[str, float]]:
-    """What gives auc and logloss on validation, NaN where a logit is not finite."""
+def _validation(model: CTRModel, rows: Iterable[Split], config: EvalConfig) -> Callable[[], Validation]:
+    """What gives auc (None where all labels are equal) and logloss on validation, NaN where a logit is not finite."""
     label_R = np.concatenate([piece.label_B for piece in rows])
+    has_auc = 0 < label_R.sum() < len(label_R)
 
-    def validate() -> dict[str, float]:
+    def validate() -> Validation:
         logit_R = predict(model, rows, config.batch_size)
         if not np.isfinite(logit_R).all():
             return {"auc": math.nan, "logloss": math.nan}
         scored, _ = Scored.of(label_R, logit_R)
-        return {"auc": Groups.of(scored).auc, "logloss": logloss(scored.label_B, scored.logit_B)}
+        auc = Groups.of(scored).auc if has_auc else None
+        return {"auc": auc, "logloss": logloss(scored.label_B, scored.logit_B)}
 
     return validate
 

@@ -100,7 +100,7 @@ def tune(config: TuneCommand, run_dir: str, progress: Progress) -> tuple[Path, d
     prepared = prepared_data(config.dataset, progress)
     for note in prepared.notes:
         progress.say(f"note: {note}")
-    check_rows(prepared)
+    check_rows(prepared, config.train.monitor)
     fingerprint = tune_fingerprint(config, prepared)
     folder = TuneFolder(Path(run_dir.replace("{dataset}", prepared.name).replace("{fingerprint}", fingerprint)))
     if not folder.begun:  # one that was begun was looked at then, and its runs look for themselves
@@ -272,7 +272,6 @@ class Comparison:
         if result is None:
             return None
         valid = result.metrics.valid
-        assert valid.auc is not None  # validation has both classes, or no run begins
         assert valid.logloss is not None
         return monitored(self.config.train.monitor, valid.auc, valid.logloss)
 

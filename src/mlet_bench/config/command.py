@@ -21,13 +21,15 @@ from mlet_bench.config.emb import EMBEDDINGS, EmbConfig
 from mlet_bench.errors import UserError, listing, nearest
 
 
-def monitored(monitor: str, auc: float, logloss: float) -> float:
-    """The quantity on validation that chooses, `train.monitor`'s: the higher the better.
+def monitored(monitor: str, auc: float | None, logloss: float) -> float | None:
+    """The quantity on validation that chooses, `train.monitor`'s: the higher the better. None: it needs the AUC.
 
     >>> monitored("auc_minus_logloss", 0.75, 0.5)
     0.25
     """
-    return {"auc": auc, "logloss": -logloss}.get(monitor, auc - logloss)
+    if monitor == "logloss":
+        return -logloss
+    return auc if auc is None or monitor == "auc" else auc - logloss
 
 
 def monitored_name(monitor: str) -> str:

@@ -4,7 +4,7 @@ B rows of a block.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -14,16 +14,19 @@ from mlet_bench.errors import UserError
 SPLITS = ("train", "valid", "test")
 TRAIN, VALID, TEST = range(3)
 BLOCK = 100
-"""Rows of one class that a stratified split deals out in exact shares."""
+"""Rows of one class that a stratified split shuffles at a time."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What the whole input was: its rows, and how many of them had each split key (rising)."""
+    """What the whole input was: its rows, those with label 1, and how many of each there were of every split key
+    (rising)."""
 
     rows: int
+    positives: int
     keys: np.ndarray
     key_rows: np.ndarray
+    key_positives: np.ndarray
 
 
 class SplitRule(Protocol):
@@ -105,18 +108,16 @@ class LastDay:
 
 
 class Stratified:
-    """At random from a seed, with equal shares of each class: of every BLOCK rows of a class as many as the shares
-    say go to each split."""
+    """At random from a seed: each split has its share of each class, but for less than a row."""
 
     def __init__(self, shares: Sequence[float], seed: int) -> None:
         self.shares, self.seed = tuple(shares), seed
 
     def options(self) -> dict[str, object]:
-        return {"split": "random", "shares": list(self.shares), "split_seed": self.seed}
+        return {"split": "stratified", "shares": list(self.shares), "split_seed": self.seed}
 
     def begin(self, seen: Seen) -> str:
-        self._passed = [0, 0]
-        self._deal = np.searchsorted(bounds(BLOCK, self.shares), np.arange(BLOCK), "right").astype(np.int8)
+        self._passed, self._rows = [0, 0], [seen.rows - seen.positives, seen.positives]
         return f"at random, stratified by label, seed {self.seed}: {_percent(self.shares)}"
 
     def of(self, first_row: int, label_B: np.ndarray, key_B: np.ndarray | None) -> np.ndarray:
@@ -132,7 +133,11 @@ class Stratified:
         return split_B
 
     def _block(self, label: int, block: int) -> np.ndarray:
-        return np.random.default_rng([self.seed, 3, label, block]).permutation(self._deal)
+        """The splits of a class's next rows: as many of each as bring the sums to the shares of all rows so far."""
+        first, last = block * BLOCK, min((block + 1) * BLOCK, self._rows[label])
+        sizes = np.diff(bounds(last, self.shares) - bounds(first, self.shares), prepend=0, append=last - first)
+        deal = np.repeat(np.arange(len(SPLITS), dtype=np.int8), sizes)
+        return np.random.default_rng([self.seed, 3, label, block]).permutation(deal)
 
 
 class ByTime:
@@ -164,11 +169,12 @@ class ByTime:
 class Given:
     """As the input says: the key is the split's index."""
 
-    def __init__(self, by: str) -> None:
-        self.by = by
+    def __init__(self, by: str, splits: Sequence[int] = ()) -> None:
+        """splits: of every file, where they are not one each in the order of SPLITS."""
+        self.by, self.splits = by, tuple(splits)
 
     def options(self) -> dict[str, object]:
-        return {"split": "given", "by": self.by}
+        return {"split": "given", "by": self.by, **({"splits": list(self.splits)} if self.splits else {})}
 
     def begin(self, seen: Seen) -> str:
         return f"as given by {self.by}"
@@ -176,6 +182,31 @@ class Given:
     def of(self, first_row: int, label_B: np.ndarray, key_B: np.ndarray | None) -> np.ndarray:
         assert key_B is not None
         return key_B.astype(np.int8)
+
+
+class CutFromTrain:
+    """As the input says but for a split that it lacks, which takes its share of the training rows, stratified."""
+
+    def __init__(self, given: Given, lacking: int, shares: Sequence[float], seed: int) -> None:
+        self.given, self.lacking = given, lacking
+        part = shares[lacking] / (shares[TRAIN] + shares[lacking])
+        self.random = Stratified((1 - part, part, 0.0), seed)
+
+    def options(self) -> dict[str, object]:
+        return {**self.random.options(), **self.given.options(), "cut": SPLITS[self.lacking]}
+
+    def begin(self, seen: Seen) -> str:
+        train = int(seen.key_rows[seen.keys == TRAIN].sum()), int(seen.key_positives[seen.keys == TRAIN].sum())
+        self.random.begin(replace(seen, rows=train[0], positives=train[1]))
+        part, name = self.random.shares[1], SPLITS[self.lacking]
+        return (f"{self.given.begin(seen)}, which lack {name}: it is {100 * part:.3g} % of the training rows, "
+                f"stratified by label, seed {self.random.seed}")  # fmt: skip
+
+    def of(self, first_row: int, label_B: np.ndarray, key_B: np.ndarray | None) -> np.ndarray:
+        split_B = self.given.of(first_row, label_B, key_B)
+        train = np.flatnonzero(split_B == TRAIN)
+        split_B[train[self.random.of(first_row, label_B[train], None) != TRAIN]] = self.lacking
+        return split_B
 
 
 class AllTest:

@@ -117,7 +117,12 @@ def learning_curves(study: Study) -> Iterator[FigureFile]:
     chosen = [row for row in study.chosen if not row.variant.is_control]
     dim = max((row.variant.dim for row in ([row for row in chosen if row.auc_gain] or chosen)), default=None)
     points = {
-        row.variant: [(line.epoch, line.valid_auc) for run in row.group.runs.values() for line in run.curve]
+        row.variant: [
+            (line.epoch, line.valid_auc)
+            for run in row.group.runs.values()
+            for line in run.curve
+            if line.valid_auc is not None
+        ]
         for row in chosen
         if row.variant.dim == dim
     }

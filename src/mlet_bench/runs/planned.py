@@ -81,21 +81,25 @@ class PlannedRun:
         return RunFolder(Path(name))
 
     def _fingerprint(self, hardware_changes: dict[str, Any]) -> str:
-        config, train = self.config, self.config.train
-        shuffle = shuffle_of(self.prepared, train)
-        return files.fingerprint(
-            {
-                "recipe": RECIPE,
-                "data": self.prepared.fingerprint,
-                "model": models.chosen(config.model),
-                "emb": config.emb.model_dump(mode="json", exclude=config.emb.not_in_fingerprint),
-                "train": {**train.model_dump(mode="json", exclude=train.not_in_fingerprint), "shuffle": shuffle},
-                "eval": config.eval.model_dump(mode="json"),  # the batch size too: bits of a logit may depend on it
-                "seed": config.seed,
-                "hardware": {**config.hardware.model_dump(mode="json"), **hardware_changes},
-                **({} if config.dataset.group is None else {"group": config.dataset.group}),
-            }
-        )
+        settings = settings_of(self.config)
+        settings["train"]["shuffle"] = shuffle_of(self.prepared, self.config.train)
+        settings["hardware"] |= hardware_changes
+        return files.fingerprint({"data": self.prepared.fingerprint, **settings})
+
+
+def settings_of(config: TrainCommand) -> dict[str, Any]:
+    """All settings that can change a run's result, but for those that its data are prepared with."""
+    train = config.train
+    return {
+        "recipe": RECIPE,
+        "model": models.chosen(config.model),
+        "emb": config.emb.model_dump(mode="json", exclude=config.emb.not_in_fingerprint),
+        "train": train.model_dump(mode="json", exclude=train.not_in_fingerprint),
+        "eval": config.eval.model_dump(mode="json"),  # the batch size too: bits of a logit may depend on it
+        "seed": config.seed,
+        "hardware": config.hardware.model_dump(mode="json"),
+        **({} if config.dataset.group is None else {"group": config.dataset.group}),
+    }
 
 
 def check_disk(runs: Sequence[PlannedRun], what: str) -> None:
@@ -107,9 +111,14 @@ def check_disk(runs: Sequence[PlannedRun], what: str) -> None:
         files.check_disk(pending[0].folder.path, needed, what)
 
 
-def check_rows(prepared: Prepared) -> None:
+def check_rows(prepared: Prepared, monitor: str) -> None:
     """UserError if there is nothing to train on, or nothing to choose by."""
     if not prepared.rows["train"]:
         raise UserError(f"{prepared.folder}: has no training rows; it is for evaluate, with dataset.prepared=")
-    if not 0 < prepared.manifest["positives"]["valid"] < prepared.rows["valid"]:
-        raise UserError(f"{prepared.folder}: all validation labels are equal: no state can be chosen by AUC")
+    if not prepared.rows["valid"]:
+        raise UserError(f"{prepared.folder}: has no validation rows to choose by")
+    if monitor != "logloss" and not 0 < prepared.manifest["positives"]["valid"] < prepared.rows["valid"]:
+        raise UserError(
+            f"{prepared.folder}: all validation labels are equal: no state can be chosen by AUC, but by its logloss "
+            "(train.monitor=logloss)"
+        )

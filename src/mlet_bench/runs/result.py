@@ -173,7 +173,7 @@ class Evaluation(_Part):
     """A line of metrics.jsonl."""
 
     epoch: Annotated[float, Field(ge=0)]
-    valid_auc: Share
+    valid_auc: Share | None
 
 
 class Movement(_Part):

@@ -135,3 +135,13 @@ class SweepFolder:
 
     def _lock(self, number: int) -> Path:
         return self.path / f".job-{number}.lock"
+
+
+def common_overrides(jobs: Sequence[Sequence[str]]) -> list[str]:
+    """The overrides that several jobs have in common."""
+    return [text for text in jobs[0] if all(text in job for job in jobs)] if len(jobs) > 1 else []
+
+
+def own_overrides(overrides: Sequence[str], common: Sequence[str]) -> str:
+    """What sets a job apart."""
+    return " ".join(text for text in overrides if text not in common) or " ".join(overrides)

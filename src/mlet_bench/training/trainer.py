@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, TypedDict
 
 import torch
 
@@ -58,10 +58,18 @@ def evaluation_steps(steps: int, every: int | float | None) -> set[int]:
     return {math.ceil(part * every * steps - 1e-6) for part in range(1, wanted + 1)}
 
 
+class Validation(TypedDict):
+    """What is measured on the validation split."""
+
+    auc: float | None
+    """None where all labels are equal."""
+    logloss: float
+
+
 class Trainer:
     """One training, from its start or from the checkpoint that is found in the run's folder.
 
-    `evaluate` gives auc and logloss on validation; metrics.jsonl and checkpoint/ are written under `folder`. `record`
+    `evaluate` measures on validation; metrics.jsonl and checkpoint/ are written under `folder`. `record`
     hears every line of metrics.jsonl, at a resume those from before first; `columns` are the names of the
     numeric columns.
     """
@@ -74,7 +82,7 @@ class Trainer:
         emb: EmbConfig,
         *,
         seed: int,
-        evaluate: Callable[[], dict[str, float]],
+        evaluate: Callable[[], Validation],
         folder: Path,
         watcher: Watcher,
         columns: Sequence[str],
@@ -195,6 +203,7 @@ class Trainer:
             self._fail("the logloss on validation", found["logloss"], f"after step {position.step}", self.evaluate)
         self.model.train()
         value = monitored(self.config.monitor, found["auc"], found["logloss"])
+        assert value is not None  # or no run begins
         lr = self.optimizers.lr
         if position.best_value is None or value > position.best_value + self.config.min_gain:
             position.best_value, position.best_step = value, position.step

@@ -211,7 +211,7 @@ def _manifest(
         "fingerprint": job.fingerprint(inputs),
         "options": job.options,
         "inputs": [{"bytes": file.bytes, "md5": file.md5} for file in inputs],
-        "warnings": job.source.warnings([file.md5 for file in inputs]),
+        "warnings": [*job.source.warnings([file.md5 for file in inputs]), *_absent_classes(encoded.assigned)],
         "schema": {"label": LABEL, "numeric": list(columns.numeric), "categorical": list(columns.categorical)},
         "split": split_words,
         "rows": encoded.assigned.rows,
@@ -232,6 +232,19 @@ def _manifest(
         "versions": {"pyarrow": pa.__version__, "numpy": np.__version__},
         "files": dict(sorted(written.items())),
     }
+
+
+def _absent_classes(assigned: Assigned) -> list[str]:
+    """A warning for every split, of those with rows, that lacks a class."""
+    positives, rows = assigned.positives, assigned.rows
+    of_class = {1: positives, 0: {split: rows[split] - positives[split] for split in SPLITS}}
+    return [
+        f"{split} has none of the {sum(found.values()):,} rows of class {label}, so no AUC; take more rows or larger "
+        "dataset.shares, or train with train.monitor=logloss"
+        for split in SPLITS
+        for label, found in of_class.items()
+        if rows[split] and not found[split]
+    ]
 
 
 def _field(name: str, vocabulary: FieldVocabulary) -> dict[str, Any]:

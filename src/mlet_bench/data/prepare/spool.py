@@ -69,9 +69,11 @@ class Spool:
         self.first_rows = [0]
         """Of every block, and behind the last."""
         self._writer: pa.RecordBatchFileWriter | None = None
-        self._keys: list[np.ndarray] = []
+        self._positives = 0
+        self._keys: list[tuple[np.ndarray, np.ndarray]] = []
+        """And the labels beside them."""
         self._keys_pending = 0
-        self._seen_keys, self._seen_rows = np.empty(0, np.int64), np.empty(0, np.int64)
+        self._seen_keys, self._seen_rows, self._seen_positives = (np.empty(0, np.int64) for _ in range(3))
 
     def add(self, table: pa.Table, pool: Executor) -> None:
         for batch in table.combine_chunks().to_batches():
@@ -86,7 +88,7 @@ class Spool:
         if self._writer is not None:
             self._writer.close()
             self._reader = pa.ipc.open_file(pa.memory_map(str(self._folder / "rows.arrow")))
-        return Seen(self.first_rows[-1], self._seen_keys, self._seen_rows)
+        return Seen(self.first_rows[-1], self._positives, self._seen_keys, self._seen_rows, self._seen_positives)
 
     @property
     def blocks(self) -> int:
@@ -118,8 +120,10 @@ class Spool:
                 self.missing[name] += _empty(encoded)
             self.builders[name].add(encoded.dictionary)
             arrays[name] = encoded.indices
+        label_B = arrays[LABEL].to_numpy()
+        self._positives += int(label_B.sum())
         if KEY in arrays:
-            self._keys.append(arrays[KEY].to_numpy())
+            self._keys.append((arrays[KEY].to_numpy(), label_B))
             self._keys_pending += batch.num_rows
             if self._keys_pending >= max(KEYS_AT, len(self._seen_keys)):
                 self._count_keys()
@@ -130,10 +134,13 @@ class Spool:
         self.first_rows.append(self.first_rows[-1] + batch.num_rows)
 
     def _count_keys(self) -> None:
-        keys = np.concatenate([self._seen_keys, *self._keys])
-        rows = np.concatenate([self._seen_rows, *(np.ones(len(piece), np.int64) for piece in self._keys)])
+        keys = np.concatenate([self._seen_keys, *(key_B for key_B, _ in self._keys)])
+        rows = np.concatenate([self._seen_rows, *(np.ones(len(key_B), np.int64) for key_B, _ in self._keys)])
+        positives = np.concatenate([self._seen_positives, *(label_B for _, label_B in self._keys)])
         self._seen_keys, place = np.unique(keys, return_inverse=True)
-        self._seen_rows = np.bincount(place, rows, len(self._seen_keys)).astype(np.int64)
+        self._seen_rows, self._seen_positives = (
+            np.bincount(place, counts, len(self._seen_keys)).astype(np.int64) for counts in (rows, positives)
+        )
         self._keys, self._keys_pending = [], 0
 
 

@@ -13,9 +13,10 @@ from mlet_bench.config import TableConfig
 from mlet_bench.data.sources import text, times
 from mlet_bench.data.sources.bad_rows import BadRow, Reading
 from mlet_bench.data.sources.lines import LARGEST, Kind, Layout, cell_mistake
-from mlet_bench.data.sources.raw import KEY, LABEL, RawSource, existing, matching
+from mlet_bench.data.sources.raw import KEY, LABEL, RawSource
+from mlet_bench.data.sources.ready_split import TableFiles, files_of
 from mlet_bench.data.sources.roles import looks_like, roles_of
-from mlet_bench.data.splits import SPLITS, ByTime, Given, InOrder, SplitRule, rule_for
+from mlet_bench.data.splits import SPLITS, ByTime, CutFromTrain, Given, InOrder, SplitRule, rule_for
 from mlet_bench.errors import UserError, listing, nearest
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
@@ -28,7 +29,8 @@ class TableSource(RawSource):
 
     def __init__(self, config: TableConfig) -> None:
         self.config = config
-        self.files, self.given = _files(config)
+        self._input = files_of(config)
+        self.files = self._input.paths
         self.kind = _kind(self.files[0])
         for path in self.files:
             if _kind(path) != self.kind:
@@ -38,7 +40,7 @@ class TableSource(RawSource):
         self._delimiter = config.delimiter or DELIMITERS.get(self.kind, ",")
         self.roles = roles_of(config, self._types(self.files[0]), self.files[0])
         self.numeric, self.categorical = self.roles.numeric, self.roles.categorical
-        self.split = _split(config, self.given)
+        self.split = _split(config, self._input)
 
     def check(self) -> None:
         for path in self.files:
@@ -47,9 +49,15 @@ class TableSource(RawSource):
             wanted = (self.roles.label, *self.numeric, *self.categorical, *([self.roles.key] if self.roles.key else []))
             for name in wanted:
                 if name not in names:
-                    raise UserError(f"{path}: has no column {name}; it has {listing(names)}.{nearest(name, names)}")
+                    raise UserError(f"{path}: has no column {name}; it has {listing(names)}.{nearest(name, names)}"
+                                    f"{self._hint(name)}")  # fmt: skip
             if layout is not None:
                 text.check_head(path, layout, skip=self.config.bad_rows == "skip")
+
+    def _hint(self, missing: str) -> str:
+        if not self._input.splits or missing != self.roles.label:
+            return ""
+        return f" Rows without labels can be no split; dataset.raw={self.files[0]} splits the training rows alone."
 
     def options(self) -> dict[str, Any]:
         roles = self.roles
@@ -57,12 +65,13 @@ class TableSource(RawSource):
         return {"columns": columns, "missing": list(self.config.missing), "files": len(self.files)}
 
     def notes(self) -> list[str]:
+        notes = [self._input.note] if self._input.note else []
         if not self.roles.guessed:
-            return []
+            return notes
         left = tuple(name for name in self.roles.dropped if name not in self.config.drop)
         parts = {**self.roles.guessed, **({"drop": left} if left else {})}
         said = ", ".join(f"{name}=[{','.join(columns)}]" for name, columns in parts.items())
-        return [f"columns were guessed from their names and types: {said}"]
+        return [*notes, f"columns were guessed from their names and types: {said}"]
 
     def tables(self, reading: Reading) -> Iterator[pa.Table]:
         offset = 0
@@ -78,8 +87,8 @@ class TableSource(RawSource):
     def _columns(self, table: pa.Table, index: int) -> pa.Table:
         roles = self.roles
         columns = {LABEL: table.column(roles.label)}
-        if self.given:
-            columns[KEY] = pa.repeat(pa.scalar(index, pa.int64()), table.num_rows)
+        if self._input.splits:
+            columns[KEY] = pa.repeat(pa.scalar(self._input.splits[index], pa.int64()), table.num_rows)
         elif roles.key is not None:
             columns[KEY] = self._key(table.column(roles.key))
         columns.update({name: table.column(name) for name in (*roles.numeric, *roles.categorical)})
@@ -206,32 +215,10 @@ def _kind(path: Path) -> str:
     return suffix
 
 
-def _files(config: TableConfig) -> tuple[tuple[Path, ...], bool]:
-    """The files to read, and whether they are train, valid and test."""
-    found = matching(config.raw)
-    if found:
-        return tuple(found), False
-    path = existing(config.raw, config.name)
-    if not path.is_dir():
-        if config.split == "files":
-            raise UserError(
-                f"dataset.split=files: dataset.raw={path} must be a folder with train, valid and test files"
-            )
-        return (path,), False
-    readable = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith((".", "_")))
-    by_name = {split: [p for p in readable if p.name.split(".")[0] == split] for split in SPLITS}
-    if config.split in ("auto", "files") and all(len(found) == 1 for found in by_name.values()):
-        return tuple(by_name[split][0] for split in SPLITS), True
-    if config.split == "files":
-        raise UserError(f"dataset.raw={path}: needs one file each named train, valid and test")
-    if not readable:
-        raise UserError(f"dataset.raw={path}: the folder holds no files")
-    return tuple(readable), False
-
-
-def _split(config: TableConfig, given: bool) -> SplitRule:
-    if given:
-        return Given("files")
+def _split(config: TableConfig, files: TableFiles) -> SplitRule:
+    if files.splits:
+        given = Given("files", () if files.splits == tuple(range(len(SPLITS))) else files.splits)
+        return given if files.cut is None else CutFromTrain(given, files.cut, config.shares, config.seed)
     if config.split == "column":
         return Given("column")
     if config.split == "order":

@@ -19,6 +19,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from mlet_bench.analysis.formatting import number
 from mlet_bench.errors import printable
 
 log = logging.getLogger("mlet_bench")
@@ -138,7 +139,7 @@ class TrainingWatcher:
     def evaluated(self, line: dict[str, Any]) -> None:
         best = "  best" if line["best_step"] == line["step"] else ""
         self._live.say(
-            f"step {line['step']:>6}  epoch {line['epoch']:.2f}  valid AUC {line['valid_auc']:.5f}"
+            f"step {line['step']:>6}  epoch {line['epoch']:.2f}  valid AUC {number(line['valid_auc'], '.5f')}"
             f"  logloss {line['valid_logloss']:.5f}{best}"
         )
 

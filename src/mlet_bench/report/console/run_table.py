@@ -66,12 +66,13 @@ def _metrics(scores: dict[str, Any], buckets: list[dict[str, Any]], split: str, 
         Column(f"{split} split by\ntraining count", "label", words=True),
         Column("rows", "rows", "{:,}".format),
         Column("AUC", "auc", number),
-        Column("95 % interval", interval),
+        Column("95 % interval", interval, dropped=4),
         Column("PR-AUC", "pr_auc", number, dropped=1),
         Column("logloss", "logloss", number),
     ]
     if scores.get("best_auc") is not None:
-        columns += [Column("best\nAUC", "best_auc", number), Column("best\nlogloss", "best_logloss", number)]
+        columns += [Column("best\nAUC", "best_auc", number, dropped=3)]
+        columns += [Column("best\nlogloss", "best_logloss", number, dropped=2)]
     return Table("", columns, rows, rules=rules)
 
 
@@ -113,7 +114,8 @@ def show_prepared(console: Console, prepared: Prepared) -> None:
                     Column("their rows\nin train", "merged_train_rows", share(train))]  # fmt: skip
     total = {key: sum(entry[key] for entry in fields) for key in ("categories", "merged")}
     entries = [*({"field": name} for name in manifest["schema"]["numeric"]), *fields, {"field": "all fields", **total}]
-    show_table(console, Table(manifest["name"], columns, entries, rules=[len(entries) - 2]))
+    table = Table(manifest["name"], columns, entries, rules=[len(entries) - 2])
+    show_table(console, table, "in its manifest.json")
     splits = [
         Column("split", "0", words=True),
         Column("rows", "1", "{:,}".format),

@@ -1,5 +1,7 @@
 """Tables in the terminal."""
 
+import math
+
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console
@@ -10,6 +12,8 @@ from mlet_bench.errors import printable
 from mlet_bench.report.table import Table
 
 GAP = 2
+NARROWEST = 10
+"""Letters of a column of words that is broken into lines to make room for numbers."""
 
 
 def show_table(console: Console, table: Table, whole: str = "on the page and in the csv files") -> None:
@@ -18,7 +22,6 @@ def show_table(console: Console, table: Table, whole: str = "on the page and in 
     if not table.rows:
         return
     fitting, hidden = _fitting(table, console.width)
-    can_drop = any(column.dropped for column in table.shown)
     shown = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
     for position in fitting:
         column = table.shown[position]
@@ -26,7 +29,7 @@ def show_table(console: Console, table: Table, whole: str = "on the page and in 
             Text("\n".join(map(printable, column.heading.split("\n")))),
             justify="left" if column.words else "right",
             overflow="fold",
-            no_wrap=not column.words and can_drop,
+            no_wrap=not column.words,
             vertical="top" if table.is_prose else "bottom",
         )
     for place, texts in enumerate(table.texts()):
@@ -46,15 +49,20 @@ def say(console: Console, text: str, style: str = "") -> None:
 
 
 def _fitting(table: Table, width: int) -> tuple[list[int], list[str]]:
-    """Positions of the columns that fit, and the names of those left away."""
+    """Positions of the columns that fit, and the names of those left away.
+
+    Words give way first, by line breaks; then columns of numbers in the order of `dropped`, and at last those that have
+    none, from the right, but for one.
+    """
     columns, texts = table.shown, table.texts()
-    widths = [
-        max(cell_len(text) for text in (*column.heading.split("\n"), *(row[position] for row in texts))) + GAP
-        for position, column in enumerate(columns)
-    ]
+    widths = []
+    for position, column in enumerate(columns):
+        longest = max(cell_len(text) for text in (*column.heading.split("\n"), *(row[position] for row in texts)))
+        widths.append(GAP + (min(longest, NARROWEST) if column.words else longest))
     fitting, hidden = list(range(len(columns))), []
-    for position in sorted(fitting, key=lambda position: columns[position].dropped):
-        if columns[position].dropped and sum(widths[place] for place in fitting) - GAP > width:
+    numbers = [position for position in fitting if not columns[position].words]
+    for position in sorted(numbers, key=lambda position: (columns[position].dropped or math.inf, -position))[:-1]:
+        if sum(widths[place] for place in fitting) - GAP > width:
             fitting.remove(position)
             hidden.append(columns[position].heading.replace("\n", " "))
     return fitting, hidden

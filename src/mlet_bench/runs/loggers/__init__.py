@@ -58,7 +58,9 @@ class MetricLoggers:
         """What the run has come to, unless more follows."""
 
     def evaluated(self, line: Mapping[str, Any]) -> None:
-        self._each(lambda logger: logger.evaluated(line))
+        """A line of metrics.jsonl; what is null in it is left out."""
+        known = {name: value for name, value in line.items() if value is not None}
+        self._each(lambda logger: logger.evaluated(known))
 
     def finished(self, metrics: Mapping[str, Any]) -> None:
         """Metrics of the test split; what is no number is left out."""
