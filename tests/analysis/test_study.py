@@ -72,7 +72,7 @@ def test_other_rows_are_not_compared(tmp_path: Path) -> None:
         write_predictions(folder, np.arange(400) % 4 == remainder, rng.normal(size=400))
     study = only_study(tmp_path)
     assert study.results[1].pairs == ()
-    assert any("judged on different rows" in warning for warning in study.warnings)
+    assert any("evaluated on different rows" in warning for warning in study.warnings)
 
 
 def test_cost_ratios(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a reader of a comparison should beware of, a sentence each."""
+"""What a reader of a comparison should keep in mind, a sentence each."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping

@@ -48,7 +48,7 @@ def _compressed_run(folder: Path, runs: Mapping[str, Run]) -> Run | LeftOut | No
     if rank is not None and not EmbeddingVariant.of(result.emb).is_baseline:
         return LeftOut(folder, "no control", f"{what} of a run with emb={result.emb.mode}")
     if evaluation.dataset.fingerprint != result.dataset.fingerprint:
-        return LeftOut(folder, "no control", f"{what}, judged on other data than the run's")
+        return LeftOut(folder, "no control", f"{what}, evaluated on other data than the run's")
     cut = result.emb if rank is None else Emb(mode=SVD, dim=rank, inner=result.emb.dim)
     changes = {
         "emb": cut.model_copy(update={"bits": bits}),

@@ -1,4 +1,4 @@
-"""All numbers of one comparison: quality, gains by frequency bucket, cost, size ratios, and what to beware of."""
+"""All numbers of one comparison: quality, gains by frequency bucket, cost, size ratios, and caveats."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence

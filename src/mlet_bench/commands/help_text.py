@@ -78,7 +78,7 @@ Examples:
 
 EVALUATE = """mlet-bench evaluate run=DIR [split=test] [dataset.prepared=DIR]
 
-Loads the collapsed model of a finished run and judges it on a whole split: AUC and logloss, overall and by how
+Loads the collapsed model of a finished run and evaluates it on a whole split: AUC and logloss, overall and by how
 often an item occurred in training. Writes evaluation.json and predictions.parquet.
 
 Keys:

@@ -210,7 +210,7 @@ class CutFromTrain:
 
 
 class AllTest:
-    """Every row into the test split: rows to be judged with the vocabulary of others."""
+    """Every row into the test split: rows to be evaluated with the vocabulary of others."""
 
     def options(self) -> dict[str, object]:
         return {"split": "test"}

@@ -24,7 +24,7 @@ TENTHS = (LOWEST_TENTH, "2nd tenth", "3rd tenth", *(f"{place}th tenth" for place
 
 @dataclass(frozen=True)
 class EvalRows:
-    """What a split's rows are judged by, beside their logits."""
+    """What a split's rows are evaluated by, beside their logits."""
 
     label_R: np.ndarray
     bucket_RG: np.ndarray

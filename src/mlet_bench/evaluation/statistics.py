@@ -75,7 +75,7 @@ def paired_delong(one: Placed, other: Placed) -> RowDifference:
     0.25
     """
     if not np.array_equal(one.label_B, other.label_B):
-        raise ValueError("the two runs were judged on different rows")
+        raise ValueError("the two runs were evaluated on different rows")
     gap_B = one.value_B - other.value_B
     positive_B = one.label_B == 1
     difference = one.auc - other.auc

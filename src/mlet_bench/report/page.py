@@ -94,7 +94,7 @@ def _section(study: Study, pictures: Sequence[Picture]) -> StudySection:
     facts = [
         f"{', '.join(f'{name} {count:,}' for name, count in rows.items())} rows",
         f"data {comparison.task.fingerprint}" if comparison.task.fingerprint else "",
-        f"{len(comparison.runs)} runs, {len(comparison.groups)} arms",
+        f"{len(comparison.runs)} runs, {len(comparison.groups)} configurations",
         f"item field {comparison.item_field}" if comparison.item_field else "",
         settings.pop().label if len(settings) == 1 else "",
     ]

@@ -149,7 +149,7 @@ class EvaluatedOn(_Part):
 
 
 class Compressed(_Part):
-    """evaluation.json: a run's model judged again, its tables first cut to a rank or quantised where that is given."""
+    """evaluation.json: a run's model evaluated again, its tables first truncated or quantised where that is given."""
 
     version: Literal[1]
     run: Evaluated

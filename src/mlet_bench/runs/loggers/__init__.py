@@ -49,7 +49,7 @@ def check(names: Sequence[str]) -> None:
 
 
 class MetricLoggers:
-    """All loggers of a run. One that fails is left away, which is said: the run goes on without it."""
+    """All loggers of a run. One that fails is reported, and the run goes on without it."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self.say = say
