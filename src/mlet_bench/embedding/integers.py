@@ -7,6 +7,7 @@ that steps smaller than the scale count on average. ALPT's gradient of a scale i
 V rows of the table, W its width, U rows of a batch, b bits.
 """
 
+import copy
 import math
 from collections.abc import Sequence
 
@@ -125,7 +126,7 @@ class IntegerEmbedding(Embedding):
 
     def collapse(self) -> "IntegerEmbedding":
         """The integers, and their scales."""
-        return IntegerEmbedding(FieldOffsets(self.cardinalities), self.dim, self.table.packed_copy())
+        return IntegerEmbedding(copy.deepcopy(self.fields), self.dim, self.table.packed_copy())
 
 
 def lpt(config: LPTEmbConfig | ALPTEmbConfig, cardinalities: Sequence[int], maker: TableMaker) -> Embedding:
