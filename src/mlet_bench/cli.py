@@ -243,6 +243,19 @@ def _report(arguments: Arguments) -> int:
     return DONE
 
 
+def _runs(arguments: Arguments) -> int:
+    from mlet_bench.analysis.run_list import run_list
+    from mlet_bench.report.console.progress import make_console
+    from mlet_bench.report.console.runs_table import show_runs
+
+    folders = [word for word in arguments.overrides if "=" not in word]
+    if len(folders) > 1 or arguments.multirun or arguments.show_config:
+        raise UserError("runs: takes one folder, and key=value of the runs to show")
+    folder = Path(folders[0] if folders else "outputs")
+    show_runs(make_console(), run_list(folder, [word for word in arguments.overrides if "=" in word]), folder)
+    return DONE
+
+
 def _composed(
     command: str, arguments: Arguments, compose: "Callable[[Composer, Sequence[str]], Composed] | None" = None
 ) -> "Composed | None":
@@ -270,5 +283,6 @@ COMMANDS: dict[str, Callable[[Arguments], int]] = {
     "evaluate": _evaluate,
     "tune": _tune,
     "report": _report,
+    "runs": _runs,
     "bench": _bench,
 }

@@ -14,6 +14,7 @@ WHAT = {
     "evaluate": "evaluate a finished run on a split of its data, or on other data",
     "tune": "the same number of trials for every arm of a comparison, then the seeds",
     "report": "tables, figures and a page from finished runs",
+    "runs": "a table of run folders, newest first",
     "bench": "samples/s, step time and share of the machine's peak",
 }
 
@@ -150,6 +151,20 @@ Examples:
   mlet-bench report runs=[outputs/criteo,outputs/avazu] margin=0.0002
   mlet-bench report 'runs="my runs"' dim=16"""
 
+RUNS = """mlet-bench runs [DIR] [key=value] …
+
+Lists every run below DIR (default outputs), newest first: data, model, embedding, seed, state, test AUC, when it was
+last written to (UTC) and its folder. Runs are only read.
+
+Keys:
+  model=dcn emb=mlet    runs with this model and embedding; any key of a run's config.yaml filters: dataset=criteo,
+                        emb.dim=16, seed=1
+  state=unfinished      finished, unfinished, failed or damaged
+
+Examples:
+  mlet-bench runs
+  mlet-bench runs outputs model=dcn emb=mlet"""
+
 BENCH = """mlet-bench bench [group=choice] [key=value] …
 
 Times training steps on generated rows of Criteo's shape (26 fields, 13 numeric columns): the requested embedding and
@@ -195,7 +210,7 @@ def of(command: str, group: str | None = None) -> str:
         return TRAIN.format(choices="\n".join(_wrapped(group, _summary(group)) for group in GROUPS))
     if command == "prepare":
         return PREPARE.format(datasets=", ".join(choices("dataset")))
-    return {"evaluate": EVALUATE, "tune": TUNE, "report": REPORT, "bench": BENCH}[command]
+    return {"evaluate": EVALUATE, "tune": TUNE, "report": REPORT, "runs": RUNS, "bench": BENCH}[command]
 
 
 def _group(command: str, group: str) -> str:

@@ -1,0 +1,40 @@
+"""Run folders in the terminal."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from mlet_bench.analysis.formatting import number
+from mlet_bench.analysis.run_list import ListedRun
+from mlet_bench.report.console.tables import say, show_table
+from mlet_bench.report.table import Column, Table
+
+
+def _embedding(run: ListedRun) -> str | None:
+    mode, dim, inner = (run.config.get(f"emb.{key}") for key in ("mode", "dim", "inner"))
+    return None if mode is None else f"{mode} d={dim}" + (f" k={inner}" if inner is not None else "")
+
+
+def _when(run: ListedRun) -> str:
+    return f"{datetime.fromtimestamp(run.written, UTC):%Y-%m-%d %H:%M}"
+
+
+COLUMNS = (
+    Column("data", lambda run: run.config.get("dataset.name"), words=True),
+    Column("model", lambda run: run.config.get("model.name"), words=True),
+    Column("embedding", _embedding, words=True),
+    Column("seed", lambda run: run.config.get("seed"), dropped=2),
+    Column("state", "state", words=True),
+    Column("test AUC", "auc", number),
+    Column("when (UTC)", _when, dropped=1),
+    Column("folder", "path", words=True),
+)
+
+
+def show_runs(console: Console, runs: Sequence[ListedRun], folder: Path) -> None:
+    """A row a run; a line where there is none."""
+    if not runs:
+        say(console, f"no run below {folder}")
+    show_table(console, Table("", COLUMNS, runs), "on a wider terminal")
