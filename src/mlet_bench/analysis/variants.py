@@ -16,7 +16,7 @@ def short_names(variants: Iterable["EmbeddingVariant"]) -> dict["EmbeddingVarian
 
     >>> a, b = (EmbeddingVariant("qr 0.1", 16, None, own=f"compose={how} min_rows=200") for how in ("sum", "product"))
     >>> [variant.own for variant in short_names([a, b]).values()], short_names([a])[a].own
-    (['compose=sum', 'compose=product'], '')
+    (['compose=product', 'compose=sum'], '')
     """
     kinds: dict[str, list[set[str]]] = {}
     variants = set(variants)
