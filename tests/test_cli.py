@@ -51,6 +51,8 @@ MISTAKES = [
     ("model=xdeepfm model.cin_layers=[]", ["model.cin_layers", "a list of one or more"]),
     ("model=autoint model.attention_heads=3", ["model.attention_dim=64", "a multiple of model.attention_heads"]),
     ("model=dcnv2 model.structure=stack", ["model.structure=stack", "Did you mean stacked?"]),
+    ("model=DCN", ["model=DCN", "Did you mean dcn?"]),
+    ("lr=0.1", ["lr: no such key", "Did you mean emb.lr or train.lr?"]),
     ("model=autoin", ["model=autoin", "autoint"]),
     ("train.plateau_factor=1", ["train.plateau_factor=1", "< 1"]),
     ("train.clip_norm=0", ["train.clip_norm=0", "> 0 or null"]),
@@ -119,6 +121,16 @@ def test_run_that_cannot_fit_says_so_before_it_starts(command: Command, workplac
     assert ended.code == cli.MISTAKE
     assert "bytes of memory" in ended.err
     assert not (workplace / "outputs").exists()
+
+
+def test_a_list_of_another_command_is_shown_as_one(command: Command, workplace: Path) -> None:
+    ended = command("tune", "seeds=1,2")
+    assert ended.code == cli.MISTAKE
+    assert ended.err == "mlet-bench: seeds=1,2: several values; a list is written seeds=[1,2]\n"
+
+
+def test_allowed_keys_are_those_of_the_command(command: Command) -> None:
+    assert " bench," not in command("train", "zzz=1").err
 
 
 def test_mistyped_command(command: Command) -> None:

@@ -28,8 +28,11 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
     ' Did you mean dlrm?'
     >>> nearest("xyz", ["dcn", "dlrm"])
     ''
+    >>> nearest("DCN", ["dcn", "dlrm"])
+    ' Did you mean dcn?'
     """
-    found = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.5)
+    names = {name.lower(): name for name in reversed(list(allowed))}
+    found = [names[name] for name in difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.5)]
     return f" Did you mean {found[0]}?" if found else ""
 
 

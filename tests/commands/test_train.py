@@ -263,7 +263,11 @@ def test_stopped_run_goes_on_to_the_same_result(
     assert "the same command goes on" in stopped.err
     assert not Path("parts/DONE").exists()
     monkeypatch.setattr(trainer, "step", step)
-    assert command(*words(*more, "hydra.run.dir=parts")).code == cli.DONE
+    resumed = command(*words(*more, "hydra.run.dir=parts"))
+    assert resumed.code == cli.DONE
+    assert stopped.out.splitlines()[0] == resumed.out.splitlines()[0] == "run folder: parts"
+    assert resumed.out.splitlines()[1] == "resumed at step 8"
+    assert "INFO resumed at step 8" in Path("parts/train.log").read_text()
     for part in ("metrics", "buckets", "collapse"):
         assert result_of("whole")[part] == result_of("parts")[part]
     for name in ("model.safetensors", "metrics.jsonl"):

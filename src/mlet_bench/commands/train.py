@@ -68,6 +68,7 @@ def run(
             logged(folder.path / LOG),
             loggers.opened(config.logger, folder.path, described, progress.say) as metric_loggers,
         ):
+            progress.say(f"run folder: {folder.path}")
             result, tolerable = _stages(planned, device, progress, metric_loggers)
             if tolerable:
                 metric_loggers.finished(result.metrics.test.model_dump(exclude_unset=True))

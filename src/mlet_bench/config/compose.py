@@ -37,6 +37,8 @@ EXTRAS = {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slur
 MOST_JOBS = 10_000
 """Of a sweep."""
 LONGEST_KEY = 200
+BENCH_ONLY = ("bench",)
+"""Groups that another command than bench has no use for."""
 WHERE = ("full_key:", "object_type=", "reference_type=")
 
 
@@ -79,9 +81,11 @@ class Composer:
         parsed = self._parse(overrides)
         swept = [override for override in parsed if override.is_sweep_override()]
         if swept:
+            key, _, values = str(swept[0].input_line).partition("=")
+            if self.config_name != "config":  # only train sweeps
+                raise UserError(f"{key}={values}: several values; a list is written {key}=[{values}]")
             raise UserError(
-                f"{swept[0].input_line}: several values are a sweep; add -m to run them all, "
-                "or quote the value if it is one"
+                f"{key}={values}: several values are a sweep; add -m to run them all, or quote the value if it is one"
             )
         self._check_keys(parsed)
         return _plain(self._load(overrides, RunMode.RUN), parsed)
@@ -166,8 +170,10 @@ class Composer:
             section = key.rpartition(".")[0]
             siblings = [name for name in known if name.rpartition(".")[0] == section] if section in known else []
             top = [name for name in ours if "." not in name] + self._loader.list_groups("")
-            allowed = siblings or sorted(set(top) - {"hydra"})
-            raise UserError(f"{key}: no such key; allowed: {listing(allowed)}.{nearest(key, ours + allowed)}")
+            allowed = siblings or sorted(set(top) - {"hydra", *(BENCH_ONLY if self.config_name != "bench" else ())})
+            same = [name for name in ours if "." in name and name.rpartition(".")[2] == key]
+            hint = f" Did you mean {' or '.join(same)}?" if 0 < len(same) < 4 else nearest(key, ours + allowed)
+            raise UserError(f"{key}: no such key; allowed: {listing(allowed)}.{hint}")
 
     def _known(self, groups: tuple[str, ...]) -> list[str]:
         """Every key that there is with these choices; kept, as the jobs of a sweep ask for few different ones."""

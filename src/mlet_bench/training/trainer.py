@@ -106,6 +106,7 @@ class Trainer:
             self.optimizers.load_state(state)
             for _ in range(self.position.lr_drops):
                 self._lower_lr()
+            watcher.say(f"resumed at step {self.position.step}")
         self._write_history()
         for line in self.position.history:
             record(line)
