@@ -117,6 +117,7 @@ def test_failed_job_is_listed_with_its_error(command: Command) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("criteo_file")
+@pytest.mark.more
 def test_several_jobs_at_once(command: Command) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="the extra joblib brings it")
     alone = command("train", *WORDS[2:], "emb.inner=3")

@@ -25,7 +25,7 @@ OPTIONS = st.fixed_dictionaries(
         "seed": st.integers(0, 3),
     }
 )
-EXAMPLES = int(os.environ.get("MLET_BENCH_EXAMPLES", "12"))
+EXAMPLES = int(os.environ.get("MLET_BENCH_EXAMPLES", "8"))
 """Of every property; `make test-more` asks for many."""
 quick = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 
