@@ -24,7 +24,7 @@ def count(kind: str) -> Iterator[None]:
 
 
 def times(inputs: int) -> int:
-    """As many inputs, or more where MLET_BENCH_EXAMPLES asks for more than 12: `make test-more`; half as many without it."""
+    """Half as many inputs, or more where MLET_BENCH_EXAMPLES asks for more than 6: 12 are as many as are given."""
     return inputs * int(os.environ.get("MLET_BENCH_EXAMPLES", "6")) // 12
 
 
