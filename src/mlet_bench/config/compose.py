@@ -139,7 +139,12 @@ class Composer:
                 raise UserError(f"{text}: not an override; write key=value or group=choice")
             try:
                 override = parser.parse_override(text)
-            except (HydraException, ValueError, RecursionError):  # a number of 5,000 digits, a thousand brackets
+            except (HydraException, ValueError, RecursionError):
+                if value.startswith("[") and "]" not in value:
+                    raise UserError(
+                        f"{text}: the list ends at a space; write {key}=[a,b] without spaces, or quote it: "
+                        f"'{key}=[a, b]'"
+                    ) from None  # a number of 5,000 digits, a thousand brackets
                 raise UserError(
                     f"{text}: cannot be parsed; quote a value with special characters inside the shell's quotes: "
                     f"'{key}=\"{value}\"'"

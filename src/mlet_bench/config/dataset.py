@@ -94,6 +94,11 @@ class MovieLens1MConfig(DatasetConfig):
     shares: Shares
 
 
+def _tab(value: Any) -> Any:
+    r"""A tab as people write it in a shell: \\t."""
+    return "\t" if value == "\\t" else value
+
+
 class TableConfig(DatasetConfig):
     """The user's own csv or Parquet."""
 
@@ -104,7 +109,7 @@ class TableConfig(DatasetConfig):
     numeric: Names | None
     categorical: Names | None
     drop: Names
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None
+    delimiter: Annotated[str, Field(min_length=1, max_length=1), BeforeValidator(_tab)] | None
     missing: Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
     split: Literal["auto", "random", "order", "time", "column", "files", "test"]
     split_column: str | None

@@ -29,7 +29,7 @@ from mlet_bench.data.sources.text import CHUNK_BYTES
 from mlet_bench.data.splits import SPLITS
 from mlet_bench.errors import UserError, listing
 from mlet_bench.system import files
-from mlet_bench.system.limits import available_cores
+from mlet_bench.system.limits import available_cores, raise_open_files
 
 PACKED = {".gz": 8, ".parquet": 8}
 """How many bytes of text a byte of such a file stands for, at most as a rule."""
@@ -54,6 +54,7 @@ def prepare(source: RawSource, config: DatasetConfig, *, best: Summary, progress
 
     `best` scores the truth on a split, where the source knows it.
     """
+    raise_open_files()  # a file for each field is open while rows are read
     job = _job(source, config)
     place = job.place
     _clean_up(place)

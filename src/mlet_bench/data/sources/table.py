@@ -23,6 +23,8 @@ from mlet_bench.data.splits import SPLITS, ByTime, CutFromTrain, Given, InOrder,
 from mlet_bench.errors import UserError, listing, nearest
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
+OTHER_TEXT = (".data", ".inter", ".dat")
+"""And files without an extension: the first line says what its cells end with."""
 BATCH_ROWS = 1 << 17
 SPELLING = 1
 """Of categories and missing cells; folders that were prepared by another are others."""
@@ -41,7 +43,9 @@ class TableSource(RawSource):
                 raise UserError(
                     f"dataset.raw={config.raw}: {path.name} and {self.files[0].name} are of different kinds"
                 )
-        self._delimiter = config.delimiter or DELIMITERS.get(self.kind, ",")
+        self._delimiter = config.delimiter or ","
+        if config.delimiter is None and self.kind != ".parquet":
+            self._delimiter = text.sniffed_delimiter(self.files[0], DELIMITERS.get(self.kind))
         self._missing = spellings(config.missing)
         self._sample = self._sampled(self.files[0])
         self.roles = roles_of(config, self._sample.types, self.files[0])
@@ -75,6 +79,9 @@ class TableSource(RawSource):
 
     def notes(self) -> list[str]:
         notes = [self._input.note] if self._input.note else []
+        if self.kind != ".parquet" and self._delimiter != (self.config.delimiter or DELIMITERS.get(self.kind)):
+            name = text.DELIMITER_NAMES.get(self._delimiter, self._delimiter)
+            notes.append(f"{self.files[0].name}: columns end with a {name} (dataset.delimiter)")
         return [*notes, *notes_of(self.roles, self._sample, self.config.drop)]
 
     def tables(self, reading: Reading) -> Iterator[pa.Table]:
@@ -131,7 +138,7 @@ class TableSource(RawSource):
         return sample.of_text(path, self._header(path), self._delimiter, self._missing)
 
     def _header(self, path: Path) -> tuple[str, ...]:
-        columns = text.header_of(path, self._delimiter, quoted=True)
+        columns = text.without_types(text.header_of(path, self._delimiter, quoted=True))
         if len(set(columns)) < len(columns):
             raise UserError(f"{path}: line 1 names a column twice")
         return columns
@@ -223,9 +230,9 @@ def _opened(path: Path) -> pq.ParquetFile:
 
 
 def _kind(path: Path) -> str:
-    suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
-    allowed = (*DELIMITERS, ".parquet")
-    if suffix not in allowed:
+    suffix = (path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix).lower()
+    allowed = (*DELIMITERS, *OTHER_TEXT, ".parquet")
+    if suffix not in (*allowed, ""):
         raise UserError(
             f"dataset.raw: {path.name} ends with {path.suffix or 'nothing'}; allowed: {listing(allowed)}, also .gz"
         )

@@ -1,6 +1,7 @@
 """Delimited text → Arrow tables, plain or gzipped, with every bad row named."""
 
 import gzip
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ CHUNKS_HELD = 3
 """One is parsed, one is ready, one is being read."""
 SPARE_BYTES = 1 << 16
 FEW_LINES = 256
+DELIMITER_NAMES = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar", " ": "space"}
 
 
 def header_of(path: Path, delimiter: str = ",", *, quoted: bool = False) -> tuple[str, ...]:
@@ -34,6 +36,26 @@ def header_of(path: Path, delimiter: str = ",", *, quoted: bool = False) -> tupl
     except UnicodeDecodeError:
         raise UserError(f"{path}: line 1 is no UTF-8 text") from None
     return tuple(cells_of(text.rstrip("\r\n"), delimiter, quoted) or ())
+
+
+def sniffed_delimiter(path: Path, usual: str | None) -> str:
+    """What cells end with, by the first line: the usual, if it is there at all, or what is there most often."""
+    with open_binary(path) as opened:
+        line = _first_line(path, opened).decode("utf-8", "replace")
+    if usual is not None and usual in line:
+        return usual
+    found = max(DELIMITER_NAMES, key=line.strip().count)
+    return found if found in line.strip() else usual or ","
+
+
+def without_types(columns: tuple[str, ...]) -> tuple[str, ...]:
+    """Names without the types that RecBole writes behind them, where all of them have one.
+
+    >>> without_types(("user_id:token", "rating:float")), without_types(("a:token", "b"))
+    (('user_id', 'rating'), ('a:token', 'b'))
+    """
+    typed = [re.fullmatch(r"(.+):(?:token|float|token_seq|float_seq)", name) for name in columns]
+    return tuple(match[1] for match in typed if match) if columns and all(typed) else columns
 
 
 def check_header(path: Path, found: Sequence[str], needed: Sequence[str]) -> None:
