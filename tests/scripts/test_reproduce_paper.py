@@ -68,7 +68,8 @@ def test_every_command_is_sound(
         seen.add(shape)
         if command == "train":
             assert words[0] == "-m"
-            for one in single_jobs(tuple(words[1:])):
+            swept = single_jobs(tuple(words[1:]))
+            for one in [swept[0], swept[-1]] if profile == "small" else swept:
                 config = convert_command(TrainCommand, composers["train"].one(one).values)
                 models.settings_of(config.model)
                 assert config.train.epochs == 1
@@ -123,8 +124,8 @@ found = runpy.run_path({str(SCRIPT)!r}, run_name="script")
 main, Job = found["main"], found["Job"]
 words = ("experiment=paper/avazu_dcn", "dataset=synthetic", "dataset.shape=avazu", "emb.l2=0")
 main.__globals__["PROFILES"]["small"] = lambda raw: [
-    Job("sweep", ("train", "-m", *words, "emb=single,mlet", "emb.inner=64", "emb.dim=4,32", "seed=1")),
-    Job("tune", ("tune", *words, "arms.dims=[4]", "arms.inner=[64]", "search.lr=null", "search.emb_lr=[1,9]",
+    Job("dcn, generated, sweep", ("train", "-m", *words, "emb=single,mlet", "emb.inner=64", "emb.dim=4,32", "seed=1")),
+    Job("dcn, generated, tune", ("tune", *words, "arms.dims=[4]", "arms.inner=[64]", "search.lr=null", "search.emb_lr=[1,9]",
                  "trials=2", "seeds=[1,2]")),
 ]
 sys.exit(main())
