@@ -125,8 +125,8 @@ main, Job = found["main"], found["Job"]
 words = ("experiment=paper/avazu_dcn", "dataset=synthetic", "dataset.shape=avazu", "emb.l2=0")
 main.__globals__["PROFILES"]["small"] = lambda raw: [
     Job("dcn, generated, sweep", ("train", "-m", *words, "emb=single,mlet", "emb.inner=64", "emb.dim=4,32", "seed=1")),
-    Job("dcn, generated, tune", ("tune", *words, "arms.dims=[4]", "arms.inner=[64]", "search.lr=null", "search.emb_lr=[1,9]",
-                 "trials=2", "seeds=[1,2]")),
+    Job("dcn, generated, tune", ("tune", *words, "arms.dims=[4]", "arms.inner=[64]", "search.lr=null",
+        "search.emb_lr=[1,9]", "trials=2", "seeds=[1,2]")),
 ]
 sys.exit(main())
 """
