@@ -89,7 +89,7 @@ def check(config: TrainCommand) -> torch.device:
         raise UserError(f"train.update=exact: emb={config.emb.mode} moves the rows of a batch alone; allowed: lazy, or "
                         "train.optimizer=sgd or adagrad without emb.l2_rows=table")  # fmt: skip
     loggers.check(config.logger)
-    device = hardware.device_for(**config.hardware.model_dump())
+    device = hardware.device_for(**config.hardware.machine)
     data.check(config.dataset)
     return device
 
@@ -139,7 +139,7 @@ def _stages(
         model=config.model.name,
         emb=Emb.model_validate(config.emb.described),
         seed=config.seed,
-        hardware=hardware.describe_hardware(**config.hardware.model_dump()),
+        hardware=hardware.describe_hardware(**config.hardware.machine),
         software=dict(hardware.describe_software()),
         metrics=Metrics(valid=Scores.model_validate(valid), test=Scores.model_validate(test)),
         buckets=[Bucket.model_validate(bucket) for bucket in buckets],

@@ -46,6 +46,19 @@ class HardwareConfig(Section):
     threads: int | None = Field(ge=1, le=4096)
     precision: Literal["float32", "tf32", "bfloat16"]
     """Of the dense network's products while it is trained; everything else is float32."""
+    sharding: Literal["auto", "row_wise", "table_wise"] | None = None
+    """How TorchRec lays the tables over the processes; null: every process holds them whole, without TorchRec."""
+
+    @property
+    def machine(self) -> dict[str, Any]:
+        """What a machine is asked for."""
+        return self.model_dump(include={"device", "threads", "precision"})
+
+    @property
+    def in_fingerprint(self) -> dict[str, Any]:
+        """What can change a result by more than the order of sums does: how the tables lie, and over how many
+        processes, does not."""
+        return self.machine | ({} if self.sharding is None else {"tables": "torchrec"})
 
     @model_validator(mode="after")
     def _tf32_is_a_gpus(self) -> "HardwareConfig":

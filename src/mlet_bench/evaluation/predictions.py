@@ -8,24 +8,33 @@ import torch
 from torch import nn
 
 from mlet_bench.data import Split
+from mlet_bench.system.processes import ALONE, Processes, rounds
 
 
 @torch.no_grad()
-def predict(model: nn.Module, pieces: Iterable[Split], batch_size: int) -> np.ndarray:
+def predict(
+    model: nn.Module, pieces: Iterable[Split], batch_size: int, processes: Processes = ALONE
+) -> np.ndarray:
     """logit of every row of a split's pieces, in their order (float32). The model must be in evaluation mode.
+
+    Several processes have a share of each piece, and the first one gets all logits, the others none.
 
     Each piece is copied to the model's device at once, and all logits come back together: between batches a GPU waits
     for nothing.
     """
     assert not model.training
     device = next(model.parameters()).device
-    logits = []
+    every = []
     for piece in pieces:
+        logits = []
         ids_RF, numeric_RN = torch.from_numpy(piece.ids_BF).to(device), torch.from_numpy(piece.numeric_BN).to(device)
-        for start in range(0, len(piece), batch_size):
-            rows = slice(start, start + batch_size)
+        for index in range(rounds(len(piece), batch_size, processes)):
+            rows = slice(index * batch_size, (index + 1) * batch_size)
             logits.append(model(ids_RF[rows], numeric_RN[rows]))
-    return torch.cat(logits).cpu().numpy() if logits else np.empty(0, np.float32)
+        if processes.size > 1:
+            logits = [torch.from_numpy(processes.gathered(torch.cat(logits).cpu().numpy()))]
+        every += logits
+    return torch.cat(every).cpu().numpy() if every else np.empty(0, np.float32)
 
 
 def milliseconds(models: Sequence[nn.Module], few: Split, batch_size: int, *, rounds: int = 15) -> list[float]:

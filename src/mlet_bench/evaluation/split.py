@@ -15,6 +15,7 @@ from mlet_bench.evaluation.metrics import probability
 from mlet_bench.evaluation.predictions import predict
 from mlet_bench.models import CTRModel
 from mlet_bench.system import files
+from mlet_bench.system.processes import ALONE, Processes
 
 
 def evaluate_split(
@@ -25,16 +26,20 @@ def evaluate_split(
     path: Path | None = None,
     *,
     group: str | None = None,
+    processes: Processes = ALONE,
 ) -> tuple[np.ndarray, dict[str, Any], list[dict[str, Any]]]:
     """logit_R of a split's R rows, its metrics, and those by bucket; predictions go to `path` if it is given.
 
-    `group` names the field within whose categories AUC is taken too.
+    `group` names the field within whose categories AUC is taken too. Of several processes the first one measures and
+    writes, and the others have nothing.
 
     RunFailedError if a logit is not finite.
     """
+    logit_R = predict(model, prepared.pieces(split, processes=processes), config.batch_size, processes)
+    if not processes.first:
+        return logit_R, {}, []
     column = None if group is None else prepared.fields.index(group)
     rows = EvalRows.of(prepared.pieces(split, counts=True), config.buckets, column)
-    logit_R = predict(model, prepared.pieces(split), config.batch_size)
     if not np.isfinite(logit_R).all():
         row = int(np.flatnonzero(~np.isfinite(logit_R))[0])
         raise RunFailedError(f"the logit of row {row} of the {split} split is {logit_R[row]}")

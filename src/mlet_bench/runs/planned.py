@@ -97,7 +97,7 @@ def settings_of(config: TrainCommand) -> dict[str, Any]:
         "train": train.model_dump(mode="json", exclude=train.not_in_fingerprint),
         "eval": config.eval.model_dump(mode="json"),  # the batch size too: bits of a logit may depend on it
         "seed": config.seed,
-        "hardware": config.hardware.model_dump(mode="json"),
+        "hardware": config.hardware.in_fingerprint,
         **({} if config.dataset.group is None else {"group": config.dataset.group}),
     }
 
