@@ -14,7 +14,7 @@ from mlet_bench import __version__
 from mlet_bench.commands import help_text
 from mlet_bench.errors import Interrupted, RunFailedError, UserError, listing, nearest, one_line
 from mlet_bench.runs import run_log
-from mlet_bench.system import signals
+from mlet_bench.system import launch, signals
 
 if TYPE_CHECKING:
     from mlet_bench.config.compose import Composed, Composer
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             with suppress(OSError):  # a pipe that once was a file
                 stream.reconfigure(errors="replace")  # what a terminal's encoding lacks must not end a run
     try:
-        return _dispatch(words)
+        return launch.ended(_dispatch(words))
     except UserError as error:
         return _end(str(error), MISTAKE)
     except RunFailedError as error:
@@ -64,8 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _end(line: str, code: int) -> int:
-    print(f"mlet-bench: {one_line(line)}", file=sys.stderr)
-    return code
+    if launch.may_speak():
+        print(f"mlet-bench: {one_line(line)}", file=sys.stderr, flush=True)
+    return launch.ended(code)
 
 
 def _dispatch(words: list[str]) -> int:
@@ -83,6 +84,8 @@ def _dispatch(words: list[str]) -> int:
         following = rest[rest.index(asked) + 1 :]
         print(help_text.of(command, following[0] if following and "=" not in following[0] else None))
         return DONE
+    if launch.launched().size > 1 and (command != "train" or {"-m", "--multirun"} & set(rest)):
+        raise UserError(f"{command}: one process does it; several train a single run (train without -m)")
     signals.install()
     run_log.command.set(one_line(shlex.join(["mlet-bench", *words])))
     return COMMANDS[command](_parse(rest))
@@ -123,6 +126,9 @@ def _train(arguments: Arguments) -> int:
         raise UserError("--cfg job: shows one config; leave -m away")
     if arguments.multirun:
         return _sweep(composer, arguments)
+    told = launch.word()
+    if "ended" in told:  # what the first process of a launch has said of it is enough
+        return int(told["ended"])
     composed = composer.one(arguments.overrides)
     if arguments.show_config:
         _show_config(composed)
@@ -136,6 +142,10 @@ def _train(arguments: Arguments) -> int:
     from mlet_bench.report.console.run_table import show_result
 
     console = make_console()
+    if told:
+        console.quiet = True
+        recipe.follow(config, told, ProgressConsole(console))
+        return DONE
     folder, result = recipe.run(config, composed.run_dir, ProgressConsole(console))
     show_result(console, result.as_json(), folder, config.dataset.item_field)
     return DONE

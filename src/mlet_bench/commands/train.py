@@ -1,38 +1,31 @@
 """The recipe of a run: prepare → build → train → collapse → evaluate → save."""
 
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
-from torch import nn
 
 from mlet_bench import data, models
+from mlet_bench.commands import together
 from mlet_bench.commands.prepare import prepared_data
-from mlet_bench.config import EmbConfig, EvalConfig, ModelSection, TrainCommand, flat
-from mlet_bench.data import Prepared, Split
-from mlet_bench.data.batches import training_rows, validation_rows
-from mlet_bench.embedding.collapse import collapse
+from mlet_bench.commands.stages import Trained, Work, evaluate_model, fresh_model, train_model
+from mlet_bench.config import TrainCommand, flat
+from mlet_bench.data import Prepared
 from mlet_bench.errors import RunFailedError, UserError
-from mlet_bench.evaluation.metrics import Groups, Scored, logloss
-from mlet_bench.evaluation.predictions import milliseconds, predict
-from mlet_bench.evaluation.split import evaluate_split
+from mlet_bench.evaluation.predictions import milliseconds
 from mlet_bench.models import CTRModel
-from mlet_bench.models.seeded import build_model
 from mlet_bench.runs import loggers
 from mlet_bench.runs.loggers import MetricLoggers
 from mlet_bench.runs.planned import PlannedRun, check_rows
 from mlet_bench.runs.progress import Progress
 from mlet_bench.runs.result import Bucket, Collapse, Dataset, Emb, Inference, Metrics, Result, Scores, Train
-from mlet_bench.runs.run_folder import LOG, MODEL, PREDICTIONS, SPECTRA, RunFolder
+from mlet_bench.runs.run_folder import LOG, RunFolder
 from mlet_bench.runs.run_log import logged
 from mlet_bench.system import hardware
-from mlet_bench.training.checkpoint import save_weights
+from mlet_bench.system.processes import joined
 from mlet_bench.training.optimizers import dense_rows
-from mlet_bench.training.spectra import Spectra
-from mlet_bench.training.trainer import Trainer, Validation
 
 COLLAPSE_TOLERANCE = 1e-5
 """Largest difference of logits after collapse, per unit of max(1, largest |logit|)."""
@@ -69,7 +62,10 @@ def run(
             loggers.opened(config.logger, folder.path, described, progress.say) as metric_loggers,
         ):
             progress.say(f"run folder: {folder.path}")
-            result, tolerable = _stages(planned, device, progress, metric_loggers)
+            told = {"folder": str(folder.path.absolute()), "prepared": str(prepared.folder.absolute())}
+            with joined(device, told, group=config.hardware.sharding is not None) as processes:
+                work = Work(config, prepared, folder.path, device, processes)
+                result, tolerable = _result(work, planned.memory.bytes, progress, metric_loggers)
             if tolerable:
                 metric_loggers.finished(result.metrics.test.model_dump(exclude_unset=True))
         folder.save(result)
@@ -82,97 +78,52 @@ def run(
     return folder.path, result
 
 
+def follow(config: TrainCommand, told: dict[str, str], progress: Progress) -> None:
+    """What another process than the first one does of a run, when the first has told which folders it is in."""
+    device = hardware.device_for(**config.hardware.machine)
+    with joined(device, told, group=True) as processes:
+        prepared = Prepared.open(Path(told["prepared"]))
+        evaluate_model(train_model(Work(config, prepared, Path(told["folder"]), device, processes), progress))
+
+
 def check(config: TrainCommand) -> torch.device:
     """All that can be checked before anything is created."""
     models.settings_of(config.model)
     if config.emb.rows_alone and dense_rows(config.train, config.emb):
         raise UserError(f"train.update=exact: emb={config.emb.mode} moves the rows of a batch alone; allowed: lazy, or "
                         "train.optimizer=sgd or adagrad without emb.l2_rows=table")  # fmt: skip
+    together.check(config)
     loggers.check(config.logger)
     device = hardware.device_for(**config.hardware.machine)
     data.check(config.dataset)
     return device
 
 
-def _stages(
-    planned: PlannedRun, device: torch.device, progress: Progress, metric_loggers: MetricLoggers
-) -> tuple[Result, bool]:
+def _result(work: Work, planned_bytes: int, progress: Progress, metric_loggers: MetricLoggers) -> tuple[Result, bool]:
     """The result of a run, and whether collapse kept its promise."""
-    config, prepared, folder = planned.config, planned.prepared, planned.folder.path
-    prepared.check("test")  # a damaged file is better known of before training than after
-    hardware.reset_peak_memory(device)
-
-    model = _built(config.model, config.emb, prepared, config.seed).to(device)
-    validate = _validation(model, validation_rows(prepared, config.train), config.eval)
-    spectra = (
-        Spectra(model, prepared.fields, config.train.optimizer, folder / SPECTRA) if config.train.spectra else None
-    )
-    with progress.training() as watcher:
-        summary = Trainer(
-            model,
-            training_rows(prepared, config.train, config.seed, device),
-            config.train,
-            config.emb,
-            seed=config.seed,
-            evaluate=validate,
-            folder=folder,
-            watcher=watcher,
-            record=metric_loggers.evaluated,
-            columns=prepared.numeric,
-            precision=config.hardware.precision,
-            spectra=spectra,
-        ).run()
-
+    config, prepared, device = work.config, work.prepared, work.device
+    trained = train_model(work, progress, metric_loggers.evaluated)
     progress.stage("collapse and evaluate")
-    collapsed = collapse(model.eval())
-    trained_R = predict(model, prepared.pieces("test"), config.eval.batch_size)
-    group = config.dataset.group
-    test_R, test, buckets = evaluate_split(collapsed, prepared, "test", config.eval, folder / PREDICTIONS, group=group)
-    _, valid, _ = evaluate_split(collapsed, prepared, "valid", config.eval, group=group)
-    difference = float(np.abs(trained_R - test_R).max())
-
-    save_weights(folder / MODEL, collapsed.state_dict())
-    single = _built(config.model, config.emb.single(), prepared, config.seed).to(device).eval()
+    found = evaluate_model(trained)
     result = Result(
         version=1,
         dataset=_dataset(prepared),
         model=config.model.name,
         emb=Emb.model_validate(config.emb.described),
         seed=config.seed,
-        hardware=hardware.describe_hardware(**config.hardware.machine),
+        hardware=hardware.describe_hardware(**config.hardware.machine) | _several(work),
         software=dict(hardware.describe_software()),
-        metrics=Metrics(valid=Scores.model_validate(valid), test=Scores.model_validate(test)),
-        buckets=[Bucket.model_validate(bucket) for bucket in buckets],
-        collapse=_sizes(model, collapsed, difference),
-        inference=_inference_times(model, collapsed, single, prepared, config.eval.batch_size),
+        metrics=Metrics(valid=Scores.model_validate(found.valid), test=Scores.model_validate(found.test)),
+        buckets=[Bucket.model_validate(bucket) for bucket in found.buckets],
+        collapse=_sizes(trained.model, found.collapsed, found.difference),
+        **_inference_times(trained, found.collapsed),
         train=Train(
-            **asdict(summary),
-            planned_memory_bytes=planned.memory.bytes,
+            **asdict(trained.summary),
+            planned_memory_bytes=planned_bytes,
             peak_memory_bytes=hardware.peak_memory_bytes(device),
         ),
     )
-    return result, difference <= COLLAPSE_TOLERANCE * max(1.0, float(np.abs(trained_R).max()))
-
-
-def _built(model: ModelSection, emb: EmbConfig, prepared: Prepared, seed: int) -> CTRModel:
-    seen_V = torch.from_numpy(np.concatenate(prepared.id_counts) > 0)
-    return build_model(model, emb, prepared.cardinalities, len(prepared.numeric), seed, seen_V)
-
-
-def _validation(model: CTRModel, rows: Iterable[Split], config: EvalConfig) -> Callable[[], Validation]:
-    """What gives auc (None where all labels are equal) and logloss on validation, NaN where a logit is not finite."""
-    label_R = np.concatenate([piece.label_B for piece in rows])
-    has_auc = 0 < label_R.sum() < len(label_R)
-
-    def validate() -> Validation:
-        logit_R = predict(model, rows, config.batch_size)
-        if not np.isfinite(logit_R).all():
-            return {"auc": math.nan, "logloss": math.nan}
-        scored, _ = Scored.of(label_R, logit_R)
-        auc = Groups.of(scored).auc if has_auc else None
-        return {"auc": auc, "logloss": logloss(scored.label_B, scored.logit_B)}
-
-    return validate
+    return result, found.difference <= COLLAPSE_TOLERANCE * max(1.0, found.largest)
 
 
 def _dataset(prepared: Prepared) -> Dataset:
@@ -197,13 +148,24 @@ def _sizes(model: CTRModel, collapsed: CTRModel, difference: float) -> Collapse:
     )
 
 
-def _inference_times(
-    model: CTRModel, collapsed: CTRModel, single: CTRModel, prepared: Prepared, batch_size: int
-) -> Inference:
-    few = next(prepared.pieces("test")).head(batch_size)
-    trained_ms, collapsed_ms, single_ms = milliseconds([model, collapsed, single], few, len(few))
-    return Inference(batch_size=len(few), trained_ms=trained_ms, collapsed_ms=collapsed_ms, single_ms=single_ms)
+def _several(work: Work) -> dict[str, Any]:
+    """What a result says of the hardware where it is more than one process."""
+    sharding, size = work.config.hardware.sharding, work.processes.size
+    return ({"processes": size} if size > 1 else {}) | ({"sharding": sharding} if sharding else {})
 
 
-def _parameters(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
+def _inference_times(trained: Trained, collapsed: CTRModel) -> dict[str, Inference]:
+    """How long a batch takes; unknown where no process has a whole table."""
+    work = trained.work
+    config, prepared = work.config, work.prepared
+    if collapsed.embedding.sharded is not None:
+        return {}
+    single = fresh_model(config.model, config.emb.single(), prepared, config.seed).to(work.device).eval()
+    few = next(prepared.pieces("test")).head(config.eval.batch_size)
+    trained_ms, collapsed_ms, single_ms = milliseconds([trained.model, collapsed, single], few, len(few))
+    times = Inference(batch_size=len(few), trained_ms=trained_ms, collapsed_ms=collapsed_ms, single_ms=single_ms)
+    return {"inference": times}
+
+
+def _parameters(model: CTRModel) -> int:
+    return sum(p.numel() for p in model.parameters()) + model.embedding.numbers_in_shards

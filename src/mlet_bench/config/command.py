@@ -11,7 +11,9 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializeAsAny,
+    SerializerFunctionWrapHandler,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -52,7 +54,12 @@ class HardwareConfig(Section):
     @property
     def machine(self) -> dict[str, Any]:
         """What a machine is asked for."""
-        return self.model_dump(include={"device", "threads", "precision"})
+        return {"device": self.device, "threads": self.threads, "precision": self.precision}
+
+    @model_serializer(mode="wrap")
+    def _as_given(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Of hardware that holds tables whole nothing is said of how they are sharded."""
+        return {name: value for name, value in whole(self).items() if name != "sharding" or value is not None}
 
     @property
     def in_fingerprint(self) -> dict[str, Any]:

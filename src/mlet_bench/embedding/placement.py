@@ -9,7 +9,8 @@ from typing import Any, Literal
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.distributed._shard.sharding_spec import EnumerableShardingSpec, ShardMetadata
+from torch.distributed._shard.metadata import ShardMetadata
+from torch.distributed._shard.sharding_spec.api import EnumerableShardingSpec
 from torch.distributed.optim import (  # type: ignore[attr-defined]
     _apply_optimizer_in_backward as apply_optimizer_in_backward,
 )
@@ -75,17 +76,21 @@ class Placement:
     def name(field: int) -> str:
         return f"field_{field}"
 
-    def shard(self, counts: Sequence[int], width: int) -> Any:
-        """TorchRec's tables of these rows and this width, of which each process has what the plan gives it."""
+    def shard(self, counts: Sequence[int], width: int, *, trained: bool) -> Any:
+        """TorchRec's tables of these rows and this width, of which each process has what the plan gives it.
+
+        For what is not `trained` no state of an optimiser is kept.
+        """
         _be_quiet()
-        collection = self._collection(counts, width)
+        collection = self._collection(counts, width, self.optimizer if trained else "sgd")
         if not self.plan:
             self.plan = self._planned(collection, counts)
         env = ShardingEnv.from_process_group(dist.group.WORLD)
         plan = {name: _of_width(part, width) for name, part in self.plan.items()}
-        return EmbeddingCollectionSharder().shard(collection, plan, env, self.device)
+        with torch.random.fork_rng(devices=[]):  # it draws a start of its own
+            return EmbeddingCollectionSharder().shard(collection, plan, env, self.device)
 
-    def _collection(self, counts: Sequence[int], width: int) -> EmbeddingCollection:
+    def _collection(self, counts: Sequence[int], width: int, optimizer: str) -> EmbeddingCollection:
         tables = [
             EmbeddingConfig(
                 name=self.name(number), embedding_dim=width, num_embeddings=rows, feature_names=[self.name(number)]
@@ -93,8 +98,9 @@ class Placement:
             for number, rows in enumerate(counts)
         ]
         collection = EmbeddingCollection(tables=tables, device=torch.device("meta"))
-        kind, settings = FUSED[self.optimizer]
-        apply_optimizer_in_backward(kind, collection.parameters(), {"lr": self.lr, **settings})
+        kind, settings = FUSED[optimizer]
+        with torch.enable_grad():  # it looks into the graph
+            apply_optimizer_in_backward(kind, collection.parameters(), {"lr": self.lr, **settings})
         return collection
 
     def _planned(self, collection: EmbeddingCollection, counts: Sequence[int]) -> dict[str, ParameterSharding]:
@@ -105,7 +111,7 @@ class Placement:
             found = planner.collective_plan(_Model(collection), [EmbeddingCollectionSharder()], dist.group.WORLD)
         except PlannerError as error:
             raise too_large(error, size, self.memory_bytes) from None
-        return dict(found.plan["tables"])  # type: ignore[arg-type]
+        return dict(found.plan["tables"])
 
 
 def topology_of(size: int, local_size: int, device: str, memory_bytes: int) -> Topology:
@@ -122,14 +128,19 @@ def topology_of(size: int, local_size: int, device: str, memory_bytes: int) -> T
 def planner_of(
     topology: Topology, sharding: Sharding, counts: Sequence[int], batch_rows: int
 ) -> EmbeddingShardingPlanner:
-    """TorchRec's planner; a batch reads each of a table's rows at most once, since different ids alone are asked for."""
+    """TorchRec's planner; a batch reads a row of a table at most once, since different ids alone are asked for.
+
+    A table of few rows is not split whatever is asked for: the last processes would get none of them, and FBGEMM's
+    kernels fail on tables without rows.
+    """
     return EmbeddingShardingPlanner(
         topology=topology,
         batch_size=batch_rows,
         storage_reservation=FixedPercentageStorageReservation(RESERVED),
         constraints={
             Placement.name(number): ParameterConstraints(
-                sharding_types=KINDS[sharding], pooling_factors=[min(rows, batch_rows) / batch_rows]
+                sharding_types=KINDS[sharding if rows > topology.world_size**2 else "table_wise"],
+                pooling_factors=[min(rows, batch_rows) / batch_rows],
             )
             for number, rows in enumerate(counts)
         },

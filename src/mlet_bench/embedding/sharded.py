@@ -1,19 +1,19 @@
 """Tables that TorchRec holds, each in shards on several processes; W2 and all else is a copy in every process.
 
-A process finds the different rows of its part of a batch, fetches each of them once from where it is held, and sends its
-gradient back, where TorchRec's optimiser moves it within the backward pass. Gradients of several processes for one row
-are averaged there. A table has a row for each id of its field; a shard is some of its rows, whole.
+A process finds the different rows of its part of a batch, fetches each of them once from where it is held, and sends
+its gradient back, where TorchRec's optimiser moves it within the backward pass. Gradients of several processes for one
+row are averaged there. A shard is some of a table's rows, each whole.
 B batch, F sparse fields, V rows of all fields, W width of a table, U different rows of a batch, N some rows, K inner
 width, D output width.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributed._shard.sharded_tensor import ShardedTensor
+from torch.distributed._shard.sharded_tensor.api import ShardedTensor
 from torchrec import KeyedJaggedTensor
 
 from mlet_bench.config import EmbConfig
@@ -36,9 +36,9 @@ class ShardedTables:
     them all.
     """
 
-    def __init__(self, counts: Sequence[int], width: int, placement: Placement) -> None:
+    def __init__(self, counts: Sequence[int], width: int, placement: Placement, *, trained: bool = True) -> None:
         self.counts, self.width, self.placement = tuple(counts), width, placement
-        self._collection = placement.shard(self.counts, width)
+        self._collection = placement.shard(self.counts, width, trained=trained)
         self._keys = [placement.name(field) for field in range(len(self.counts))]
 
     def read(self, rows: UniqueRows, bounds: Sequence[int]) -> Tensor:
@@ -94,7 +94,7 @@ class ShardedTables:
     @torch.no_grad()
     def times(self, w2_FKD: Tensor) -> "ShardedTables":
         """Tables whose rows are these times their field's matrix, in float64, each where its row is held."""
-        product = ShardedTables(self.counts, w2_FKD.shape[2], self.placement)
+        product = ShardedTables(self.counts, w2_FKD.shape[2], self.placement, trained=False)
         for (field, _, into_ND), (_, _, rows_NK) in zip(product.held(), self.held(), strict=True):
             w2_KD = w2_FKD[field].double()
             for start in range(0, len(rows_NK), COLLAPSE_ROWS):
@@ -109,6 +109,8 @@ class ShardedEmbedding(Embedding):
     `state_dict` and `parameters` are those of what every process has: W2.
     """
 
+    sharded: ShardedTables
+
     def __init__(self, fields: FieldOffsets, rows: ShardedTables, w2_FKD: Tensor | None) -> None:
         super().__init__()
         self.cardinalities = fields.cardinalities
@@ -116,6 +118,7 @@ class ShardedEmbedding(Embedding):
         self.fields = fields
         self.w2_FKD = None if w2_FKD is None else nn.Parameter(w2_FKD)
         self.sharded = rows
+        self.numbers_in_shards = sum(rows.counts) * rows.width
 
     def forward(self, ids_BF: Tensor) -> Tensor:
         """emb_BFD for ids within their fields."""
@@ -139,14 +142,6 @@ class ShardedEmbedding(Embedding):
     @property
     def bytes(self) -> int:
         return super().bytes + 4 * self.numbers_in_shards
-
-    @property
-    def numbers_in_shards(self) -> int:
-        return sum(self.sharded.counts) * self.sharded.width
-
-    def slices(self) -> list[tuple[int, Tensor]]:
-        """Rows that this process holds of all fields' together, each with the number of the first."""
-        return [(self.fields.bounds[field] + first, rows) for field, first, rows in self.sharded.held()]
 
     @torch.no_grad()
     def collapse(self) -> "ShardedEmbedding":
@@ -173,11 +168,7 @@ class ShardedMaker(TableMaker):
         return ShardedEmbedding(fields, rows, w2_FKD)
 
 
-class Build(Protocol):
-    def __call__(self, config: EmbConfig, cardinalities: Sequence[int], seen: Tensor | None) -> Embedding: ...
-
-
-def builder(placement: Placement) -> Build:
+def builder(placement: Placement) -> Callable[[EmbConfig, Sequence[int], Tensor | None], Embedding]:
     """What `mlet_bench.embedding.build` is for tables of one process: the same start, sharded."""
 
     def build(config: EmbConfig, cardinalities: Sequence[int], seen: Tensor | None) -> Embedding:

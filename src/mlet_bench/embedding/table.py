@@ -115,10 +115,11 @@ class RowTable(nn.Module):
         """The gradient becomes the mean of that of all processes, which have the same table and read what they want."""
         assert self.step is not None
         gradient = self.gradient()
-        assert gradient is not None and gradient.rows is not None
+        assert gradient is not None
+        assert gradient.rows is not None
         rows_P = processes.stacked(gradient.rows.rows_U)
         grad_PW = processes.stacked(gradient.once())
-        rows_U, place_P = rows_P.unique(return_inverse=True)
+        rows_U, place_P = torch.unique(rows_P, return_inverse=True)
         grad_UW = grad_PW.new_zeros(len(rows_U), grad_PW.shape[1]).index_add_(0, place_P, grad_PW / processes.size)
         self.step.gradient = RowGradient(PlacedRows(rows_U), self.values(rows_U), grad_UW)
 

@@ -12,9 +12,7 @@ from mlet_bench.system.processes import ALONE, Processes, rounds
 
 
 @torch.no_grad()
-def predict(
-    model: nn.Module, pieces: Iterable[Split], batch_size: int, processes: Processes = ALONE
-) -> np.ndarray:
+def predict(model: nn.Module, pieces: Iterable[Split], batch_size: int, processes: Processes = ALONE) -> np.ndarray:
     """logit of every row of a split's pieces, in their order (float32). The model must be in evaluation mode.
 
     Several processes have a share of each piece, and the first one gets all logits, the others none.

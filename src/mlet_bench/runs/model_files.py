@@ -37,7 +37,8 @@ def save_model(folder: Path, model: CTRModel, processes: Processes = ALONE) -> N
         if processes.first:
             save_weights(folder / MODEL, dense)
         return
-    own = {f"{TABLE}.rows.{first:012d}": rows for first, rows in model.embedding.slices() if len(rows)}
+    bounds, held = model.embedding.fields.bounds, model.embedding.sharded.held()
+    own = {f"{TABLE}.rows.{bounds[field] + first:012d}": rows for field, first, rows in held if len(rows)}
     own |= dense if processes.first else {}
     name = f"model-{processes.rank + 1:05d}-of-{processes.size:05d}.safetensors"
     if processes.first:
@@ -71,7 +72,9 @@ def load_model_weights(folder: Path) -> dict[str, Tensor]:
 def _weight_map(path: Path) -> dict[str, str]:
     index: Any = files.read_json(path)
     found = index.get("weight_map") if isinstance(index, dict) else None
-    if not isinstance(found, dict) or not all(isinstance(name, str) and PART.fullmatch(name) for name in found.values()):
+    if not isinstance(found, dict) or not all(
+        isinstance(name, str) and PART.fullmatch(name) for name in found.values()
+    ):
         raise UserError(f"{path}: damaged, it names files that no model is stored in; rerun=true makes the run anew")
     return found
 

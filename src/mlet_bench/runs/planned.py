@@ -14,7 +14,7 @@ from mlet_bench.data import Prepared
 from mlet_bench.data.batches import bytes_held, shuffle_of
 from mlet_bench.errors import UserError
 from mlet_bench.runs.run_folder import RunFolder
-from mlet_bench.system import files, hardware
+from mlet_bench.system import files, hardware, launch
 from mlet_bench.training.memory import MemoryPlan, plan
 
 RECIPE = 4
@@ -55,7 +55,11 @@ class PlannedRun:
         config, prepared = self.config, self.prepared
         rows, numeric = bytes_held(prepared, config.train), len(prepared.numeric)
         device = config.hardware.device
-        return plan(config.model, config.emb, config.train, prepared.cardinalities, numeric, rows, device)
+        shares = 1
+        if config.hardware.sharding is not None:
+            here = launch.launched()
+            shares = here.size if device == "cuda" else max(here.size // here.local_size, 1)
+        return plan(config.model, config.emb, config.train, prepared.cardinalities, numeric, rows, device, shares)
 
     @property
     def final_disk_bytes(self) -> int:

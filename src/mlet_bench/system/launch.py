@@ -59,8 +59,16 @@ def tell(word: dict[str, Any]) -> None:
         store().compare_set(WORD, "", json.dumps(word))
 
 
+def ended(code: int) -> int:
+    """Tell with what exit code rank 0 ends, where it had no other word; returns it."""
+    tell({"ended": code})
+    return code
+
+
 def word() -> dict[str, Any]:
-    """Rank 0's word, waited for."""
+    """What rank 0 tells the others, waited for; nothing in rank 0 itself."""
+    if launched().rank == 0:
+        return {}
     while not store().check([WORD]):
         time.sleep(WAIT_SECONDS)  # and not in the store, where no signal would reach us
     told: dict[str, Any] = json.loads(store().get(WORD))

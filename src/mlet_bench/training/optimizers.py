@@ -13,11 +13,12 @@ from torch import Tensor
 
 from mlet_bench.config import EmbConfig, TrainConfig
 from mlet_bench.embedding import Embedding
+from mlet_bench.embedding.base import Shards
 from mlet_bench.embedding.rows import FieldOffsets, SharedRows
 from mlet_bench.models import CTRModel
 from mlet_bench.models.layers import NumericVectors
 from mlet_bench.system.processes import ALONE, Processes
-from mlet_bench.training.row_optimizers import ROWS
+from mlet_bench.training.row_optimizers import ROWS, RowOptimizer
 
 
 def dense_rows(config: TrainConfig, emb: EmbConfig) -> bool:
@@ -81,14 +82,18 @@ class Optimizers:
     @property
     def emb_lr(self) -> float:
         """The learning rate of the embeddings now, or of the dense part where there are none."""
-        return next((rows.lr for rows in (*self.rows, *self.shards)), self.lr)
+        return next((moved.lr for moved in self._moved), self.lr)
+
+    @property
+    def _moved(self) -> list[RowOptimizer | Shards]:
+        return [*self.rows, *self.shards]
 
     def lower_lr(self, factor: float, least: float) -> None:
         """Multiply every learning rate by `factor`; none falls below `least`, none rises to it."""
         for group in self.dense.param_groups:
             group["lr"] = max(group["lr"] * factor, min(group["lr"], least))
-        for rows in (*self.rows, *self.shards):
-            rows.lr = max(rows.lr * factor, min(rows.lr, least))
+        for moved in self._moved:
+            moved.lr = max(moved.lr * factor, min(moved.lr, least))
 
     def skip_from(self, skip: Tensor) -> None:
         """From now on a step leaves weights and state as they are while this boolean on the device is true.

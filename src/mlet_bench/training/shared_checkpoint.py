@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
 
 from mlet_bench.embedding import Embedding
 from mlet_bench.errors import UserError
@@ -115,12 +116,12 @@ class SharedCheckpoints:
             files.remove(path)
         self._processes.wait()
         writer = HuggingFaceStorageWriter(str(path), save_distributed=True)
-        dcp.save(tensors, storage_writer=writer, process_group=self._processes.host)
+        save(tensors, storage_writer=writer, process_group=self._processes.host)
         return self._each_file(sorted(path.iterdir()), lambda file: {f"{name}/{file.name}": files.md5(file)})
 
     def _read(self, name: str, tensors: dict[str, Any]) -> None:
         reader = HuggingFaceStorageReader(str(self.folder / name))
-        dcp.load(tensors, storage_reader=reader, process_group=self._processes.host)
+        load(tensors, storage_reader=reader, process_group=self._processes.host)
 
     def _each_file(self, paths: list[Path], look: Callable[[Path], dict[str, str]]) -> dict[str, str]:
         """What `look` says of every file, each looked at by one of the processes."""

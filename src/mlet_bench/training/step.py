@@ -21,7 +21,7 @@ def step(
     precision: str = "float32",
     processes: Processes = ALONE,
 ) -> Tensor:
-    """Move the model by one batch, of which several processes have a part each; returns the loss without the L2 penalty.
+    """Move the model by one batch, of which each of several processes has a part; returns the loss without L2.
 
     With precision "bfloat16" PyTorch's autocast chooses what of the network is computed in it; weights, embeddings,
     the loss and all that moves them stay float32. With "tf32" all products of the step are taken in it, and of the step
@@ -42,10 +42,9 @@ def _step(
     ids_BF, numeric_BN, label_B = batch
     with torch.autocast(ids_BF.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
         logit_B = model(ids_BF, numeric_BN)
-    if len(label_B):
-        loss = F.binary_cross_entropy_with_logits(logit_B.float(), label_B)
-    else:  # all rows of the batch are other processes'
-        loss = logit_B.float().sum()
+    # Without rows, where all of the batch are other processes', a mean would be no number.
+    reduction = "mean" if len(label_B) else "sum"
+    loss = F.binary_cross_entropy_with_logits(logit_B.float(), label_B, reduction=reduction)
     loss, data_loss = processes.mean(loss, len(label_B))
     check("the loss", data_loss)
     penalty = optimizers.batch_penalty()
