@@ -65,6 +65,11 @@ class EmbConfig(Section):
             own["min_rows"] = self.min_rows
         return {"mode": self.mode, "dim": self.dim, "inner": self.inner, "ratio": self.ratio, **own}
 
+    @property
+    def search(self) -> "EmbConfig | None":
+        """Of a training that comes first, of which this section's takes over what it found; None: there is none."""
+        return None
+
     def single(self) -> "SingleEmbConfig":
         """A single table of the same width, with everything else alike."""
         shared = {name: value for name, value in self.model_dump().items() if name in SingleEmbConfig.model_fields}
@@ -140,7 +145,7 @@ class MixedEmbConfig(SmallerEmbConfig):
 
 
 class _PooledEmbConfig(SmallerEmbConfig):
-    """Modes whose rows change hands while training."""
+    """Modes in which training says which rows, or parts of them, there are."""
 
     @model_validator(mode="after")
     def _factors_alone(self) -> Self:
@@ -221,6 +226,23 @@ class CAFEEmbConfig(_PooledEmbConfig):
     """A category is hot from so many times the mean importance of those that the sketch knows."""
 
 
+class PEPEmbConfig(_PooledEmbConfig):
+    """The numbers of a table that a search finds worth keeping."""
+
+    thresholds: Literal["global", "dimension", "feature", "feature_dimension"]
+    """What the search has a threshold for: the table, each of the d dimensions, each id, or each number of each."""
+    threshold_start: float = Field(le=0)
+    """s, of which the threshold is sigmoid(s)."""
+
+    @property
+    def search(self) -> EmbConfig | None:
+        return None if isinstance(self, PEPSearchEmbConfig) else PEPSearchEmbConfig.model_validate(self.model_dump())
+
+
+class PEPSearchEmbConfig(PEPEmbConfig):
+    """The search of such a run; no user names it."""
+
+
 class TTEmbConfig(_NoRows):
     """Tensor trains of three cores."""
 
@@ -260,6 +282,7 @@ EMBEDDINGS: dict[str, type[EmbConfig]] = {
     "cafe": CAFEEmbConfig,
     "adaembed": AdaEmbedEmbConfig,
     "fiited": FIITEDEmbConfig,
+    "pep": PEPEmbConfig,
     "lpt": LPTEmbConfig,
     "alpt": ALPTEmbConfig,
 }

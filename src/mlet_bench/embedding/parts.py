@@ -125,6 +125,11 @@ class PartedEmbedding(Embedding):
         for part in self.embeddings:
             part.add_table_l2(strength, on)
 
+    def take_over(self, found: Embedding) -> None:
+        assert isinstance(found, PartedEmbedding)
+        for part, other in zip(self.embeddings, found.embeddings, strict=True):
+            part.take_over(other)
+
     def before_step(self) -> None:
         for part in self.embeddings:
             part.before_step()
