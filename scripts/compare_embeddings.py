@@ -20,6 +20,8 @@ from pathlib import Path
 
 MODES = ("hash", "qr", "mixed", "tt", "robe", "dhe", "cafe", "adaembed", "fiited")
 WITH_MLET = ("hash", "cafe", "fiited")
+CAPPED = ("hash", "cafe")
+"""Also with hashed rows in the largest fields alone."""
 RATIOS = (0.5, 0.1, 0.02)
 UNREACHABLE = {("mixed", 0.02), ("qr", 0.02)}
 """With d = 16 and these fields: a width of one is 0.06; two tables of 2√n rows and the fields that stay whole."""
@@ -45,6 +47,7 @@ def arms() -> list[str]:
     for ratio in RATIOS:
         modes = [mode for mode in MODES if (mode, ratio) not in UNREACHABLE]
         found += [f"emb={mode} emb.ratio={ratio}" for mode in modes]
+        found += [f"emb={mode} emb.ratio={ratio} emb.shrink=cap" for mode in CAPPED]
         found += [f"emb={mode} emb.ratio={ratio} emb.inner=64" for mode in WITH_MLET]
     return found
 

@@ -1,6 +1,7 @@
 """What is averaged and what is set beside what."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,10 +93,12 @@ def test_the_setting_is_chosen_on_validation_not_on_test(tmp_path: Path) -> None
     assert len(comparison.tried(SINGLE)) == 2
 
 
-def test_the_setting_is_chosen_by_the_quantity_that_training_went_by(tmp_path: Path) -> None:
+@pytest.mark.parametrize("changes", [{}, {"auc": None, "positives": 0}])
+def test_the_setting_is_chosen_by_the_quantity_that_training_went_by(tmp_path: Path, changes: dict[str, Any]) -> None:
+    """Also where validation has one class alone, and so no AUC."""
     for lr, valid, logloss in ((0.001, 0.72, 0.6), (0.01, 0.70, 0.5)):
         write_run(tmp_path, valid=valid, name=f"{lr}", config={"emb": {"lr": lr}, "train": {"monitor": "logloss"}},
-                  result={"metrics": {"valid": {"logloss": logloss}}})  # fmt: skip
+                  result={"metrics": {"valid": {"logloss": logloss, **changes}}})  # fmt: skip
     (comparison,) = comparisons(tmp_path)
     assert comparison.chosen(SINGLE).tuned.emb_lr == 0.01
 

@@ -119,6 +119,22 @@ def test_numbers_served_are_the_ratio_of_the_single_tables(ratio: float) -> None
     assert rows[0] / 100_000 == pytest.approx(rows[2] / 250_000, rel=0.01)
 
 
+@pytest.mark.parametrize("ratio", [1.0, 0.5, 0.1, 0.006])
+def test_a_cap_shrinks_the_largest_fields_alone(ratio: float) -> None:
+    cardinalities = [100_000, 40, 250_000, 947, 13]
+    rows = hashed_rows(cardinalities, ratio, 20, "cap")
+    assert sum(rows) == round(ratio * 351_000)
+    cap = max(rows)
+    assert all(count in (min(ids, cap), min(ids, cap - 1)) for ids, count in zip(cardinalities, rows, strict=True))
+    assert rows[4] == 13
+
+
+def test_where_a_cap_shrinks_no_field_the_table_is_the_single_one() -> None:
+    assert hashed_rows([5, 9, 2], 1.0, 0, "cap") == [5, 9, 2]
+    assert hashed_rows([5, 9, 2], 0.4, 0, "cap") == [2, 2, 2]
+    assert hashed_rows([5, 9, 3], 0.59, 0, "cap") == [4, 3, 3]
+
+
 def test_the_smallest_ratio_is_two_rows_a_field_and_less_is_refused_with_it() -> None:
     assert hashed_rows([900, 50, 50], 0.006, 0) == [2, 2, 2]
     assert hashed_rows([989, 10, 1], 0.013, 11) == [2, 10, 1]

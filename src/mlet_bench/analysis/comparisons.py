@@ -192,7 +192,7 @@ class StudyComparison:
 def on_valid(run: Run) -> float | None:
     """What `train.monitor` names, on validation: the higher the better."""
     valid = run.result.metrics.valid
-    if valid.auc is None or valid.logloss is None:
+    if valid.logloss is None:
         return None
     return monitored(str(run.config.get("train.monitor", "auc")), valid.auc, valid.logloss)
 

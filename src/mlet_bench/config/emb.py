@@ -7,6 +7,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from mlet_bench.config.base import Name, Section
 
 Role = Literal["baseline", "method", "control", "rival"]
+Shrink = Literal["alike", "cap"]
 
 
 class EmbConfig(Section):
@@ -60,7 +61,8 @@ class EmbConfig(Section):
     @property
     def described(self) -> dict[str, Any]:
         """What a result says of the embedding: its widths, and the keys that its mode alone has."""
-        own = {name: getattr(self, name) for name in type(self).model_fields if name not in EmbConfig.model_fields}
+        known = {*EmbConfig.model_fields, *self.not_in_fingerprint}
+        own = {name: getattr(self, name) for name in type(self).model_fields if name not in known}
         if self.min_rows is not None:
             own["min_rows"] = self.min_rows
         return {"mode": self.mode, "dim": self.dim, "inner": self.inner, "ratio": self.ratio, **own}
@@ -119,7 +121,18 @@ class SmallerEmbConfig(EmbConfig):
         return _without_factors(value, info) if info.data.get("inner") is None else value
 
 
-class HashEmbConfig(SmallerEmbConfig):
+class _HashedEmbConfig(SmallerEmbConfig):
+    """Modes that hash the ids of large fields."""
+
+    shrink: Shrink = "alike"
+    """Which fields do: all by the same share, or those that are larger than one largest number of rows."""
+
+    @property
+    def not_in_fingerprint(self) -> set[str]:
+        return super().not_in_fingerprint | ({"shrink"} if self.shrink == "alike" else set())
+
+
+class HashEmbConfig(_HashedEmbConfig):
     """Ids of a large field share rows by modulo."""
 
 
@@ -214,7 +227,7 @@ class ALPTEmbConfig(LPTEmbConfig):
     """Learning rate of the scales."""
 
 
-class CAFEEmbConfig(_PooledEmbConfig):
+class CAFEEmbConfig(_PooledEmbConfig, _HashedEmbConfig):
     """Hot categories have a row of their own, the others a hashed one."""
 
     hash_share: float = Field(gt=0, lt=1)

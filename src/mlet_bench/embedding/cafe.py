@@ -150,7 +150,8 @@ def cafe(config: CAFEEmbConfig, cardinalities: Sequence[int], maker: TableMaker)
         buckets = max(1, int((1 - config.hash_share) * budget.numbers) // (CELLS * (dim + 1)))
         slots = buckets * CELLS
         share = (budget.numbers - slots * (dim + 1)) / (sum(ids) * dim)
-        otherwise = HashedFields(ids, hashed_rows(ids, max(share, 2 * len(ids) / sum(ids)), 0))
+        rows = hashed_rows(ids, max(share, 2 * len(ids) / sum(ids)), 0, config.shrink)
+        otherwise = HashedFields(ids, rows)
         if own.served:
             return PiecedEmbedding(own.table(KeyedFields(ids, slots, otherwise)), 1)
         vectors = own.with_start(1.0).table(MapFields(ids, slots, otherwise))

@@ -4,12 +4,13 @@ What is read of those rows is nothing of theirs: a single table, or with `emb.in
 B batch, F sparse fields, N ids of a field.
 """
 
+from bisect import bisect_right as bisect
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from mlet_bench.config.emb import HashEmbConfig
+from mlet_bench.config.emb import HashEmbConfig, Shrink
 from mlet_bench.embedding.base import Embedding
 from mlet_bench.embedding.maker import TableMaker
 from mlet_bench.embedding.rows import FieldOffsets
@@ -52,14 +53,17 @@ def _hashed(ids: Tensor, moduli: Tensor | int) -> Tensor:
     return ((ids - 1) % moduli + 1) * (ids > 0)
 
 
-def hashed_rows(cardinalities: Sequence[int], ratio: float, min_rows: int) -> list[int]:
+def hashed_rows(cardinalities: Sequence[int], ratio: float, min_rows: int, shrink: Shrink = "alike") -> list[int]:
     """Rows of each field, so that all together are as near to `ratio` times the ids as they can be without being more.
 
-    Fields with fewer than `min_rows` ids stay whole; the others shrink alike, to no fewer than two rows. UserError
-    names the smallest ratio that can be reached.
+    Fields with fewer than `min_rows` ids stay whole. The others shrink to no fewer than two rows: all by the same
+    share (`alike`), or to one largest number of rows, which smaller fields do not reach (`cap`). UserError names the
+    smallest ratio that can be reached.
 
     >>> hashed_rows([1000, 10, 3000], 0.5, 100), hashed_rows([1000, 10, 3000], 1.0, 100)
     ([499, 10, 1496], [1000, 10, 3000])
+    >>> hashed_rows([1000, 10, 3000], 0.5, 100, "cap"), hashed_rows([1000, 10, 3000], 0.3, 0, "cap")
+    ([998, 10, 997], [597, 10, 596])
     """
     wanted = int(ratio * sum(cardinalities) + 1e-6)  # 0.29 * 100 is a little less than 29
     rows = [count if count < min_rows else min(count, LEAST) for count in cardinalities]
@@ -70,6 +74,8 @@ def hashed_rows(cardinalities: Sequence[int], ratio: float, min_rows: int) -> li
             f"emb.ratio={ratio:g}: fields with fewer than emb.min_rows={min_rows} ids stay whole; allowed with them: "
             f"{least:.4f} to 1"
         )
+    if shrink == "cap":
+        return _capped(cardinalities, wanted, min_rows)
     ids = 0
     for field, count in enumerate(cardinalities):
         more = count - rows[field]
@@ -78,6 +84,22 @@ def hashed_rows(cardinalities: Sequence[int], ratio: float, min_rows: int) -> li
     return rows
 
 
+def _capped(cardinalities: Sequence[int], wanted: int, min_rows: int) -> list[int]:
+    """`wanted` rows, in fields that shrink as many as in the others; the first have one more where that is left."""
+
+    def capped(cap: int) -> list[int]:
+        return [count if count < min_rows else min(count, cap) for count in cardinalities]
+
+    cap = LEAST + bisect(range(LEAST + 1, max(cardinalities) + 1), wanted, key=lambda cap: sum(capped(cap)))
+    rows = capped(cap)
+    left = wanted - sum(rows)
+    larger = [field for field, count in enumerate(cardinalities) if count > rows[field]]
+    for field in larger[:left]:
+        rows[field] += 1
+    return rows
+
+
 def hash_rows(config: HashEmbConfig, cardinalities: Sequence[int], maker: TableMaker) -> Embedding:
     """As small as emb.ratio says."""
-    return maker.table(HashedFields(cardinalities, hashed_rows(cardinalities, config.ratio, config.min_rows)))
+    rows = hashed_rows(cardinalities, config.ratio, config.min_rows, config.shrink)
+    return maker.table(HashedFields(cardinalities, rows))

@@ -182,7 +182,8 @@ def _encode(job: Job, work: Path, reading: Reading, pool: Executor, progress: Pr
     assigned.assign(source.split, config.train_share, config.seed)
     empty = [split for split, rows in assigned.rows.items() if rows == 0]
     if empty and job.known is None:
-        raise UserError(f"the {empty[0]} split has no rows: more raw rows or a larger dataset.train_share are needed")
+        more = " or a larger dataset.train_share" if empty[0] == "train" and config.train_share < 1 else ""
+        raise UserError(f"the {empty[0]} split has no rows: more raw rows{more}, or another way to split, are needed")
 
     def vocabulary(field: str) -> FieldVocabulary:
         values = spool.builders[field].values
