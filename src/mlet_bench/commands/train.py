@@ -13,6 +13,7 @@ from torch import nn
 from mlet_bench import data, models
 from mlet_bench.commands.prepare import prepared_data
 from mlet_bench.config import EmbConfig, EvalConfig, ModelSection, TrainCommand, flat
+from mlet_bench.config.emb import single_of
 from mlet_bench.data import Prepared, Split
 from mlet_bench.data.batches import training_rows, validation_rows
 from mlet_bench.embedding.collapse import collapse
@@ -118,7 +119,7 @@ def _stages(
     difference = float(np.abs(trained_R - test_R).max())
 
     save_weights(folder / MODEL, collapsed.state_dict())
-    single = _built(config.model, config.emb.single(), prepared, config.seed).to(device).eval()
+    single = _built(config.model, single_of(config.emb), prepared, config.seed).to(device).eval()
     result = Result(
         version=1,
         dataset=_dataset(prepared),

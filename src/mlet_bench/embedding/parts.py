@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mlet_bench.config.emb import SmallerEmbConfig
+from mlet_bench.config.emb_base import SmallerEmbConfig
 from mlet_bench.embedding.base import Embedding
 from mlet_bench.embedding.maker import TableMaker
 from mlet_bench.embedding.rows import FieldOffsets
