@@ -1,5 +1,6 @@
 """What a reader of raw data offers to `prepare`, and what a raw file is known by."""
 
+import fnmatch
 import glob
 import hashlib
 import json
@@ -152,13 +153,13 @@ def _lock_of(memory: Path) -> Path:
     return memory.with_name(".raw-md5.lock")
 
 
-def matching(raw: Path | None) -> list[Path]:
+def matching(raw: Path | None, dataset: str) -> list[Path]:
     """The files of a glob by name, UserError when there are none; nothing where `raw` is no glob."""
     if raw is None or raw.exists() or not glob.has_magic(str(raw)):
         return []
     found = sorted(Path(name) for name in glob.glob(str(raw)))
     if not found:
-        raise UserError(f"dataset.raw={raw}: no file has such a name")
+        raise UserError(f"dataset.raw={raw}: no file has such a name.{_prepared_before(raw, dataset)}")
     return found
 
 
@@ -167,5 +168,23 @@ def existing(path: Path | None, dataset: str) -> Path:
     if path is None:
         raise UserError(f"dataset.raw: {dataset} needs the path of its raw file or folder (see data/README.md)")
     if not path.exists():
-        raise UserError(f"dataset.raw={path}: no such file or folder.{nearest_beside(path, folders=False)}")
+        hint = _prepared_before(path, dataset) or nearest_beside(path, folders=False)
+        raise UserError(f"dataset.raw={path}: no such file or folder.{hint}")
     return path
+
+
+def _prepared_before(raw: Path, dataset: str) -> str:
+    """A hint with the folder that was prepared last from files that are gone: one, those of a folder or of a glob."""
+    try:
+        known = json.loads(_memory().read_text(encoding="utf-8"))
+        there = raw.resolve()
+        md5 = {entry["md5"] for path, entry in known.items()
+               if Path(path) == there or there in Path(path).parents or fnmatch.fnmatch(path, str(there))}  # fmt: skip
+        made = (data_root() / "prepared").glob(f"{glob.escape(dataset)}-*/manifest.json")
+        for manifest in sorted(made, key=lambda path: path.stat().st_mtime_ns, reverse=True):
+            inputs = {entry["md5"] for entry in json.loads(manifest.read_text(encoding="utf-8"))["inputs"]}
+            if inputs and inputs <= md5:
+                return f" It was prepared before: dataset.prepared={manifest.parent} in its place needs no raw file."
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass  # a hint is not worth a second mistake
+    return ""
