@@ -188,6 +188,25 @@ def _evaluate(arguments: Arguments) -> int:
     return DONE
 
 
+def _predict(arguments: Arguments) -> int:
+    composed = _composed("predict", arguments)
+    if composed is None:
+        return DONE
+    from mlet_bench.config import convert_command
+    from mlet_bench.config.predict import PredictCommand
+
+    config = convert_command(PredictCommand, composed.values)
+    with signals.exit_immediately():
+        from mlet_bench.commands.predict import predict_rows
+    from mlet_bench.report.console.predict_lines import show_predictions
+    from mlet_bench.report.console.progress import ProgressConsole, make_console
+
+    console = make_console()
+    folder, found = predict_rows(config, composed.run_dir, ProgressConsole(console))
+    show_predictions(console, found, folder)
+    return DONE
+
+
 def _tune(arguments: Arguments) -> int:
     from mlet_bench.config.arms import compose_tune
 
@@ -281,6 +300,7 @@ COMMANDS: dict[str, Callable[[Arguments], int]] = {
     "train": _train,
     "prepare": _prepare,
     "evaluate": _evaluate,
+    "predict": _predict,
     "tune": _tune,
     "report": _report,
     "runs": _runs,

@@ -33,6 +33,22 @@ def whole(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def made(folder: Path) -> Iterator[None]:
+    """The folder, and its parents; those that were missing are removed again if the block fails and left them empty."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for path in missing:
+            try:
+                path.rmdir()
+            except OSError:
+                break
+        raise
+
+
 def write_text(path: Path, text: str) -> None:
     with whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
