@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from mlet_bench.commands.evaluate import device_of
 from mlet_bench.config.predict import PredictCommand
 from mlet_bench.data.asked import RowEncoder, asked_source, blocks
 from mlet_bench.data.prefetch import ahead
 from mlet_bench.data.sources.bad_rows import Reading
-from mlet_bench.data.sources.raw import KEPT, RawSource, check_unchanged, stamp
+from mlet_bench.data.sources.raw import KEPT, check_unchanged, stamp
 from mlet_bench.errors import UserError
 from mlet_bench.evaluation.predictions import predict
-from mlet_bench.evaluation.probabilities import ProbabilityWriter, probability_writer
+from mlet_bench.evaluation.probabilities import probability_writer
 from mlet_bench.models import CTRModel
 from mlet_bench.runs import load
 from mlet_bench.runs.progress import Progress
@@ -46,14 +47,19 @@ def predict_rows(config: PredictCommand, out: str, progress: Progress) -> tuple[
     encoder = RowEncoder(prepared, source)
     model = load.model_of(run, trained, prepared.cardinalities, len(prepared.numeric), load.weights_of(run))
     name = f"predictions.{config.predict.format}"
+    reading = Reading(sum(seen["size"] for seen in before.values()), None, 0.0)
     folder = Path(out.replace("{run}", fingerprint).replace("{rows}", _rows_fingerprint(config, before)))
     began = time.perf_counter()
     with _held(folder, name), files.whole(folder / name) as path:
-        with probability_writer(path, config.predict.format) as writer:
-            try:
-                _score(source, before, encoder, model.to(device), trained.eval.batch_size, writer, progress, config)
-            finally:
-                check_unchanged(before)
+        with (
+            progress.preparing() as advanced,
+            probability_writer(path, config.predict.format) as writer,
+            _unchanged(before),
+            closing(ahead(source.tables(reading))) as tables,
+        ):
+            for block, logit_B in _scored(tables, encoder, model.to(device), trained.eval.batch_size, config.run):
+                writer.add(logit_B, {name: block.column(KEPT + name) for name in config.predict.keep})
+                advanced("predicting", reading.bytes, reading.total_bytes, writer.rows)
         found = {
             "version": 1,
             "run": {"fingerprint": fingerprint, **result.model_dump(include={"model", "emb", "seed"})},
@@ -70,29 +76,31 @@ def predict_rows(config: PredictCommand, out: str, progress: Progress) -> tuple[
     return folder, found
 
 
-def _score(
-    source: RawSource,
-    before: dict[Path, dict[str, int]],
-    encoder: RowEncoder,
-    model: CTRModel,
-    batch_size: int,
-    writer: ProbabilityWriter,
-    progress: Progress,
-    config: PredictCommand,
-) -> None:
-    """Every block of rows through the model; batches are cut as `evaluate` cuts them."""
-    reading = Reading(sum(seen["size"] for seen in before.values()), None, 0.0)
-    rows = batch_size * math.ceil(BLOCK_ROWS / batch_size)
-    with progress.preparing() as advanced, closing(ahead(source.tables(reading))) as tables:
-        for block in blocks(tables, rows):
-            signals.raise_if_requested()
-            logit_B = predict(model, [encoder.encode(block)], batch_size)
-            if not np.isfinite(logit_B).all():
-                row = writer.rows + int(np.flatnonzero(~np.isfinite(logit_B))[0])
-                raise UserError(f"{config.run / MODEL}: the logit of row {row} is not finite; its weights are damaged "
-                                "or too large")  # fmt: skip
-            writer.add(logit_B, {name: block.column(KEPT + name) for name in config.predict.keep})
-            advanced("predicting", reading.bytes, reading.total_bytes, writer.rows)
+def _scored(
+    tables: Iterator[pa.Table], encoder: RowEncoder, model: CTRModel, batch_size: int, run: Path
+) -> Iterator[tuple[pa.RecordBatch, np.ndarray]]:
+    """The rows block by block with their logit_B; batches are cut as `evaluate` cuts them."""
+    for block in blocks(tables, batch_size * math.ceil(BLOCK_ROWS / batch_size)):
+        signals.raise_if_requested()
+        first = encoder.rows
+        logit_B = predict(model, [encoder.encode(block)], batch_size)
+        if not np.isfinite(logit_B).all():
+            row = first + int(np.flatnonzero(~np.isfinite(logit_B))[0])
+            raise UserError(
+                f"{run / MODEL}: the logit of row {row} is not finite; its weights are damaged or too large"
+            )
+        yield block, logit_B
+
+
+@contextmanager
+def _unchanged(before: dict[Path, dict[str, int]]) -> Iterator[None]:
+    """UserError when files changed while they were read: half of a new one looks like a bad row."""
+    try:
+        yield
+    except (UserError, OSError):
+        check_unchanged(before)
+        raise
+    check_unchanged(before)
 
 
 def _rows_fingerprint(config: PredictCommand, before: dict[Path, dict[str, int]]) -> str:
