@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from mlet_bench.config import EvaluateCommand, EvaluateHardware, HardwareConfig, TrainCommand
-from mlet_bench.data import Prepared, check_field
+from mlet_bench.data import Prepared, check_field, check_kept
 from mlet_bench.data.sources.raw import data_root
 from mlet_bench.embedding import Embedding, SingleEmbedding
 from mlet_bench.errors import RunFailedError, UserError
@@ -31,7 +31,9 @@ def evaluate_run(config: EvaluateCommand, out: str) -> tuple[Path, dict[str, Any
     device = device_of(config.hardware, trained.hardware)
     prepared = Prepared.open(config.dataset.prepared or _own_data(trained, result))
     group = config.dataset.group or trained.dataset.group
+    keep = trained.eval.keep if config.keep is None else config.keep
     _check(config, trained, result, prepared, group)
+    check_kept(keep, prepared)
     model = load.model_of(run, trained, prepared.cardinalities, len(prepared.numeric), load.weights_of(run))
     embedding_bytes = result.collapse.embedding_bytes_inference
     given = {"rank": config.rank, "bits": config.bits}
@@ -43,7 +45,12 @@ def evaluate_run(config: EvaluateCommand, out: str) -> tuple[Path, dict[str, Any
     _check_folder(folder)
     try:
         _, metrics, buckets = evaluate_split(
-            model.to(device), prepared, config.split, trained.eval, folder / PREDICTIONS, group=group
+            model.to(device),
+            prepared,
+            config.split,
+            trained.eval.model_copy(update={"keep": keep}),
+            folder / PREDICTIONS,
+            group=group,
         )
     except RunFailedError as error:
         raise UserError(f"{config.run / MODEL}: {error}; its weights are damaged or too large") from None
