@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from mlet_bench.config import EvaluateCommand, EvaluateHardware, HardwareConfig, TrainCommand
-from mlet_bench.data import Prepared, check_field
+from mlet_bench.data import Prepared, check_field, check_kept
 from mlet_bench.data.sources.raw import data_root
 from mlet_bench.embedding import Embedding, SingleEmbedding
 from mlet_bench.errors import RunFailedError, UserError
@@ -32,7 +32,9 @@ def evaluate_run(config: EvaluateCommand, out: str, progress: Progress) -> tuple
     device = device_of(config.hardware, trained.hardware)
     prepared = Prepared.open(config.dataset.prepared or _own_data(trained, result))
     group = config.dataset.group or trained.dataset.group
+    keep = trained.eval.keep if config.keep is None else config.keep
     _check(config, trained, result, prepared, group)
+    check_kept(keep, prepared)
     model = load.model_of(run, trained, prepared.cardinalities, len(prepared.numeric), load.weights_of(run))
     embedding_bytes = result.collapse.embedding_bytes_inference
     given = {"rank": config.rank, "bits": config.bits}
@@ -44,8 +46,9 @@ def evaluate_run(config: EvaluateCommand, out: str, progress: Progress) -> tuple
     _check_folder(folder)
     try:
         with progress.evaluating() as advanced:
+            evaluated = trained.eval.model_copy(update={"keep": keep})
             _, metrics, buckets = evaluate_split(
-                model.to(device), prepared, config.split, trained.eval, folder / PREDICTIONS, group, advanced
+                model.to(device), prepared, config.split, evaluated, folder / PREDICTIONS, group, advanced
             )
     except RunFailedError as error:
         raise UserError(f"{config.run / MODEL}: {error}; its weights are damaged or too large") from None

@@ -48,6 +48,10 @@ def roles_of(config: TableConfig, schema: dict[str, pa.DataType], path: Path, hi
             if name in seen and key != "time_column":
                 raise UserError(f"dataset.{key}={name}: the column is named under dataset.{seen[name]} too")
             seen[name] = key
+    for name in config.keep:
+        if name not in schema:
+            raise UserError(f"dataset.keep={name} (eval.keep): {path.name} has no such column; it has "
+                            f"{listing(schema)}.{hint or nearest(name, schema)}")  # fmt: skip
     for split, key in (("column", "split_column"), ("time", "time_column")):
         if (config.split == split) != bool(named[key]):
             raise UserError(f"dataset.split={config.split}: dataset.{key} goes with split={split}, and that needs it")

@@ -13,7 +13,7 @@ from mlet_bench.data.sources.labels import labels_of
 from mlet_bench.data.sources.lines import Kind
 from mlet_bench.data.sources.opened import UTF8
 from mlet_bench.data.sources.parquet_table import ParquetTable
-from mlet_bench.data.sources.raw import KEY, LABEL, RawSource
+from mlet_bench.data.sources.raw import KEPT, KEY, LABEL, RawSource
 from mlet_bench.data.sources.ready_split import TableFiles, files_of
 from mlet_bench.data.sources.roles import roles_of
 from mlet_bench.data.sources.spelling import spelled_dictionary, spellings
@@ -42,6 +42,7 @@ class TableSource(RawSource):
         self.roles = roles_of(config, self._sample.types, self.files[0], self._table.hint)
         self.numeric, self.categorical = self.roles.numeric, self.roles.categorical
         self.labels = labels_of(config.positive, self._sample.cells[self.roles.label], self.roles.label)
+        self.kept = config.keep
         self.split = _split(config, self._input)
         self._wanted = self._all_wanted()
 
@@ -70,7 +71,7 @@ class TableSource(RawSource):
 
     def notes(self) -> list[str]:
         notes = [note for note in (self._input.note, self._table.note) if note]
-        return [*notes, *notes_of(self.roles, self._sample, self.config.drop)]
+        return [*notes, *notes_of(self.roles, self._sample, self.config)]
 
     def tables(self, reading: Reading) -> Iterator[pa.Table]:
         wanted, offset = self._wanted.without(self._input.folders.columns), 0
@@ -85,7 +86,7 @@ class TableSource(RawSource):
         kinds.update(dict.fromkeys(roles.numeric, "number"))
         kinds.update(dict.fromkeys(roles.categorical, "category"))
         key = None if roles.key is None else Key(roles.key, "time" if time else "split")
-        return Wanted(kinds, key, {} if self.labels is None else {roles.label: self.labels}, self._missing)
+        return Wanted(kinds, key, {} if self.labels is None else {roles.label: self.labels}, self._missing, self.kept)
 
     def _columns(self, table: pa.Table, index: int) -> pa.Table:
         roles, key = self.roles, self._wanted.key
@@ -100,6 +101,11 @@ class TableSource(RawSource):
         for name in roles.categorical:
             column = table.column(name)
             columns[name] = spelled_dictionary(column) if pa.types.is_dictionary(column.type) else column
+        for name in self.kept:
+            column = table.column(KEPT + name if KEPT + name in table.column_names else name)
+            columns[KEPT + name] = (
+                column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+            )
         return pa.table(columns)
 
 
