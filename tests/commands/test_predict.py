@@ -1,6 +1,8 @@
 """A finished run asked about rows: what comes out, in which order, and what is refused."""
 
 import json
+import re
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -51,6 +53,13 @@ def test_rows_without_labels_get_the_probabilities_of_evaluate(command: Command,
     found = json.loads(Path("out/predict.json").read_text())
     assert (found["rows"], found["files"]) == (420, [{"path": "test.txt", "bytes": Path("test.txt").stat().st_size}])
     assert found["mean_probability"] == pytest.approx(found_R.mean())
+
+
+def test_commands_of_the_documentation_work(command: Command, run: Path) -> None:
+    write_criteo(Path("test.txt"), [row[1:] for row in criteo_cells(9)])
+    lines = re.findall("^mlet-bench (.*)", (Path(__file__).parents[2] / "docs" / "predicting.md").read_text(), re.M)
+    assert [command(*shlex.split(line)).code for line in lines] == [cli.DONE] * len(lines)
+    assert len(lines) == 2
 
 
 def test_columns_that_go_along_in_both_formats(command: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
