@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import nn
 from mlet_bench import data, models
 from mlet_bench.commands.prepare import prepared_data
 from mlet_bench.config import EmbConfig, EvalConfig, ModelSection, TrainCommand, flat
+from mlet_bench.config.emb import single_of
 from mlet_bench.data import Prepared, Split
 from mlet_bench.data.batches import training_rows, validation_rows
 from mlet_bench.embedding.collapse import collapse
@@ -32,7 +34,7 @@ from mlet_bench.system import hardware
 from mlet_bench.training.checkpoint import save_weights
 from mlet_bench.training.optimizers import dense_rows
 from mlet_bench.training.spectra import Spectra
-from mlet_bench.training.trainer import Trainer, Validation
+from mlet_bench.training.trainer import Trainer, TrainSummary, Validation
 
 COLLAPSE_TOLERANCE = 1e-5
 """Largest difference of logits after collapse, per unit of max(1, largest |logit|)."""
@@ -102,26 +104,11 @@ def _stages(
     prepared.check("test")  # a damaged file is better known of before training than after
     hardware.reset_peak_memory(device)
 
-    model = _built(config.model, config.emb, prepared, config.seed).to(device)
-    validate = _validation(model, validation_rows(prepared, config.train), config.eval)
+    model, search = _fresh(planned, device, progress)
     spectra = (
         Spectra(model, prepared.fields, config.train.optimizer, folder / SPECTRA) if config.train.spectra else None
     )
-    with progress.training() as watcher:
-        summary = Trainer(
-            model,
-            training_rows(prepared, config.train, config.seed, device),
-            config.train,
-            config.emb,
-            seed=config.seed,
-            evaluate=validate,
-            folder=folder,
-            watcher=watcher,
-            record=metric_loggers.evaluated,
-            columns=prepared.numeric,
-            precision=config.hardware.precision,
-            spectra=spectra,
-        ).run()
+    summary = _train(planned, model, config.emb, folder, progress, record=metric_loggers.evaluated, spectra=spectra)
 
     progress.stage("collapse and evaluate")
     collapsed = collapse(model.eval())
@@ -132,7 +119,7 @@ def _stages(
     difference = float(np.abs(trained_R - test_R).max())
 
     save_weights(folder / MODEL, collapsed.state_dict())
-    single = _built(config.model, config.emb.single(), prepared, config.seed).to(device).eval()
+    single = _built(config.model, single_of(config.emb), prepared, config.seed).to(device).eval()
     result = Result(
         version=1,
         dataset=_dataset(prepared),
@@ -143,15 +130,61 @@ def _stages(
         software=dict(hardware.describe_software()),
         metrics=Metrics(valid=Scores.model_validate(valid), test=Scores.model_validate(test)),
         buckets=[Bucket.model_validate(bucket) for bucket in buckets],
-        collapse=_sizes(model, collapsed, difference),
+        collapse=_sizes(model, collapsed, difference, search),
         inference=_inference_times(model, collapsed, single, prepared, config.eval.batch_size),
         train=Train(
-            **asdict(summary),
+            **_figures(summary, search),
             planned_memory_bytes=planned.memory.bytes,
             peak_memory_bytes=hardware.peak_memory_bytes(device),
         ),
     )
     return result, difference <= COLLAPSE_TOLERANCE * max(1.0, float(np.abs(trained_R).max()))
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a training took whose findings the run's own training began with."""
+
+    summary: TrainSummary
+    embedding_bytes: int
+    parameters: int
+
+
+def _fresh(planned: PlannedRun, device: torch.device, progress: Progress) -> tuple[CTRModel, Search | None]:
+    """The model to train; where its mode has a search, after that, with what it found."""
+    config, prepared = planned.config, planned.prepared
+    if config.emb.search is None:
+        return _built(config.model, config.emb, prepared, config.seed).to(device), None
+    folder = planned.folder.search
+    folder.mkdir(parents=True, exist_ok=True)
+    progress.say(f"emb={config.emb.mode}: the search")
+    searched = _built(config.model, config.emb.search, prepared, config.seed).to(device)
+    summary = _train(planned, searched, config.emb.search, folder, progress)
+    progress.say(f"emb={config.emb.mode}: trained anew with what the search found")
+    model = _built(config.model, config.emb, prepared, config.seed).to(device)
+    model.embedding.take_over(searched.embedding)
+    return model, Search(summary, searched.embedding.bytes, _parameters(searched))
+
+
+def _train(
+    planned: PlannedRun, model: CTRModel, emb: EmbConfig, folder: Path, progress: Progress, **more: Any
+) -> TrainSummary:
+    """From its start or its last checkpoint in `folder`; the model ends in its best state."""
+    config, prepared = planned.config, planned.prepared
+    with progress.training() as watcher:
+        return Trainer(
+            model,
+            training_rows(prepared, config.train, config.seed, next(model.parameters()).device),
+            config.train,
+            emb,
+            seed=config.seed,
+            evaluate=_validation(model, validation_rows(prepared, config.train), config.eval),
+            folder=folder,
+            watcher=watcher,
+            columns=prepared.numeric,
+            precision=config.hardware.precision,
+            **more,
+        ).run()
 
 
 def _built(model: ModelSection, emb: EmbConfig, prepared: Prepared, seed: int) -> CTRModel:
@@ -187,14 +220,26 @@ def _dataset(prepared: Prepared) -> Dataset:
     )
 
 
-def _sizes(model: CTRModel, collapsed: CTRModel, difference: float) -> Collapse:
+def _sizes(model: CTRModel, collapsed: CTRModel, difference: float, search: Search | None) -> Collapse:
     return Collapse(
         max_abs_logit_diff=difference,
-        embedding_bytes_training=model.embedding.bytes,
+        embedding_bytes_training=max(model.embedding.bytes, 0 if search is None else search.embedding_bytes),
         embedding_bytes_inference=collapsed.embedding.bytes,
-        parameters_training=_parameters(model),
+        parameters_training=max(_parameters(model), 0 if search is None else search.parameters),
         parameters_inference=_parameters(collapsed),
     )
+
+
+def _figures(summary: TrainSummary, search: Search | None) -> dict[str, Any]:
+    """A search's seconds count among the run's."""
+    if search is None:
+        return asdict(summary)
+    took = search.summary
+    return asdict(summary) | {
+        "seconds": summary.seconds + took.seconds,
+        "search_steps": took.steps,
+        "search_seconds": took.seconds,
+    }
 
 
 def _inference_times(

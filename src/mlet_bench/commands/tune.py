@@ -13,7 +13,8 @@ from mlet_bench import models
 from mlet_bench.commands import train as recipe
 from mlet_bench.commands.prepare import prepared_data
 from mlet_bench.config import TrainCommand, TuneCommand, convert, convert_command, monitored, monitored_name
-from mlet_bench.config.emb import EMBEDDINGS, EmbConfig, FrozenMLETEmbConfig, MLETEmbConfig, SingleEmbConfig, mode_of
+from mlet_bench.config.emb import EMBEDDINGS, FrozenMLETEmbConfig, MLETEmbConfig, SingleEmbConfig, mode_of
+from mlet_bench.config.emb_base import EmbConfig
 from mlet_bench.data import Prepared
 from mlet_bench.errors import RunFailedError, UserError
 from mlet_bench.runs.planned import PlannedRun, check_disk, check_rows

@@ -30,7 +30,8 @@ from mlet_bench.config.dataset import (
     SyntheticConfig,
     TableConfig,
 )
-from mlet_bench.config.emb import EMBEDDINGS, EmbConfig, FrozenMLETEmbConfig, MLETEmbConfig, SingleEmbConfig
+from mlet_bench.config.emb import EMBEDDINGS, FrozenMLETEmbConfig, MLETEmbConfig, SingleEmbConfig
+from mlet_bench.config.emb_base import EmbConfig
 from mlet_bench.config.tune import ArmsConfig, SearchConfig, TuneCommand
 
 __all__ = [

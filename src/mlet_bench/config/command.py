@@ -17,7 +17,8 @@ from pydantic import (
 
 from mlet_bench.config.base import Name, OptionalPath, RequiredPath, Section, SectionT, as_tuple, convert
 from mlet_bench.config.dataset import DATASETS, DatasetConfig
-from mlet_bench.config.emb import EMBEDDINGS, EmbConfig
+from mlet_bench.config.emb import EMBEDDINGS
+from mlet_bench.config.emb_base import EmbConfig
 from mlet_bench.errors import UserError, listing, nearest
 
 

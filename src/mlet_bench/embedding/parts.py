@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mlet_bench.config.emb import SmallerEmbConfig
+from mlet_bench.config.emb_base import SmallerEmbConfig
 from mlet_bench.embedding.base import Embedding
 from mlet_bench.embedding.maker import TableMaker
 from mlet_bench.embedding.rows import FieldOffsets
@@ -127,6 +127,11 @@ class PartedEmbedding(Embedding):
     def add_table_l2(self, strength: float, on: str) -> None:
         for part in self.embeddings:
             part.add_table_l2(strength, on)
+
+    def take_over(self, found: Embedding) -> None:
+        assert isinstance(found, PartedEmbedding)
+        for part, other in zip(self.embeddings, found.embeddings, strict=True):
+            part.take_over(other)
 
     def before_step(self) -> None:
         for part in self.embeddings:

@@ -51,11 +51,21 @@ class PlannedRun:
         return self._folder(self.fingerprint)
 
     @cached_property
-    def memory(self) -> MemoryPlan:
+    def memories(self) -> list[MemoryPlan]:
+        """Of each training of the run: the search's, where there is one, and the other."""
         config, prepared = self.config, self.prepared
         rows, numeric = bytes_held(prepared, config.train), len(prepared.numeric)
         device = config.hardware.device
-        return plan(config.model, config.emb, config.train, prepared.cardinalities, numeric, rows, device)
+        return [
+            plan(config.model, emb, config.train, prepared.cardinalities, numeric, rows, device)
+            for emb in (config.emb.search, config.emb)
+            if emb is not None
+        ]
+
+    @property
+    def memory(self) -> MemoryPlan:
+        """Of the training that takes the most."""
+        return max(self.memories, key=lambda planned: planned.bytes)
 
     @property
     def final_disk_bytes(self) -> int:
@@ -63,8 +73,8 @@ class PlannedRun:
 
     @property
     def checkpoint_bytes(self) -> int:
-        """Two checkpoints and one that is being written, each with best weights."""
-        return 3 * (self.memory.weights + self.memory.optimizer) + 3 * self.memory.weights
+        """Two checkpoints and one that is being written, each with best weights; of a search too."""
+        return sum(3 * (of.weights + of.optimizer) + 3 * of.weights for of in self.memories)
 
     @property
     def peak_disk_bytes(self) -> int:

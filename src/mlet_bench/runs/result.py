@@ -117,6 +117,10 @@ class Train(_Part):
     best_step: Count | None
     samples_per_s: Annotated[float, Field(gt=0)] | None
     seconds: Annotated[float, Field(ge=0)] | None
+    search_steps: Count | None = None
+    """Of a training that came first, in modes that have one; not among `steps`."""
+    search_seconds: Annotated[float, Field(ge=0)] | None = None
+    """Its part of `seconds`."""
     planned_memory_bytes: Count | None = None
     peak_memory_bytes: Count | None
 

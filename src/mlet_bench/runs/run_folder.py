@@ -18,7 +18,7 @@ from mlet_bench.system import files
 
 CONFIG, RESULT, PREDICTIONS, MODEL = "config.yaml", "result.json", "predictions.parquet", "model.safetensors"
 METRICS, SPECTRA, LOG = "metrics.jsonl", "spectra.jsonl", "train.log"
-CHECKPOINT, DONE, LOCK = "checkpoint", "DONE", ".lock"
+CHECKPOINT, SEARCH, DONE, LOCK = "checkpoint", "search", "DONE", ".lock"
 SEALED = (CONFIG, RESULT, PREDICTIONS, MODEL, METRICS, SPECTRA)
 """What DONE knows the content of, as far as it is there."""
 OURS = {*SEALED, LOG, CHECKPOINT, DONE, LOCK, *(logger.PATH for logger in LOGGERS.values())}
@@ -32,6 +32,11 @@ class RunFolder:
     @property
     def finished(self) -> bool:
         return (self.path / DONE).is_file()
+
+    @property
+    def search(self) -> Path:
+        """Where a training that comes first keeps what it needs to go on, until the run is finished."""
+        return self.path / CHECKPOINT / SEARCH
 
     @property
     def checkpoint_bytes(self) -> int:
