@@ -188,6 +188,25 @@ def _evaluate(arguments: Arguments) -> int:
     return DONE
 
 
+def _export(arguments: Arguments) -> int:
+    composed = _composed("export", arguments)
+    if composed is None:
+        return DONE
+    from mlet_bench.config import ExportCommand, convert_command
+
+    config = convert_command(ExportCommand, composed.values)
+    with signals.exit_immediately():
+        from mlet_bench.commands.export import export_run
+    from mlet_bench.report.console.export_table import show_export
+    from mlet_bench.report.console.progress import ProgressConsole, make_console
+
+    console = make_console()
+    with ProgressConsole(console).preparing() as watched:
+        folder, found = export_run(config, composed.run_dir, watched)
+    show_export(console, found, folder)
+    return DONE
+
+
 def _tune(arguments: Arguments) -> int:
     from mlet_bench.config.arms import compose_tune
 
@@ -281,6 +300,7 @@ COMMANDS: dict[str, Callable[[Arguments], int]] = {
     "train": _train,
     "prepare": _prepare,
     "evaluate": _evaluate,
+    "export": _export,
     "tune": _tune,
     "report": _report,
     "runs": _runs,
