@@ -6,12 +6,12 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlet_bench import __version__
 from mlet_bench.commands import help_text
+from mlet_bench.commands.arguments import Arguments, parse
 from mlet_bench.errors import Interrupted, RunFailedError, UserError, listing, nearest, one_line
 from mlet_bench.runs import run_log
 from mlet_bench.system import signals
@@ -24,16 +24,6 @@ NO_PATH = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
 """A path that was given cannot be one, or is none of the kind that is needed."""
 OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 """What PyTorch's allocators say."""
-
-
-@dataclass
-class Arguments:
-    """A command's arguments: Hydra overrides, and the few flags that are ours or Hydra's."""
-
-    overrides: list[str] = field(default_factory=list)
-    multirun: bool = False
-    show_config: bool = False
-    config_dir: Path | None = None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -85,34 +75,7 @@ def _dispatch(words: list[str]) -> int:
         return DONE
     signals.install()
     run_log.command.set(one_line(shlex.join(["mlet-bench", *words])))
-    return COMMANDS[command](_parse(rest))
-
-
-def _parse(words: list[str]) -> Arguments:
-    arguments = Arguments()
-    flags = ["--help", "-m", "--multirun", "--cfg", "--config-dir"]
-    remaining = iter(words)
-    for word in remaining:
-        name, sign, value = word.partition("=")
-        if word in ("-m", "--multirun"):
-            arguments.multirun = True
-        elif name in ("--cfg", "-c"):
-            if (value if sign else next(remaining, "")) != "job":
-                raise UserError("--cfg: allowed: job")
-            arguments.show_config = True
-        elif name in ("--config-dir", "-cd"):
-            folder = value if sign else next(remaining, "")
-            if not folder:
-                raise UserError("--config-dir: needs a folder")
-            arguments.config_dir = Path(folder)
-        elif word.startswith("-"):
-            raise UserError(f"{word}: no such option; allowed: {listing(flags)}.{nearest(word, flags)}")
-        else:
-            # A threshold, which Hydra reads in quotes alone; the shell took those that were given.
-            arguments.overrides.append(
-                f'{name}="{value}"' if value.startswith(("<", ">")) and '"' not in value else word
-            )
-    return arguments
+    return COMMANDS[command](parse(rest))
 
 
 def _train(arguments: Arguments) -> int:

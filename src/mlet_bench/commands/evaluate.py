@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from mlet_bench.config import EvaluateCommand, EvaluateHardware, HardwareConfig, TrainCommand
-from mlet_bench.data import Prepared, check_field
+from mlet_bench.data import Prepared, check_field, check_kept
 from mlet_bench.embedding import Embedding
 from mlet_bench.embedding.quantized import tables_alone
 from mlet_bench.errors import RunFailedError, UserError
@@ -30,7 +30,9 @@ def evaluate_run(config: EvaluateCommand, out: str) -> tuple[Path, dict[str, Any
     device = device_of(config.hardware, trained.hardware)
     prepared = load.data_of(run, trained, config.dataset.prepared)
     group = config.dataset.group or trained.dataset.group
+    keep = trained.eval.keep if config.keep is None else config.keep
     _check(config, trained, prepared, group)
+    check_kept(keep, prepared)
     model = load.model_of(run, trained, prepared.cardinalities, len(prepared.numeric), load.weights_of(run))
     embedding_bytes = result.collapse.embedding_bytes_inference
     given = {"rank": config.rank, "bits": config.bits}
@@ -42,7 +44,12 @@ def evaluate_run(config: EvaluateCommand, out: str) -> tuple[Path, dict[str, Any
     _check_folder(folder)
     try:
         _, metrics, buckets = evaluate_split(
-            model.to(device), prepared, config.split, trained.eval, folder / PREDICTIONS, group=group
+            model.to(device),
+            prepared,
+            config.split,
+            trained.eval.model_copy(update={"keep": keep}),
+            folder / PREDICTIONS,
+            group=group,
         )
     except RunFailedError as error:
         raise UserError(f"{config.run / MODEL}: {error}; its weights are damaged or too large") from None

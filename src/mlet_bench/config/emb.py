@@ -119,8 +119,8 @@ class _NoRows(SmallerEmbConfig):
         return value
 
 
-class LPTEmbConfig(_NoRows):
-    """Integers while training, with one fixed scale."""
+class LPTEmbConfig(SmallerEmbConfig):
+    """Integers while training, with one fixed scale; with `inner` W1's, and the product is served as integers."""
 
     rows_alone: ClassVar[bool] = True
     bits: Literal[8, 4]
@@ -139,6 +139,15 @@ class ALPTEmbConfig(LPTEmbConfig):
 
     scale_lr: float = Field(gt=0)
     """Learning rate of the scales."""
+
+    @field_validator("inner", mode="after")
+    @classmethod
+    def _is_no_product(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is not None:
+            raise ValueError(
+                f"emb={info.data['mode']} learns scales of the rows that it serves; allowed: emb.inner=null"
+            )
+        return value
 
 
 class CAFEEmbConfig(_PooledEmbConfig, _HashedEmbConfig):

@@ -26,7 +26,9 @@ def evaluate_split(
     *,
     group: str | None = None,
 ) -> tuple[np.ndarray, dict[str, Any], list[dict[str, Any]]]:
-    """logit_R of a split's R rows, its metrics, and those by bucket; predictions go to `path` if it is given.
+    """logit_R of a split's R rows, its metrics, and those by bucket.
+
+    Predictions go to `path` if it is given, and `config.keep`'s raw columns beside them.
 
     `group` names the field within whose categories AUC is taken too.
 
@@ -42,17 +44,18 @@ def evaluate_split(
     if group is not None:
         metrics["gauc_field"] = group
     if path is not None:
-        _save(path, rows.label_R, logit_R)
+        _save(path, rows.label_R, logit_R, prepared.kept_columns(split, config.keep) if config.keep else {})
     return logit_R, metrics, buckets
 
 
-def _save(path: Path, label_R: np.ndarray, logit_R: np.ndarray) -> None:
+def _save(path: Path, label_R: np.ndarray, logit_R: np.ndarray, kept: dict[str, pa.ChunkedArray]) -> None:
     table = pa.table(
         {
             "row": np.arange(len(label_R), dtype=np.int64),
             "label": label_R.astype(np.int8),
             "logit": logit_R,
             "probability": probability(logit_R),
+            **kept,
         }
     )
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -220,7 +220,12 @@ def _manifest(
             *_absent_classes(encoded.assigned),
             *([] if job.known is None else _unseen(encoded)),
         ],
-        "schema": {"label": LABEL, "numeric": list(columns.numeric), "categorical": list(columns.categorical)},
+        "schema": {
+            "label": LABEL,
+            "numeric": list(columns.numeric),
+            "categorical": list(columns.categorical),
+            **({"kept": list(columns.kept)} if columns.kept else {}),
+        },
         "split": split_words,
         "rows": encoded.assigned.rows,
         "positives": encoded.assigned.positives,

@@ -54,7 +54,7 @@ class CriteoSource(RawSource):
 
 
 def _files(config: CriteoConfig) -> tuple[Path, ...]:
-    found = matching(config.raw)
+    found = matching(config.raw, config.name)
     if found:
         return tuple(sorted(found, key=_by_number))
     path = existing(config.raw, config.name)
