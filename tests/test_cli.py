@@ -52,6 +52,10 @@ MISTAKES = [
     ("model=autoint model.attention_heads=3", ["model.attention_dim=64", "a multiple of model.attention_heads"]),
     ("model=dcnv2 model.structure=stack", ["model.structure=stack", "Did you mean stacked?"]),
     ("model=DCN", ["model=DCN", "Did you mean dcn?"]),
+    (
+        "dataset.split=time",
+        ["dataset=synthetic has no such key", "have it: avazu, avazu_paper, criteo, movielens1m, table."],
+    ),
     ("lr=0.1", ["lr: no such key", "Did you mean emb.lr or train.lr?"]),
     ("model=autoin", ["model=autoin", "autoint"]),
     ("train.plateau_factor=1", ["train.plateau_factor=1", "< 1"]),
