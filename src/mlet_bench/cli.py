@@ -13,6 +13,7 @@ from mlet_bench import __version__
 from mlet_bench.commands import help_text
 from mlet_bench.commands.arguments import Arguments, parse
 from mlet_bench.errors import Interrupted, RunFailedError, UserError, listing, nearest, one_line
+from mlet_bench.report.console.loading import loading
 from mlet_bench.runs import run_log
 from mlet_bench.system import signals
 
@@ -93,7 +94,7 @@ def _train(arguments: Arguments) -> int:
     from mlet_bench.config import TrainCommand, convert_command
 
     config = convert_command(TrainCommand, composed.values)
-    with signals.exit_immediately():
+    with loading():
         from mlet_bench.commands import train as recipe
     from mlet_bench.report.console.progress import ProgressConsole, make_console
     from mlet_bench.report.console.run_table import show_result
@@ -106,7 +107,7 @@ def _train(arguments: Arguments) -> int:
 
 def _sweep(composer: "Composer", arguments: Arguments) -> int:
     jobs = composer.jobs(arguments.overrides)
-    with signals.exit_immediately():
+    with loading():
         from mlet_bench.commands import sweep as sweep_command
     from mlet_bench.report.console.progress import make_console, make_progress
     from mlet_bench.report.console.sweep_table import show_sweep
@@ -123,7 +124,7 @@ def _prepare(arguments: Arguments) -> int:
     from mlet_bench.config import PrepareCommand, convert_command
 
     config = convert_command(PrepareCommand, composed.values)
-    with signals.exit_immediately():
+    with loading():
         from mlet_bench.commands.prepare import prepare
     from mlet_bench.report.console.progress import ProgressConsole, make_console
     from mlet_bench.report.console.run_table import show_prepared
@@ -141,13 +142,14 @@ def _evaluate(arguments: Arguments) -> int:
     from mlet_bench.config import EvaluateCommand, convert_command
 
     config = convert_command(EvaluateCommand, composed.values)
-    with signals.exit_immediately():
+    with loading():
         from mlet_bench.commands.evaluate import evaluate_run
-    from mlet_bench.report.console.progress import make_console
+    from mlet_bench.report.console.progress import ProgressConsole, make_console
     from mlet_bench.report.console.run_table import show_evaluation
 
-    folder, found = evaluate_run(config, composed.run_dir)
-    show_evaluation(make_console(), found, folder)
+    console = make_console()
+    folder, found = evaluate_run(config, composed.run_dir, ProgressConsole(console))
+    show_evaluation(console, found, folder)
     return DONE
 
 
@@ -179,7 +181,7 @@ def _tune(arguments: Arguments) -> int:
     from mlet_bench.config import TuneCommand, convert_command
 
     config = convert_command(TuneCommand, composed.values)
-    with signals.exit_immediately():
+    with loading():
         from mlet_bench.commands import tune as tune_command
     from mlet_bench.report.console.progress import ProgressConsole, make_console
     from mlet_bench.report.console.tune_table import show_tuning
@@ -198,7 +200,7 @@ def _bench(arguments: Arguments) -> int:
     from mlet_bench.config import BenchCommand, convert_command
 
     config = convert_command(BenchCommand, composed.values)
-    with signals.exit_immediately():
+    with loading():
         from mlet_bench.commands import bench
     from mlet_bench.report.console.bench_table import show_bench
     from mlet_bench.report.console.progress import ProgressConsole, make_console
@@ -216,7 +218,8 @@ def _report(arguments: Arguments) -> int:
     from mlet_bench.config import ReportCommand, convert_command
 
     config = convert_command(ReportCommand, composed.values)
-    from mlet_bench.commands.report import make_report
+    with loading():
+        from mlet_bench.commands.report import make_report
     from mlet_bench.report.console.progress import make_console
 
     console = make_console()
@@ -226,7 +229,8 @@ def _report(arguments: Arguments) -> int:
 
 
 def _runs(arguments: Arguments) -> int:
-    from mlet_bench.analysis.run_list import run_list
+    with loading():
+        from mlet_bench.analysis.run_list import run_list
     from mlet_bench.report.console.progress import make_console
     from mlet_bench.report.console.runs_table import show_runs
 

@@ -12,13 +12,14 @@ from mlet_bench.embedding.quantized import tables_alone
 from mlet_bench.errors import RunFailedError, UserError
 from mlet_bench.evaluation.split import evaluate_split
 from mlet_bench.runs import load
+from mlet_bench.runs.progress import Progress
 from mlet_bench.runs.run_folder import MODEL, PREDICTIONS
 from mlet_bench.system import files, hardware
 
 EVALUATION = "evaluation.json"
 
 
-def evaluate_run(config: EvaluateCommand, out: str) -> tuple[Path, dict[str, Any]]:
+def evaluate_run(config: EvaluateCommand, out: str, progress: Progress) -> tuple[Path, dict[str, Any]]:
     """Evaluate the model of `config.run`; returns the folder that was written and the content of its evaluation.json.
 
     `{run}` and `{data}` in `out` are replaced by the fingerprints of both. UserError if the run is not finished, if
@@ -43,14 +44,11 @@ def evaluate_run(config: EvaluateCommand, out: str) -> tuple[Path, dict[str, Any
     folder = Path(out.replace("{run}", fingerprint).replace("{data}", prepared.fingerprint + compressed + grouped))
     _check_folder(folder)
     try:
-        _, metrics, buckets = evaluate_split(
-            model.to(device),
-            prepared,
-            config.split,
-            trained.eval.model_copy(update={"keep": keep}),
-            folder / PREDICTIONS,
-            group=group,
-        )
+        with progress.evaluating() as advanced:
+            evaluated = trained.eval.model_copy(update={"keep": keep})
+            _, metrics, buckets = evaluate_split(
+                model.to(device), prepared, config.split, evaluated, folder / PREDICTIONS, group, advanced
+            )
     except RunFailedError as error:
         raise UserError(f"{config.run / MODEL}: {error}; its weights are damaged or too large") from None
     evaluation = {
