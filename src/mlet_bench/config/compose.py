@@ -178,7 +178,23 @@ class Composer:
             allowed = siblings or sorted(set(top) - {"hydra", *(BENCH_ONLY if self.config_name != "bench" else ())})
             same = [name for name in ours if "." in name and name.rpartition(".")[2] == key]
             hint = f" Did you mean {' or '.join(same)}?" if 0 < len(same) < 4 else nearest(key, ours + allowed)
+            elsewhere = self._having(key)
+            if elsewhere:
+                chosen = self._chosen(groups, section)
+                raise UserError(f"{key}: {section}={chosen} has no such key; those that have it: {listing(elsewhere)}. "
+                                f"Keys of {section}={chosen}: {listing(allowed)}")  # fmt: skip
             raise UserError(f"{key}: no such key; allowed: {listing(allowed)}.{hint}")
+
+    def _having(self, key: str) -> list[str]:
+        """The choices of a group that have a key which the chosen one lacks."""
+        group, _, rest = key.partition(".")
+        choices = self._choices(group) if rest and group != "hydra" else None
+        loaded = {choice: self._loader.repository.load_config(f"{group}/{choice}") for choice in choices or ()}
+        return [choice for choice, found in loaded.items() if found is not None and rest in found.config]
+
+    def _chosen(self, groups: Sequence[Override], group: str) -> str:
+        config = self._load([str(override.input_line) for override in groups], RunMode.RUN)
+        return str(config.hydra.runtime.choices[group])
 
     def _known(self, groups: tuple[str, ...]) -> list[str]:
         """Every key that there is with these choices; kept, as the jobs of a sweep ask for few different ones."""

@@ -162,6 +162,7 @@ def _write(job: Job, folder: Path, best: Summary, progress: Progress) -> str:
     manifest = _manifest(job, encoded, reading, inputs, written, split_words)
     if encoded.spool.has_truth:
         prepared = Prepared(folder, manifest)
+        progress("evaluating the true logits", 0, 0, 0)
         manifest["best"] = {split: best(prepared, split) for split in ("valid", "test")}
     shutil.rmtree(work)
     files.write_json(folder / "manifest.json", sealed(manifest))
@@ -172,10 +173,11 @@ def _encode(job: Job, work: Path, reading: Reading, pool: Executor, progress: Pr
     """Read all rows, give each its split, and number the categories."""
     config, source = job.config, job.source
     spool = Spool(work, job.columns)
+    stage = "reading" if source.files else "generating"
     with closing(reading), closing(ahead(source.tables(reading))) as tables:
         for table in tables:
             spool.add(table, pool)
-            progress("reading", reading.bytes, reading.total_bytes, spool.first_rows[-1])
+            progress(stage, reading.bytes, reading.total_bytes, spool.first_rows[-1])
         reading.finish()
     split_words = source.split.begin(spool.finish(pool))
     assigned = Assigned(spool, work / "splits")

@@ -71,7 +71,7 @@ class TableSource(RawSource):
 
     def notes(self) -> list[str]:
         notes = [note for note in (self._input.note, self._table.note) if note]
-        return [*notes, *notes_of(self.roles, self._sample, self.config.drop)]
+        return [*notes, *notes_of(self.roles, self._sample, self.config)]
 
     def tables(self, reading: Reading) -> Iterator[pa.Table]:
         wanted, offset = self._wanted.without(self._input.folders.columns), 0
