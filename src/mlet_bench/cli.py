@@ -6,12 +6,12 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlet_bench import __version__
 from mlet_bench.commands import help_text
+from mlet_bench.commands.arguments import Arguments, parse
 from mlet_bench.errors import Interrupted, RunFailedError, UserError, listing, nearest, one_line
 from mlet_bench.report.console.loading import loading
 from mlet_bench.runs import run_log
@@ -25,16 +25,6 @@ NO_PATH = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
 """A path that was given cannot be one, or is none of the kind that is needed."""
 OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 """What PyTorch's allocators say."""
-
-
-@dataclass
-class Arguments:
-    """A command's arguments: Hydra overrides, and the few flags that are ours or Hydra's."""
-
-    overrides: list[str] = field(default_factory=list)
-    multirun: bool = False
-    show_config: bool = False
-    config_dir: Path | None = None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -86,34 +76,7 @@ def _dispatch(words: list[str]) -> int:
         return DONE
     signals.install()
     run_log.command.set(one_line(shlex.join(["mlet-bench", *words])))
-    return COMMANDS[command](_parse(rest))
-
-
-def _parse(words: list[str]) -> Arguments:
-    arguments = Arguments()
-    flags = ["--help", "-m", "--multirun", "--cfg", "--config-dir"]
-    remaining = iter(words)
-    for word in remaining:
-        name, sign, value = word.partition("=")
-        if word in ("-m", "--multirun"):
-            arguments.multirun = True
-        elif name in ("--cfg", "-c"):
-            if (value if sign else next(remaining, "")) != "job":
-                raise UserError("--cfg: allowed: job")
-            arguments.show_config = True
-        elif name in ("--config-dir", "-cd"):
-            folder = value if sign else next(remaining, "")
-            if not folder:
-                raise UserError("--config-dir: needs a folder")
-            arguments.config_dir = Path(folder)
-        elif word.startswith("-"):
-            raise UserError(f"{word}: no such option; allowed: {listing(flags)}.{nearest(word, flags)}")
-        else:
-            # A threshold, which Hydra reads in quotes alone; the shell took those that were given.
-            arguments.overrides.append(
-                f'{name}="{value}"' if value.startswith(("<", ">")) and '"' not in value else word
-            )
-    return arguments
+    return COMMANDS[command](parse(rest))
 
 
 def _train(arguments: Arguments) -> int:
@@ -189,6 +152,25 @@ def _evaluate(arguments: Arguments) -> int:
     console = make_console()
     folder, found = evaluate_run(config, composed.run_dir, ProgressConsole(console))
     show_evaluation(console, found, folder)
+    return DONE
+
+
+def _export(arguments: Arguments) -> int:
+    composed = _composed("export", arguments)
+    if composed is None:
+        return DONE
+    from mlet_bench.config import ExportCommand, convert_command
+
+    config = convert_command(ExportCommand, composed.values)
+    with signals.exit_immediately():
+        from mlet_bench.commands.export import export_run
+    from mlet_bench.report.console.export_table import show_export
+    from mlet_bench.report.console.progress import ProgressConsole, make_console
+
+    console = make_console()
+    with ProgressConsole(console).preparing() as watched:
+        folder, found = export_run(config, composed.run_dir, watched)
+    show_export(console, found, folder)
     return DONE
 
 
@@ -289,6 +271,7 @@ COMMANDS: dict[str, Callable[[Arguments], int]] = {
     "train": _train,
     "prepare": _prepare,
     "evaluate": _evaluate,
+    "export": _export,
     "tune": _tune,
     "report": _report,
     "runs": _runs,

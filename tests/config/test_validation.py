@@ -17,6 +17,7 @@ from mlet_bench.commands.help_text import choices
 from mlet_bench.config import (
     BenchCommand,
     EvaluateCommand,
+    ExportCommand,
     PrepareCommand,
     ReportCommand,
     Section,
@@ -41,6 +42,7 @@ SCHEMAS: dict[str, type[Section]] = {
     "train": TrainCommand,
     "prepare": PrepareCommand,
     "evaluate": EvaluateCommand,
+    "export": ExportCommand,
     "tune": TuneCommand,
     "report": ReportCommand,
     "bench": BenchCommand,
