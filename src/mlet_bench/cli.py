@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mlet_bench import __version__
 from mlet_bench.commands import help_text
-from mlet_bench.commands.arguments import Arguments, parsed
+from mlet_bench.commands.arguments import Arguments, parse
 from mlet_bench.errors import Interrupted, RunFailedError, UserError, listing, nearest, one_line
 from mlet_bench.report.console.loading import loading
 from mlet_bench.runs import run_log
@@ -76,7 +76,7 @@ def _dispatch(words: list[str]) -> int:
         return DONE
     signals.install()
     run_log.command.set(one_line(shlex.join(["mlet-bench", *words])))
-    return COMMANDS[command](parsed(rest))
+    return COMMANDS[command](parse(rest))
 
 
 def _train(arguments: Arguments) -> int:
@@ -93,14 +93,16 @@ def _train(arguments: Arguments) -> int:
         return DONE
     from mlet_bench.config import TrainCommand, convert_command
 
-    config = convert_command(TrainCommand, composed.values)
+    with composed.origin.named():
+        config = convert_command(TrainCommand, composed.values)
     with loading():
         from mlet_bench.commands import train as recipe
     from mlet_bench.report.console.progress import ProgressConsole, make_console
     from mlet_bench.report.console.run_table import show_result
 
     console = make_console()
-    folder, result = recipe.run(config, composed.run_dir, ProgressConsole(console))
+    with composed.origin.named():
+        folder, result = recipe.run(config, composed.run_dir, ProgressConsole(console))
     show_result(console, result.as_json(), folder, config.dataset.item_field)
     return DONE
 
@@ -172,6 +174,25 @@ def _predict(arguments: Arguments) -> int:
     return DONE
 
 
+def _export(arguments: Arguments) -> int:
+    composed = _composed("export", arguments)
+    if composed is None:
+        return DONE
+    from mlet_bench.config import ExportCommand, convert_command
+
+    config = convert_command(ExportCommand, composed.values)
+    with signals.exit_immediately():
+        from mlet_bench.commands.export import export_run
+    from mlet_bench.report.console.export_table import show_export
+    from mlet_bench.report.console.progress import ProgressConsole, make_console
+
+    console = make_console()
+    with ProgressConsole(console).preparing() as watched:
+        folder, found = export_run(config, composed.run_dir, watched)
+    show_export(console, found, folder)
+    return DONE
+
+
 def _tune(arguments: Arguments) -> int:
     from mlet_bench.config.arms import compose_tune
 
@@ -180,7 +201,8 @@ def _tune(arguments: Arguments) -> int:
         return DONE
     from mlet_bench.config import TuneCommand, convert_command
 
-    config = convert_command(TuneCommand, composed.values)
+    with composed.origin.named():
+        config = convert_command(TuneCommand, composed.values)
     with loading():
         from mlet_bench.commands import tune as tune_command
     from mlet_bench.report.console.progress import ProgressConsole, make_console
@@ -188,7 +210,8 @@ def _tune(arguments: Arguments) -> int:
     from mlet_bench.runs.tune_folder import succeeded
 
     console = make_console()
-    folder, found = tune_command.tune(config, composed.run_dir, ProgressConsole(console))
+    with composed.origin.named():
+        folder, found = tune_command.tune(config, composed.run_dir, ProgressConsole(console))
     show_tuning(console, found, folder)
     return DONE if succeeded(found) else FAILED
 
@@ -268,6 +291,7 @@ COMMANDS: dict[str, Callable[[Arguments], int]] = {
     "prepare": _prepare,
     "evaluate": _evaluate,
     "predict": _predict,
+    "export": _export,
     "tune": _tune,
     "report": _report,
     "runs": _runs,

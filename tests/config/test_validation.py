@@ -17,6 +17,7 @@ from mlet_bench.commands.help_text import choices
 from mlet_bench.config import (
     BenchCommand,
     EvaluateCommand,
+    ExportCommand,
     PrepareCommand,
     ReportCommand,
     Section,
@@ -43,6 +44,7 @@ SCHEMAS: dict[str, type[Section]] = {
     "prepare": PrepareCommand,
     "evaluate": EvaluateCommand,
     "predict": PredictCommand,
+    "export": ExportCommand,
     "tune": TuneCommand,
     "report": ReportCommand,
     "bench": BenchCommand,

@@ -1,4 +1,4 @@
-"""A command's words → Hydra's overrides and the few flags."""
+"""What stands behind a command's name: Hydra overrides, and the few flags that are ours or Hydra's."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +8,7 @@ from mlet_bench.errors import UserError, listing, nearest
 
 @dataclass
 class Arguments:
-    """A command's arguments: Hydra overrides, and the few flags that are ours or Hydra's."""
+    """Of one call."""
 
     overrides: list[str] = field(default_factory=list)
     multirun: bool = False
@@ -16,8 +16,8 @@ class Arguments:
     config_dir: Path | None = None
 
 
-def parsed(words: list[str]) -> Arguments:
-    """UserError for a flag that there is not."""
+def parse(words: list[str]) -> Arguments:
+    """UserError for an option that there is not."""
     arguments = Arguments()
     flags = ["--help", "-m", "--multirun", "--cfg", "--config-dir"]
     remaining = iter(words)

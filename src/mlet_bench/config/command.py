@@ -218,6 +218,17 @@ class EvaluateCommand(Section):
     hardware: EvaluateHardware
 
 
+class ExportData(Section):
+    prepared: OptionalPath
+
+
+class ExportCommand(Section):
+    run: Annotated[RequiredPath, BeforeValidator(_given)]
+    format: Literal["pt2", "onnx", "safetensors"]
+    bits: Literal[32, 8, 4]
+    dataset: ExportData
+
+
 class ReportCommand(Section):
     runs: Annotated[tuple[RequiredPath, ...], BeforeValidator(as_tuple)]
 
