@@ -181,7 +181,7 @@ def _export(arguments: Arguments) -> int:
     from mlet_bench.config import ExportCommand, convert_command
 
     config = convert_command(ExportCommand, composed.values)
-    with signals.exit_immediately():
+    with loading():
         from mlet_bench.commands.export import export_run
     from mlet_bench.report.console.export_table import show_export
     from mlet_bench.report.console.progress import ProgressConsole, make_console

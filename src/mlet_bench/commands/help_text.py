@@ -131,6 +131,7 @@ Keys:
   run=DIR                 folder of a finished run
   format=pt2              torch.export, for PyTorch alone; onnx, for onnxruntime; safetensors, the weights
   bits=32                 8 or 4: tables as integers, which the exported model reads as they are
+  network_bits=32         8: the weights of MLPs as integers too
   dataset.prepared=null   the run's prepared folder, where it is not in its place
   hydra.run.dir=DIR       default outputs/exports/RUN-FORMAT-BITS
 

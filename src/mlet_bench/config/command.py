@@ -226,6 +226,9 @@ class ExportCommand(Section):
     run: Annotated[RequiredPath, BeforeValidator(_given)]
     format: Literal["pt2", "onnx", "safetensors"]
     bits: Literal[32, 8, 4]
+    """Of tables and first-order weights."""
+    network_bits: Literal[32, 8]
+    """Of the weights of MLPs."""
     dataset: ExportData
 
 
