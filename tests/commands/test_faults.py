@@ -18,8 +18,15 @@ WORDS = {
     "train": ["train", *COMMON, "emb=mlet", "emb.inner=6"],
     "sweep": ["train", "-m", *COMMON, "train.epochs=1", "emb=single,mlet", "emb.inner=5"],
     "tune": ["tune", *COMMON, "train.epochs=1", "trials=2", "seeds=[1,2]", "arms.inner=[5]"],
+    **{
+        mode: ["train", *COMMON, f"emb={mode}", "emb.ratio=0.3", "emb.min_rows=1", "emb.check_every=2"]
+        for mode in ("cafe", "fiited")
+    },
+    "pep": ["train", *COMMON, "emb=pep", "emb.ratio=0.3", "emb.min_rows=1"],
     "prepare": ["prepare", "dataset=criteo", "dataset.raw=train.txt", "dataset.min_count=2"],
 }
+MODES = [("cafe", 4), ("fiited", 4), ("pep", 8)]
+"""Kills of runs whose embeddings have a state of their own, and of one with a search."""
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +103,7 @@ def test_killed_before_a_file_operation(
 
 @pytest.mark.faults
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "kills"), [("train", 24), ("sweep", 8), ("tune", 4), ("prepare", 8)])
+@pytest.mark.parametrize(("name", "kills"), [("train", 24), ("sweep", 8), ("tune", 4), ("prepare", 8), *MODES])
 def test_killed_before_many_file_operations(
     name: str,
     kills: int,
@@ -109,7 +116,7 @@ def test_killed_before_many_file_operations(
 
 @pytest.mark.faults
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "kills"), [("train", 10), ("sweep", 6), ("tune", 2), ("prepare", 6)])
+@pytest.mark.parametrize(("name", "kills"), [("train", 10), ("sweep", 6), ("tune", 2), ("prepare", 6), *MODES])
 def test_signalled_at_random_moments(
     name: str,
     kills: int,

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from mlet_bench.config import EMBEDDINGS
-from mlet_bench.config.emb import EmbConfig, HashEmbConfig
+from mlet_bench.config.emb import HashEmbConfig, single_of
+from mlet_bench.config.emb_base import EmbConfig
 from mlet_bench.embedding import Embedding, HashedFields, MLETEmbedding, SingleEmbedding, build, empty_served
 from mlet_bench.embedding.collapse import collapse
 from mlet_bench.embedding.hash import hashed_rows
@@ -191,4 +192,4 @@ def test_hashed_rows_in_the_library() -> None:
 
 def test_the_mode_has_no_section_but_its_own() -> None:
     assert type(config()) is HashEmbConfig
-    assert config().single().mode == "single"
+    assert single_of(config()).mode == "single"

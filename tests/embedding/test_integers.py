@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from mlet_bench.config import EMBEDDINGS
+from mlet_bench.config.base import convert
 from mlet_bench.embedding import build, empty_served
-from mlet_bench.embedding.integers import IntegerEmbedding, IntegerTable
+from mlet_bench.embedding.integers import IntegerEmbedding, IntegerProduct, IntegerTable
 from mlet_bench.errors import UserError
 from mlet_bench.training.optimizers import Optimizers
 from tests.conftest import train_config
@@ -113,6 +115,48 @@ def test_it_trains_and_what_is_served_has_the_same_vectors_and_the_bytes_of_its_
     empty = empty_served(given, CARDINALITIES)
     empty.load_state_dict(served.state_dict(), strict=True)
     assert torch.equal(empty(EVERY), served(EVERY))
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_a_product_is_read_and_served_as_integers(bits: int) -> None:
+    """SGD on both factors by the gradient straight through; W1's rows are then rounded to their scale."""
+    table, emb, given = built("lpt", inner=3, inner_std=0.5, bits=bits, scale=0.02, min_rows=1)
+    assert isinstance(emb, IntegerProduct)
+    model = Toy(emb).train()
+    optimizers = Optimizers(model, train_config(optimizer="sgd", lr=0.5, update="lazy"), given)
+    ids = batch(3) + torch.tensor([0, 40])
+    rows = ids.unique()
+    w1 = table(torch.arange(130)).requires_grad_()
+    w2 = emb.w2_FKD.detach().clone().requires_grad_()
+    largest = 2 ** (bits - 1) - 1
+    vectors = torch.stack([w1[ids[:, field]] @ w2[field] for field in (0, 1)], 1)
+    vectors = vectors.clamp(-0.02 * largest, 0.02 * largest)
+    vectors = vectors + ((vectors / 0.02).round() * 0.02 - vectors).detach()
+    nn.functional.softplus((vectors * torch.linspace(-1, 2, 8).view(2, 4)).sum((1, 2))).sum().backward()
+    nn.functional.softplus(model(batch(3), torch.empty(24, 0))).sum().backward()
+    optimizers.step()
+    optimizers.finish()
+    torch.testing.assert_close(emb.w2_FKD.detach(), w2.detach() - 0.5 * w2.grad)
+    moved = (w1 - 0.5 * w1.grad).detach()
+    gap = (table(rows) - moved[rows]).abs()
+    assert bool(((gap <= 0.02001) | (moved[rows].abs() >= 0.02 * largest)).all())
+    others = torch.ones(130, dtype=torch.bool)
+    others[rows] = False
+    assert torch.equal(table(torch.arange(130))[others], w1[others])
+    product = torch.cat([table(torch.arange(40)) @ emb.w2_FKD[0], table(torch.arange(40, 130)) @ emb.w2_FKD[1]])
+    nearest = (product / 0.02).round().clamp(-largest, largest) * 0.02
+    served = emb.eval().collapse()
+    torch.testing.assert_close(served(EVERY), nearest[EVERY + torch.tensor([0, 40])].detach())
+    assert torch.equal(served(EVERY), emb(EVERY))
+    assert served.bytes == 130 * 4 * bits // 8 + 4
+    empty = empty_served(given, CARDINALITIES)
+    empty.load_state_dict(served.state_dict(), strict=True)
+    assert torch.equal(empty(EVERY), served(EVERY))
+
+
+def test_learned_scales_take_no_product() -> None:
+    with pytest.raises(UserError, match=r"emb=alpt learns scales of the rows that it serves; allowed: emb\.inner=null"):
+        convert(EMBEDDINGS["alpt"], config("alpt").model_dump() | {"inner": 3}, "emb")
 
 
 def test_unseen_categories_are_zero_vectors() -> None:

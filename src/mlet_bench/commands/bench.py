@@ -9,6 +9,7 @@ import torch
 
 from mlet_bench import models
 from mlet_bench.config import BenchCommand, EmbConfig
+from mlet_bench.config.emb import single_of
 from mlet_bench.data import Split
 from mlet_bench.data.batches import MemoryRows
 from mlet_bench.data.sources.criteo_like import CARDINALITIES, NUMERIC, rows_like_criteo
@@ -76,7 +77,7 @@ def bench(config: BenchCommand, run_dir: str, say: Callable[[str], None]) -> tup
 
 def _arms(config: BenchCommand) -> list[EmbConfig]:
     """A single table, and the requested mode where that is another one."""
-    single = config.emb.single()
+    single = single_of(config.emb)
     return [single] if config.emb == single else [single, config.emb]
 
 

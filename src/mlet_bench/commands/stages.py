@@ -22,7 +22,7 @@ from mlet_bench.models import CTRModel
 from mlet_bench.models.seeded import Build, build_model
 from mlet_bench.runs.model_files import save_model
 from mlet_bench.runs.progress import Progress
-from mlet_bench.runs.run_folder import PREDICTIONS, SPECTRA
+from mlet_bench.runs.run_folder import PREDICTIONS, SPECTRA, RunFolder
 from mlet_bench.system import hardware
 from mlet_bench.system.launch import launched
 from mlet_bench.system.processes import Processes
@@ -36,9 +36,18 @@ class Work:
 
     config: TrainCommand
     prepared: Prepared
-    folder: Path
+    folder: RunFolder
     device: torch.device
     processes: Processes
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a training took whose findings the run's own training began with."""
+
+    summary: TrainSummary
+    embedding_bytes: int
+    parameters: int
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,7 @@ class Trained:
     work: Work
     model: CTRModel
     summary: TrainSummary
+    search: Search | None
 
 
 @dataclass(frozen=True)
@@ -64,48 +74,78 @@ class Evaluated:
 def train_model(
     work: Work, progress: Progress, record: Callable[[dict[str, Any]], None] = lambda line: None
 ) -> Trained:
-    config, prepared, device, processes = work.config, work.prepared, work.device, work.processes
-    for split in prepared.rows if processes.size > 1 else ("test",):
-        prepared.check(split, processes)  # a damaged file is better known of before training than after
-    hardware.reset_peak_memory(device)
+    """The model in its best state."""
+    config, prepared, folder = work.config, work.prepared, work.folder.path
+    for split in prepared.rows if work.processes.size > 1 else ("test",):
+        prepared.check(split, work.processes)  # a damaged file is better known of before training than after
+    hardware.reset_peak_memory(work.device)
 
-    model = _model(work).to(device)
-    validate = _validation(model, validation_rows(prepared, config.train, processes), config.eval, processes)
+    model, search = _fresh(work, progress)
     spectra = (
-        Spectra(model, prepared.fields, config.train.optimizer, work.folder / SPECTRA) if config.train.spectra else None
+        Spectra(model, prepared.fields, config.train.optimizer, folder / SPECTRA) if config.train.spectra else None
     )
-    with progress.training() as watcher:
-        summary = Trainer(
-            model,
-            training_rows(prepared, config.train, config.seed, device, processes),
-            config.train,
-            config.emb,
-            seed=config.seed,
-            evaluate=validate,
-            folder=work.folder,
-            watcher=watcher,
-            record=record,
-            columns=prepared.numeric,
-            precision=config.hardware.precision,
-            spectra=spectra,
-            processes=processes,
-        ).run()
-    return Trained(work, model, summary)
+    summary = _train(work, model, config.emb, folder, progress, record=record, spectra=spectra)
+    return Trained(work, model, summary, search)
 
 
-def evaluate_model(trained: Trained) -> Evaluated:
+def evaluate_model(trained: Trained, progress: Progress) -> Evaluated:
     """The collapsed model, saved; metrics and predictions of the first process."""
-    work, model = trained.work, trained.model
+    work, model, folder = trained.work, trained.model, trained.work.folder.path
     config, prepared, processes = work.config, work.prepared, work.processes
-    collapsed = collapse(model.eval())
-    pieces = prepared.pieces("test", processes=processes)
-    trained_R = predict(model, pieces, config.eval.batch_size, processes)
-    measure = partial(evaluate_split, collapsed, prepared, config=config.eval, group=config.dataset.group)
-    test_R, test, buckets = measure("test", path=work.folder / PREDICTIONS, processes=processes)
-    _, valid, _ = measure("valid", processes=processes)
-    save_model(work.folder, collapsed, processes)
+    with progress.evaluating() as advanced:
+        advanced("collapse", 0, 0)
+        collapsed = collapse(model.eval())
+        advance, rows = partial(advanced, "evaluate the trained model on test"), prepared.rows["test"]
+        pieces = prepared.pieces("test", processes=processes)
+        trained_R = predict(model, pieces, config.eval.batch_size, advance, rows, processes)
+        group, save = config.dataset.group, folder / PREDICTIONS
+        test_R, test, buckets = evaluate_split(
+            collapsed, prepared, "test", config.eval, save, group, advanced, processes
+        )
+        _, valid, _ = evaluate_split(collapsed, prepared, "valid", config.eval, None, group, advanced, processes)
+        save_model(folder, collapsed, processes)
     difference = float(np.abs(trained_R - test_R).max(initial=0))
     return Evaluated(collapsed, valid, test, buckets, difference, float(np.abs(trained_R).max(initial=0)))
+
+
+def _fresh(work: Work, progress: Progress) -> tuple[CTRModel, Search | None]:
+    """The model to train; where its mode has a search, after that, with what it found."""
+    config, prepared = work.config, work.prepared
+    if config.emb.search is None:
+        return _model(work).to(work.device), None
+    folder = work.folder.search
+    folder.mkdir(parents=True, exist_ok=True)
+    progress.say(f"emb={config.emb.mode}: the search")
+    searched = fresh_model(config.model, config.emb.search, prepared, config.seed).to(work.device)
+    summary = _train(work, searched, config.emb.search, folder, progress)
+    progress.say(f"emb={config.emb.mode}: trained anew with what the search found")
+    model = fresh_model(config.model, config.emb, prepared, config.seed).to(work.device)
+    model.embedding.take_over(searched.embedding)
+    return model, Search(summary, searched.embedding.bytes, parameters(searched))
+
+
+def _train(work: Work, model: CTRModel, emb: EmbConfig, folder: Path, progress: Progress, **more: Any) -> TrainSummary:
+    """From its start or its last checkpoint in `folder`; the model ends in its best state."""
+    config, prepared, processes = work.config, work.prepared, work.processes
+    with progress.training() as watcher:
+        return Trainer(
+            model,
+            training_rows(prepared, config.train, config.seed, work.device, processes),
+            config.train,
+            emb,
+            seed=config.seed,
+            evaluate=_validation(model, validation_rows(prepared, config.train, processes), config.eval, processes),
+            folder=folder,
+            watcher=watcher,
+            columns=prepared.numeric,
+            precision=config.hardware.precision,
+            processes=processes,
+            **more,
+        ).run()
+
+
+def parameters(model: CTRModel) -> int:
+    return sum(p.numel() for p in model.parameters()) + model.embedding.numbers_in_shards
 
 
 def _model(work: Work) -> CTRModel:
@@ -149,7 +189,7 @@ def _validation(
     has_auc = 0 < label_R.sum() < len(label_R)
 
     def validate() -> Validation:
-        logit_R = predict(model, rows, config.batch_size, processes)
+        logit_R = predict(model, rows, config.batch_size, processes=processes)
         return processes.told(measure(logit_R) if processes.first else Validation(auc=None, logloss=0.0))
 
     def measure(logit_R: np.ndarray) -> Validation:

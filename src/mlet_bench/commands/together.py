@@ -41,7 +41,7 @@ def check(config: TrainCommand) -> None:
                         "emb.l2_rows=table with hardware=cpu or cuda")  # fmt: skip
     if config.train.spectra:
         raise UserError("train.spectra=true: one process alone can take spectra; allowed: false")
-    if isinstance(config.emb, LOOK_AT_ROWS):
+    if isinstance(config.emb, LOOK_AT_ROWS) or config.emb.search is not None:
         raise UserError(
             f"emb={config.emb.mode}: changes its rows by more than gradients; one process alone can train it"
         )

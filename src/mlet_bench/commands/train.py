@@ -10,8 +10,9 @@ import torch
 from mlet_bench import data, models
 from mlet_bench.commands import together
 from mlet_bench.commands.prepare import prepared_data
-from mlet_bench.commands.stages import Trained, Work, evaluate_model, fresh_model, train_model
+from mlet_bench.commands.stages import Search, Trained, Work, evaluate_model, fresh_model, parameters, train_model
 from mlet_bench.config import TrainCommand, flat
+from mlet_bench.config.emb import single_of
 from mlet_bench.data import Prepared
 from mlet_bench.errors import RunFailedError, UserError
 from mlet_bench.evaluation.predictions import milliseconds
@@ -26,6 +27,7 @@ from mlet_bench.runs.run_log import logged
 from mlet_bench.system import hardware
 from mlet_bench.system.processes import joined
 from mlet_bench.training.optimizers import dense_rows
+from mlet_bench.training.trainer import TrainSummary
 
 COLLAPSE_TOLERANCE = 1e-5
 """Largest difference of logits after collapse, per unit of max(1, largest |logit|)."""
@@ -55,6 +57,7 @@ def run(
         if folder.finished:
             result = folder.result()
             progress.say(f"finished before: {folder.path} (rerun=true starts anew)")
+            _warn(result, progress)
             return folder.path, result
         described = {"fingerprint": planned.fingerprint, **dict(flat(values))}
         with (
@@ -64,8 +67,9 @@ def run(
             progress.say(f"run folder: {folder.path}")
             told = {"folder": str(folder.path.absolute()), "prepared": str(prepared.folder.absolute())}
             with joined(device, told, group=config.hardware.sharding is not None) as processes:
-                work = Work(config, prepared, folder.path, device, processes)
+                work = Work(config, prepared, folder, device, processes)
                 result, tolerable = _result(work, planned.memory.bytes, progress, metric_loggers)
+            _warn(result, progress)
             if tolerable:
                 metric_loggers.finished(result.metrics.test.model_dump(exclude_unset=True))
         folder.save(result)
@@ -83,7 +87,13 @@ def follow(config: TrainCommand, told: dict[str, str], progress: Progress) -> No
     device = hardware.device_for(**config.hardware.machine)
     with joined(device, told, group=True) as processes:
         prepared = Prepared.open(Path(told["prepared"]))
-        evaluate_model(train_model(Work(config, prepared, Path(told["folder"]), device, processes), progress))
+        work = Work(config, prepared, RunFolder(Path(told["folder"])), device, processes)
+        evaluate_model(train_model(work, progress), progress)
+
+
+def _warn(result: Result, progress: Progress) -> None:
+    if result.learned_nothing:
+        progress.say(f"warning: {result.learned_nothing}")
 
 
 def check(config: TrainCommand) -> torch.device:
@@ -103,8 +113,7 @@ def _result(work: Work, planned_bytes: int, progress: Progress, metric_loggers: 
     """The result of a run, and whether collapse kept its promise."""
     config, prepared, device = work.config, work.prepared, work.device
     trained = train_model(work, progress, metric_loggers.evaluated)
-    progress.stage("collapse and evaluate")
-    found = evaluate_model(trained)
+    found = evaluate_model(trained, progress)
     result = Result(
         version=1,
         dataset=_dataset(prepared),
@@ -115,10 +124,10 @@ def _result(work: Work, planned_bytes: int, progress: Progress, metric_loggers: 
         software=dict(hardware.describe_software()),
         metrics=Metrics(valid=Scores.model_validate(found.valid), test=Scores.model_validate(found.test)),
         buckets=[Bucket.model_validate(bucket) for bucket in found.buckets],
-        collapse=_sizes(trained.model, found.collapsed, found.difference),
+        collapse=_sizes(trained.model, found.collapsed, found.difference, trained.search),
         **_inference_times(trained, found.collapsed),
         train=Train(
-            **asdict(trained.summary),
+            **_figures(trained.summary, trained.search),
             planned_memory_bytes=planned_bytes,
             peak_memory_bytes=hardware.peak_memory_bytes(device),
         ),
@@ -138,13 +147,13 @@ def _dataset(prepared: Prepared) -> Dataset:
     )
 
 
-def _sizes(model: CTRModel, collapsed: CTRModel, difference: float) -> Collapse:
+def _sizes(model: CTRModel, collapsed: CTRModel, difference: float, search: Search | None) -> Collapse:
     return Collapse(
         max_abs_logit_diff=difference,
-        embedding_bytes_training=model.embedding.bytes,
+        embedding_bytes_training=max(model.embedding.bytes, 0 if search is None else search.embedding_bytes),
         embedding_bytes_inference=collapsed.embedding.bytes,
-        parameters_training=_parameters(model),
-        parameters_inference=_parameters(collapsed),
+        parameters_training=max(parameters(model), 0 if search is None else search.parameters),
+        parameters_inference=parameters(collapsed),
     )
 
 
@@ -154,18 +163,26 @@ def _several(work: Work) -> dict[str, Any]:
     return ({"processes": size} if size > 1 else {}) | ({"sharding": sharding} if sharding else {})
 
 
+def _figures(summary: TrainSummary, search: Search | None) -> dict[str, Any]:
+    """A search's seconds count among the run's."""
+    if search is None:
+        return asdict(summary)
+    took = search.summary
+    return asdict(summary) | {
+        "seconds": summary.seconds + took.seconds,
+        "search_steps": took.steps,
+        "search_seconds": took.seconds,
+    }
+
+
 def _inference_times(trained: Trained, collapsed: CTRModel) -> dict[str, Inference]:
     """How long a batch takes; unknown where no process has a whole table."""
     work = trained.work
     config, prepared = work.config, work.prepared
     if collapsed.embedding.sharded is not None:
         return {}
-    single = fresh_model(config.model, config.emb.single(), prepared, config.seed).to(work.device).eval()
+    single = fresh_model(config.model, single_of(config.emb), prepared, config.seed).to(work.device).eval()
     few = next(prepared.pieces("test")).head(config.eval.batch_size)
     trained_ms, collapsed_ms, single_ms = milliseconds([trained.model, collapsed, single], few, len(few))
     times = Inference(batch_size=len(few), trained_ms=trained_ms, collapsed_ms=collapsed_ms, single_ms=single_ms)
     return {"inference": times}
-
-
-def _parameters(model: CTRModel) -> int:
-    return sum(p.numel() for p in model.parameters()) + model.embedding.numbers_in_shards

@@ -13,7 +13,8 @@ from mlet_bench import models
 from mlet_bench.commands import train as recipe
 from mlet_bench.commands.prepare import prepared_data
 from mlet_bench.config import TrainCommand, TuneCommand, convert, convert_command, monitored, monitored_name
-from mlet_bench.config.emb import EMBEDDINGS, EmbConfig, FrozenMLETEmbConfig, MLETEmbConfig, SingleEmbConfig, mode_of
+from mlet_bench.config.emb import EMBEDDINGS, FrozenMLETEmbConfig, MLETEmbConfig, SingleEmbConfig, mode_of
+from mlet_bench.config.emb_base import EmbConfig
 from mlet_bench.data import Prepared
 from mlet_bench.errors import RunFailedError, UserError
 from mlet_bench.runs.planned import PlannedRun, check_disk, check_rows
@@ -129,7 +130,7 @@ def tune_fingerprint(config: TuneCommand, prepared: Prepared) -> str:
     """Of all that makes the comparison: the data's content instead of its path, everything else as it was given."""
     uncounted: Any = {
         "dataset": True, "train": config.train.not_in_fingerprint, "emb": config.emb.not_in_fingerprint, "logger": True,
-        "reference": True,
+        "reference": True, "eval": config.eval.not_in_fingerprint,
     }  # fmt: skip
     given = {**config.model_dump(mode="json", exclude=uncounted), "model": models.chosen(config.model)}
     if config.arms.overrides:

@@ -10,7 +10,7 @@ from mlet_bench.config.command import (
     EvalConfig,
     EvaluateCommand,
     EvaluateHardware,
-    HardwareConfig,
+    ExportCommand,
     ModelSection,
     PrepareCommand,
     ReportCommand,
@@ -30,7 +30,9 @@ from mlet_bench.config.dataset import (
     SyntheticConfig,
     TableConfig,
 )
-from mlet_bench.config.emb import EMBEDDINGS, EmbConfig, FrozenMLETEmbConfig, MLETEmbConfig, SingleEmbConfig
+from mlet_bench.config.emb import EMBEDDINGS, FrozenMLETEmbConfig, MLETEmbConfig, SingleEmbConfig
+from mlet_bench.config.emb_base import EmbConfig
+from mlet_bench.config.hardware import HardwareConfig
 from mlet_bench.config.tune import ArmsConfig, SearchConfig, TuneCommand
 
 __all__ = [
@@ -46,6 +48,7 @@ __all__ = [
     "EvalConfig",
     "EvaluateCommand",
     "EvaluateHardware",
+    "ExportCommand",
     "FrozenMLETEmbConfig",
     "HardwareConfig",
     "MLETEmbConfig",

@@ -1,5 +1,6 @@
 """The sections of the data sets, by their readers."""
 
+import codecs
 import re
 from typing import Annotated, Any, Literal
 
@@ -48,6 +49,11 @@ class DatasetConfig(Section):
     item_field: str | None
     group: str | None = None  # a default, because configs of runs made before it do not have it
     seed: int = Field(ge=0)
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Raw columns that prepared rows carry."""
+        return ()
 
 
 class SyntheticConfig(DatasetConfig):
@@ -99,6 +105,36 @@ def _tab(value: Any) -> Any:
     return "\t" if value == "\\t" else value
 
 
+def _divides(value: str) -> str:
+    if not value.isascii() or value in '"\r\n':
+        raise ValueError("no cell can end with it; allowed: an ASCII character other than a quote or a line's end")
+    return value
+
+
+def _each_once(value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    twice = [name for name in value or () if (value or ()).count(name) > 1]
+    if twice:
+        raise ValueError(f"dataset.columns: names {twice[0]} twice")
+    return value
+
+
+def _encoding(value: str) -> str:
+    """Its usual name. ASCII must be in it what it is in UTF-8: rows and cells end with the same bytes."""
+    plain = bytes(range(128))
+    try:
+        if plain.decode(value) == plain.decode("ascii"):
+            return codecs.lookup(value).name
+    except (LookupError, ValueError):
+        pass
+    raise ValueError(
+        "no encoding of text that holds ASCII as it is; allowed: utf-8, latin-1, cp1252, gb18030 and others"
+    )
+
+
+def _without_doubles(value: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(value))
+
+
 class TableConfig(DatasetConfig):
     """The user's own csv or Parquet."""
 
@@ -109,12 +145,22 @@ class TableConfig(DatasetConfig):
     numeric: Names | None
     categorical: Names | None
     drop: Names
-    delimiter: Annotated[str, Field(min_length=1, max_length=1), BeforeValidator(_tab)] | None
+    delimiter: Annotated[str, Field(min_length=1, max_length=1), BeforeValidator(_tab), AfterValidator(_divides)] | None
+    header: bool | None = None
+    columns: Annotated[Names | None, AfterValidator(_each_once)] = None
+    encoding: Annotated[str, AfterValidator(_encoding)] = "utf-8"
+    """Defaults, because configs of runs made before these keys do not have them."""
     missing: Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
+    keep: Annotated[Names, AfterValidator(_without_doubles)] = ()
+    """A default, because configs of runs made before it do not have it."""
     split: Literal["auto", "random", "order", "time", "column", "files", "test"]
     split_column: str | None
     time_column: str | None
     shares: Shares
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        return self.keep
 
 
 DATASETS: dict[str, type[DatasetConfig]] = {

@@ -4,78 +4,9 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from mlet_bench.config.base import Name, Section
+from mlet_bench.config.emb_base import EmbConfig, Role, SmallerEmbConfig, without_factors
 
-Role = Literal["baseline", "method", "control", "rival"]
 Shrink = Literal["alike", "cap"]
-
-
-class EmbConfig(Section):
-    """What every mode has."""
-
-    rows_alone: ClassVar[bool] = False
-    """Whether nothing but the rows of a batch can be moved."""
-    role: ClassVar[Role] = "rival"
-    """What a report takes the mode for: that which gains are measured over, the method that the paper's claims are
-    about, a control that explains a gain and is no offer itself, or another way to make vectors."""
-    mode: Name
-    dim: int = Field(ge=1)
-    """d, the width of an embedding."""
-    inner: int | None = Field(ge=1)
-    """k, the inner dimension of modes that train a product of two factors."""
-    lr: float | None = Field(gt=0)
-    """Learning rate of the embeddings and of first-order weights; null: train.lr."""
-    l2: float = Field(ge=0)
-    """Strength of L2 on the embeddings."""
-    l2_on: Literal["factors", "product"]
-    l2_rows: Literal["batch", "table"]
-    table_init: Literal["dlrm", "glorot"] = "dlrm"
-    """The start of a table of n rows: uniform ±1/√n, or Glorot's."""
-    init_std: float | None = Field(gt=0)
-    """Standard deviation of an entry of the table at the start, in place of `table_init`'s."""
-    inner_std: float | None = Field(default=None, gt=0)
-    """Standard deviation of an entry of W2 at the start; null: 1/√k."""
-    ratio: float | None = Field(default=None, gt=0, le=1)
-    """Numbers of 4 bytes that are served, over those of the single table of the same width; of modes that serve fewer,
-    null in others whatever was given."""
-    min_rows: int | None = Field(default=None, ge=0)
-    """Fields with fewer ids stay whole; likewise."""
-
-    @field_validator("ratio", "min_rows", mode="after")
-    @classmethod
-    def _only_where_it_is_used(cls, value: Any) -> Any:
-        return value if issubclass(cls, SmallerEmbConfig) else None
-
-    @model_validator(mode="after")
-    def _one_start(self) -> Self:
-        if self.init_std is not None and self.table_init != "dlrm":
-            raise ValueError(f"emb.init_std={self.init_std} and emb.table_init={self.table_init}: give one of them")
-        return self
-
-    @property
-    def not_in_fingerprint(self) -> set[str]:
-        """Keys that are younger than fingerprints, where they change nothing."""
-        defaults = {"table_init": "dlrm", "inner_std": None, "ratio": None, "min_rows": None}
-        return {name for name, default in defaults.items() if getattr(self, name) == default}
-
-    @property
-    def described(self) -> dict[str, Any]:
-        """What a result says of the embedding: its widths, and the keys that its mode alone has."""
-        known = {*EmbConfig.model_fields, *self.not_in_fingerprint}
-        own = {name: getattr(self, name) for name in type(self).model_fields if name not in known}
-        if self.min_rows is not None:
-            own["min_rows"] = self.min_rows
-        return {"mode": self.mode, "dim": self.dim, "inner": self.inner, "ratio": self.ratio, **own}
-
-    def single(self) -> "SingleEmbConfig":
-        """A single table of the same width, with everything else alike."""
-        shared = {name: value for name, value in self.model_dump().items() if name in SingleEmbConfig.model_fields}
-        return SingleEmbConfig.model_validate({**shared, "mode": mode_of(SingleEmbConfig)})
-
-
-def _without_factors(value: Any, info: ValidationInfo) -> Any:
-    """A single table has none: whatever was given for them makes the same run."""
-    return "product" if info.field_name == "l2_on" else None
 
 
 class SingleEmbConfig(EmbConfig):
@@ -84,7 +15,7 @@ class SingleEmbConfig(EmbConfig):
     @field_validator("inner", "inner_std", "l2_on", mode="after")
     @classmethod
     def _has_no_factors(cls, value: Any, info: ValidationInfo) -> Any:
-        return _without_factors(value, info)
+        return without_factors(value, info)
 
 
 class MLETEmbConfig(EmbConfig):
@@ -102,18 +33,6 @@ class FrozenMLETEmbConfig(MLETEmbConfig):
     """W2 is not trained."""
 
     role: ClassVar[Role] = "control"
-
-
-class SmallerEmbConfig(EmbConfig):
-    """Modes that serve fewer numbers; with `inner` the rows that they read are trained as MLET's."""
-
-    ratio: float = Field(gt=0, le=1)
-    min_rows: int = Field(ge=0)
-
-    @field_validator("inner_std", "l2_on", mode="after")
-    @classmethod
-    def _factors_come_with_inner(cls, value: Any, info: ValidationInfo) -> Any:
-        return _without_factors(value, info) if info.data.get("inner") is None else value
 
 
 class _HashedEmbConfig(SmallerEmbConfig):
@@ -153,7 +72,7 @@ class MixedEmbConfig(SmallerEmbConfig):
 
 
 class _PooledEmbConfig(SmallerEmbConfig):
-    """Modes whose rows change hands while training."""
+    """Modes in which training says which rows, or parts of them, there are."""
 
     @model_validator(mode="after")
     def _factors_alone(self) -> Self:
@@ -200,8 +119,8 @@ class _NoRows(SmallerEmbConfig):
         return value
 
 
-class LPTEmbConfig(_NoRows):
-    """Integers while training, with one fixed scale."""
+class LPTEmbConfig(SmallerEmbConfig):
+    """Integers while training, with one fixed scale; with `inner` W1's, and the product is served as integers."""
 
     rows_alone: ClassVar[bool] = True
     bits: Literal[8, 4]
@@ -221,6 +140,15 @@ class ALPTEmbConfig(LPTEmbConfig):
     scale_lr: float = Field(gt=0)
     """Learning rate of the scales."""
 
+    @field_validator("inner", mode="after")
+    @classmethod
+    def _is_no_product(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is not None:
+            raise ValueError(
+                f"emb={info.data['mode']} learns scales of the rows that it serves; allowed: emb.inner=null"
+            )
+        return value
+
 
 class CAFEEmbConfig(_PooledEmbConfig, _HashedEmbConfig):
     """Hot categories have a row of their own, the others a hashed one."""
@@ -232,6 +160,23 @@ class CAFEEmbConfig(_PooledEmbConfig, _HashedEmbConfig):
     check_every: int = Field(ge=1)
     threshold: float = Field(ge=0)
     """A category is hot from so many times the mean importance of those that the sketch knows."""
+
+
+class PEPEmbConfig(_PooledEmbConfig):
+    """The numbers of a table that a search finds worth keeping."""
+
+    thresholds: Literal["global", "dimension", "feature", "feature_dimension"]
+    """What the search has a threshold for: the table, each of the d dimensions, each id, or each number of each."""
+    threshold_start: float = Field(le=0)
+    """s, of which the threshold is sigmoid(s)."""
+
+    @property
+    def search(self) -> EmbConfig | None:
+        return None if isinstance(self, PEPSearchEmbConfig) else PEPSearchEmbConfig.model_validate(self.model_dump())
+
+
+class PEPSearchEmbConfig(PEPEmbConfig):
+    """The search of such a run; no user names it."""
 
 
 class TTEmbConfig(_NoRows):
@@ -273,6 +218,7 @@ EMBEDDINGS: dict[str, type[EmbConfig]] = {
     "cafe": CAFEEmbConfig,
     "adaembed": AdaEmbedEmbConfig,
     "fiited": FIITEDEmbConfig,
+    "pep": PEPEmbConfig,
     "lpt": LPTEmbConfig,
     "alpt": ALPTEmbConfig,
 }
@@ -285,3 +231,9 @@ def mode_of(section: type[EmbConfig]) -> str:
     'single'
     """
     return next(name for name, known in EMBEDDINGS.items() if known is section)
+
+
+def single_of(config: EmbConfig) -> SingleEmbConfig:
+    """A single table of the same width, with everything else alike."""
+    shared = {name: value for name, value in config.model_dump().items() if name in SingleEmbConfig.model_fields}
+    return SingleEmbConfig.model_validate({**shared, "mode": mode_of(SingleEmbConfig)})

@@ -6,7 +6,8 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationInfo, fie
 
 from mlet_bench.config.base import Section, as_tuple
 from mlet_bench.config.command import RunSections
-from mlet_bench.config.emb import EmbConfig, MLETEmbConfig
+from mlet_bench.config.emb import MLETEmbConfig
+from mlet_bench.config.emb_base import EmbConfig
 
 
 def _searched(value: Any, info: ValidationInfo) -> Any:

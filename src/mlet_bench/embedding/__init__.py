@@ -17,6 +17,8 @@ from mlet_bench.config.emb import (
     LPTEmbConfig,
     MixedEmbConfig,
     MLETEmbConfig,
+    PEPEmbConfig,
+    PEPSearchEmbConfig,
     QREmbConfig,
     ROBEEmbConfig,
     SingleEmbConfig,
@@ -32,6 +34,7 @@ from mlet_bench.embedding.mixed import mixed
 from mlet_bench.embedding.mlet import MLETEmbedding
 from mlet_bench.embedding.mlet_frozen import FrozenMLETEmbedding
 from mlet_bench.embedding.none import NoEmbedding
+from mlet_bench.embedding.pep import pep
 from mlet_bench.embedding.pruned import pruned
 from mlet_bench.embedding.qr import qr
 from mlet_bench.embedding.robe import robe
@@ -76,6 +79,8 @@ MODES: dict[type[EmbConfig], Callable[[Any, Sequence[int], TableMaker], Embeddin
     CAFEEmbConfig: cafe,
     AdaEmbedEmbConfig: pruned,
     FIITEDEmbConfig: pruned,
+    PEPEmbConfig: pep,
+    PEPSearchEmbConfig: pep,
     LPTEmbConfig: lpt,
     ALPTEmbConfig: lpt,
 }

@@ -70,6 +70,9 @@ class Embedding(nn.Module, ABC):
         counted = [value for name, value in state if name.rpartition(".")[2] not in ("offsets", "cardinalities_F")]
         return sum(value.numel() * value.element_size() for value in counted)
 
+    def take_over(self, found: "Embedding") -> None:
+        """What the embedding of a run's search found, where the mode has one, before training begins."""
+
     def before_step(self) -> None:
         """What the mode does when the gradients of a step are there and nothing has moved."""
 

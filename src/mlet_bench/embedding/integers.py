@@ -4,7 +4,11 @@ A row is read as its integers times a scale, moved as ordinary numbers, and writ
 that steps smaller than the scale count on average. ALPT's gradient of a scale is that of a learned step size, times
 1/√(B·d·(2^(b-1) - 1)); it is taken with the gradient of the step's forward pass, not of a second one as in the paper.
 
-V rows of the table, W its width, U rows of a batch, b bits.
+With `emb.inner` such rows are W1's, MLET's W2 is made of ordinary numbers, and their product is served as integers of
+the same bits and scale. It is read so while training too, and its gradient passes straight through where nothing was
+clipped.
+
+V rows of the table, W its width, U rows of a batch, K inner width, D output width, b bits.
 """
 
 import copy
@@ -18,8 +22,9 @@ from mlet_bench.config.emb import ALPTEmbConfig, LPTEmbConfig
 from mlet_bench.embedding.base import Embedding
 from mlet_bench.embedding.computed import PRIME
 from mlet_bench.embedding.maker import TableMaker
+from mlet_bench.embedding.mlet import COLLAPSE_ROWS, MLETEmbedding
 from mlet_bench.embedding.parts import Budget, beside_whole_fields
-from mlet_bench.embedding.rows import FieldOffsets
+from mlet_bench.embedding.rows import FieldOffsets, project_places
 from mlet_bench.embedding.start import initial_rows
 from mlet_bench.embedding.table import RowTable
 
@@ -64,6 +69,10 @@ class IntegerTable(RowTable):
 
     def values(self, rows_U: Tensor) -> Tensor:
         return self.forward(rows_U)
+
+    def nearest(self, values: Tensor) -> Tensor:
+        """The integers that stand for numbers, where one scale is that of all rows."""
+        return (values / self.scale).round_().clamp_(-self.largest, self.largest).to(torch.int8)
 
     def write(self, rows_U: Tensor, weight_UW: Tensor, grad_UW: Tensor) -> None:
         self.writes += 1
@@ -129,6 +138,50 @@ class IntegerEmbedding(Embedding):
         return IntegerEmbedding(copy.deepcopy(self.fields), self.dim, self.table.packed_copy())
 
 
+class IntegerProduct(MLETEmbedding):
+    """W1 of integers, and a W2 per field of ordinary numbers."""
+
+    w1: IntegerTable
+
+    @classmethod
+    def from_product(cls, product: MLETEmbedding, bits: int, scale: float) -> "IntegerProduct":
+        """With its start, rounded as a step would."""
+        embedding = cls.from_weights(product.fields, product.w1.weight.detach(), product.w2_FKD.detach())
+        embedding.w1 = _rounded(product.w1.weight.detach(), torch.tensor(scale), bits)
+        return embedding
+
+    def forward(self, ids_BF: Tensor) -> Tensor:
+        """emb_BFD for ids within their fields, as integers: of the product in float64, as collapse has it."""
+        if self.w1.by_rows:  # float32 is near enough
+            bound = self.w1.largest * self.w1.scale
+            emb_BFD = super().forward(ids_BF).clamp(-bound, bound)
+            return emb_BFD + (self.w1.nearest(emb_BFD.detach()) * self.w1.scale - emb_BFD).detach()
+        rows_BFK = self.w1(self.fields.rows(ids_BF).long())
+        return self.w1.nearest(project_places(rows_BFK.double(), self.w2_FKD.double())) * self.w1.scale
+
+    def factors(self, field: int) -> tuple[Tensor, ...]:
+        """(W1, W2) of one field."""
+        first, last = self.fields.bounds[field], self.fields.bounds[field + 1]
+        return self.w1.weight[first:last] * self.w1.scale, self.w2_FKD[field].detach()
+
+    @torch.no_grad()
+    def collapse(self) -> IntegerEmbedding:  # type: ignore[override]
+        """The product as integers."""
+        integers_VD = torch.zeros(len(self.w1.weight), self.dim, dtype=torch.int8, device=self.w1.weight.device)
+        for field, rows_N in self.fields.blocks():
+            for rows in torch.split(rows_N, COLLAPSE_ROWS):
+                integers_VD[rows] = self.w1.nearest(self.w1(rows).double() @ self.w2_FKD[field].double())
+        table = IntegerTable(integers_VD, self.w1.scale, self.w1.bits)
+        return IntegerEmbedding(copy.deepcopy(self.fields), self.dim, table.packed_copy())
+
+
+def _rounded(weight_VW: Tensor, scale: Tensor, bits: int) -> IntegerTable:
+    """A table that starts with these numbers."""
+    table = IntegerTable(torch.zeros_like(weight_VW, dtype=torch.int8), scale, bits)
+    table.write(torch.arange(len(weight_VW)), weight_VW.clone(), weight_VW)
+    return table
+
+
 def lpt(config: LPTEmbConfig | ALPTEmbConfig, cardinalities: Sequence[int], maker: TableMaker) -> Embedding:
     """As small as its bits make it; UserError if emb.ratio asks for less."""
     budget = Budget(config, tuple(cardinalities))
@@ -145,14 +198,12 @@ def lpt(config: LPTEmbConfig | ALPTEmbConfig, cardinalities: Sequence[int], make
             width, kind = (dim // 2, torch.uint8) if config.bits == 4 else (dim, torch.int8)
             empty = IntegerTable(torch.zeros(rows, width, dtype=kind), scale, config.bits, packed=True)
             return IntegerEmbedding(fields, dim, empty)
-        scale_lr = config.scale_lr if isinstance(config, ALPTEmbConfig) else None
-        table = IntegerTable(torch.zeros(rows, dim, dtype=torch.int8), scale, config.bits, scale_lr=scale_lr)
-        start_VW = initial_rows(
-            fields, dim, table_init=config.table_init, init_std=config.init_std, seen=own.seen
-        )  # rounded as a step would
-        table.scale_lr = None
-        table.write(torch.arange(rows), start_VW, start_VW)
-        table.scale_lr = scale_lr
+        if config.inner is not None:
+            product = MLETEmbedding.from_config(config, fields, own.seen)
+            return IntegerProduct.from_product(product, config.bits, config.scale)
+        start_VW = initial_rows(fields, dim, table_init=config.table_init, init_std=config.init_std, seen=own.seen)
+        table = _rounded(start_VW, scale, config.bits)
+        table.scale_lr = config.scale_lr if isinstance(config, ALPTEmbConfig) else None
         return IntegerEmbedding(fields, dim, table)
 
     return beside_whole_fields(budget, maker, small, whole_at_one=False)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mlet_bench.config.emb import SmallerEmbConfig
+from mlet_bench.config.emb_base import SmallerEmbConfig
 from mlet_bench.embedding.base import Embedding
 from mlet_bench.embedding.maker import TableMaker
 from mlet_bench.embedding.rows import FieldOffsets
@@ -83,7 +83,7 @@ class _Join(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, fields: list[list[int]], *vectors: Tensor) -> Tensor:
         ctx.fields = fields
-        joined = vectors[0].new_empty(len(vectors[0]), sum(map(len, fields)), vectors[0].shape[2])
+        joined = vectors[0].new_empty(vectors[0].shape[0], sum(map(len, fields)), vectors[0].shape[2])
         for places, part in zip(fields, vectors, strict=True):
             joined[:, places] = part
         return joined
@@ -112,6 +112,9 @@ class PartedEmbedding(Embedding):
     def forward(self, ids_BF: Tensor) -> Tensor:
         """emb_BFD for ids within their fields."""
         vectors = [part(ids_BF[:, places]) for places, part in zip(self.groups, self.parts, strict=True)]
+        if torch.compiler.is_exporting():
+            joined = [field for places in self.groups for field in places]
+            return torch.cat(vectors, 1)[:, [joined.index(field) for field in range(len(joined))]]
         joined_BFD: Tensor = _Join.apply(self.groups, *vectors)  # type: ignore[no-untyped-call]
         return joined_BFD
 
@@ -124,6 +127,11 @@ class PartedEmbedding(Embedding):
     def add_table_l2(self, strength: float, on: str) -> None:
         for part in self.embeddings:
             part.add_table_l2(strength, on)
+
+    def take_over(self, found: Embedding) -> None:
+        assert isinstance(found, PartedEmbedding)
+        for part, other in zip(self.embeddings, found.embeddings, strict=True):
+            part.take_over(other)
 
     def before_step(self) -> None:
         for part in self.embeddings:

@@ -1,7 +1,7 @@
 """Logits of whole splits, and how long they take."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
@@ -12,8 +12,16 @@ from mlet_bench.system.processes import ALONE, Processes, rounds
 
 
 @torch.no_grad()
-def predict(model: nn.Module, pieces: Iterable[Split], batch_size: int, processes: Processes = ALONE) -> np.ndarray:
+def predict(
+    model: nn.Module,
+    pieces: Iterable[Split],
+    batch_size: int,
+    advanced: Callable[[int, int], None] = lambda done, of: None,
+    rows: int = 0,
+    processes: Processes = ALONE,
+) -> np.ndarray:
     """logit of every row of a split's pieces, in their order (float32). The model must be in evaluation mode.
+    `advanced` hears after every batch how many of the `rows` are done.
 
     Several processes have a share of each piece, and the first one gets all logits, the others none.
 
@@ -22,13 +30,15 @@ def predict(model: nn.Module, pieces: Iterable[Split], batch_size: int, processe
     """
     assert not model.training
     device = next(model.parameters()).device
-    every = []
+    every, done = list[torch.Tensor](), 0
     for piece in pieces:
         logits = []
         ids_RF, numeric_RN = torch.from_numpy(piece.ids_BF).to(device), torch.from_numpy(piece.numeric_BN).to(device)
         for index in range(rounds(len(piece), batch_size, processes)):
-            rows = slice(index * batch_size, (index + 1) * batch_size)
-            logits.append(model(ids_RF[rows], numeric_RN[rows]))
+            batch = slice(index * batch_size, (index + 1) * batch_size)
+            logits.append(model(ids_RF[batch], numeric_RN[batch]))
+            advanced(done + min(batch.stop, len(piece)) * processes.size, rows)
+        done += len(piece) * processes.size
         if processes.size > 1:
             logits = [torch.from_numpy(processes.gathered(torch.cat(logits).cpu().numpy()))]
         every += logits

@@ -21,6 +21,8 @@ RECIPE = 4
 """Part of every fingerprint; raised when the same config comes to give other results."""
 PREDICTION_BYTES = 21
 """A row of predictions.parquet: row, label, logit and probability."""
+KEPT_BYTES = 32
+"""A guess at a cell of a column that is kept beside them."""
 SMALL_FILES = 1 << 20
 """Bytes of config, result, metrics and log."""
 
@@ -51,7 +53,8 @@ class PlannedRun:
         return self._folder(self.fingerprint)
 
     @cached_property
-    def memory(self) -> MemoryPlan:
+    def memories(self) -> list[MemoryPlan]:
+        """Of each training of the run: the search's, where there is one, and the other."""
         config, prepared = self.config, self.prepared
         rows, numeric = bytes_held(prepared, config.train), len(prepared.numeric)
         device = config.hardware.device
@@ -59,16 +62,29 @@ class PlannedRun:
         if config.hardware.sharding is not None:
             here = launch.launched()
             shares = here.size if device == "cuda" else max(here.size // here.local_size, 1)
-        return plan(config.model, config.emb, config.train, prepared.cardinalities, numeric, rows, device, shares)
+        return [
+            plan(config.model, emb, config.train, prepared.cardinalities, numeric, rows, device, shares)
+            for emb in (config.emb.search, config.emb)
+            if emb is not None
+        ]
+
+    @property
+    def memory(self) -> MemoryPlan:
+        """Of the training that takes the most."""
+        return max(self.memories, key=lambda planned: planned.bytes)
 
     @property
     def final_disk_bytes(self) -> int:
-        return self.memory.model + PREDICTION_BYTES * self.prepared.rows["test"] + SMALL_FILES
+        return self.memory.model + self._prediction_bytes * self.prepared.rows["test"] + SMALL_FILES
+
+    @property
+    def _prediction_bytes(self) -> int:
+        return PREDICTION_BYTES + KEPT_BYTES * len(self.config.eval.keep)
 
     @property
     def checkpoint_bytes(self) -> int:
-        """Two checkpoints and one that is being written, each with best weights."""
-        return 3 * (self.memory.weights + self.memory.optimizer) + 3 * self.memory.weights
+        """Two checkpoints and one that is being written, each with best weights; of a search too."""
+        return sum(3 * (of.weights + of.optimizer) + 3 * of.weights for of in self.memories)
 
     @property
     def peak_disk_bytes(self) -> int:
@@ -99,7 +115,9 @@ def settings_of(config: TrainCommand) -> dict[str, Any]:
         "model": models.chosen(config.model),
         "emb": config.emb.model_dump(mode="json", exclude=config.emb.not_in_fingerprint),
         "train": train.model_dump(mode="json", exclude=train.not_in_fingerprint),
-        "eval": config.eval.model_dump(mode="json"),  # the batch size too: bits of a logit may depend on it
+        "eval": config.eval.model_dump(
+            mode="json", exclude=config.eval.not_in_fingerprint
+        ),  # the batch size too: bits of a logit may depend on it
         "seed": config.seed,
         "hardware": config.hardware.in_fingerprint,
         **({} if config.dataset.group is None else {"group": config.dataset.group}),

@@ -19,7 +19,7 @@ from mlet_bench.system import files
 
 CONFIG, RESULT, PREDICTIONS = "config.yaml", "result.json", "predictions.parquet"
 METRICS, SPECTRA, LOG = "metrics.jsonl", "spectra.jsonl", "train.log"
-CHECKPOINT, DONE, LOCK = "checkpoint", "DONE", ".lock"
+CHECKPOINT, SEARCH, DONE, LOCK = "checkpoint", "search", "DONE", ".lock"
 SEALED = (CONFIG, RESULT, PREDICTIONS, MODEL, METRICS, SPECTRA)
 """What DONE knows the content of, as far as it is there; the files of a model in shards too."""
 OURS = {*SEALED, LOG, CHECKPOINT, DONE, LOCK, *(logger.PATH for logger in LOGGERS.values())}
@@ -38,6 +38,11 @@ class RunFolder:
     def model_files(self) -> list[str]:
         """The files that are there of the model."""
         return model_files(path.name for path in self.path.iterdir()) if self.path.is_dir() else []
+
+    @property
+    def search(self) -> Path:
+        """Where a training that comes first keeps what it needs to go on, until the run is finished."""
+        return self.path / CHECKPOINT / SEARCH
 
     @property
     def checkpoint_bytes(self) -> int:

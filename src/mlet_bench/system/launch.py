@@ -7,10 +7,13 @@ nothing of their own before it, so that a mistake is found and said once.
 import json
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from typing import Any
+
+from mlet_bench.errors import UserError
 
 WORD, SAID = "mlet_bench/word", "mlet_bench/said"
 WAIT_SECONDS = 0.1
@@ -36,6 +39,12 @@ def launched() -> Launch:
             here = Launch(_number(rank, 0), _number(size, 1), _number(local_rank, 0), _number(local_size, 1))
             return here if here.size > 1 else Launch()
     return Launch()
+
+
+def check(command: str, words: Sequence[str]) -> None:
+    """UserError where several processes are to do what one does."""
+    if launched().size > 1 and (command != "train" or {"-m", "--multirun"} & set(words)):
+        raise UserError(f"{command}: one process does it; several train a single run (train without -m)")
 
 
 def _number(name: str, otherwise: int) -> int:

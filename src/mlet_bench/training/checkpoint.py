@@ -170,7 +170,7 @@ class Checkpoints:
         """Remove what no state needs, half-written files of killed processes too; `names` stay."""
         needed = {*names}.union(*self._kept)
         for path in self.folder.iterdir():
-            if path.name not in needed:
+            if path.name not in needed and not path.is_dir():  # a folder is that of a search
                 files.remove(path)
 
 

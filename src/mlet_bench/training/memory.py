@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mlet_bench import models
 from mlet_bench.config import EmbConfig, ModelSection, TrainConfig
+from mlet_bench.config.emb import single_of
 from mlet_bench.embedding import RowTable, empty_served
 from mlet_bench.embedding import build as build_embedding
 from mlet_bench.errors import UserError
@@ -107,7 +108,7 @@ def plan(
     copies = 2 + (2 if train.optimizer == "adam" else 0)  # rows and their gradients; what Adam keeps for them
     step = 0.0
     if FLOAT * dense <= available_memory_bytes() // COPIES:  # else it is refused whatever a step takes
-        small = _built(model, emb.single(), [2] * len(cardinalities), numeric, "cpu" if device == "cpu" else "meta")
+        small = _built(model, single_of(emb), [2] * len(cardinalities), numeric, "cpu" if device == "cpu" else "meta")
         step = HELD_PER_KEPT * train.batch_size * _kept_for_backward(small, len(cardinalities), numeric)
     return MemoryPlan(
         weights=FLOAT * (dense + in_tables),

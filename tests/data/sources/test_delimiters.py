@@ -63,3 +63,40 @@ def test_more_columns_than_files_may_be_open(command: Command, workplace: Path) 
     assert ended.code == cli.DONE, ended
     (manifest,) = Path("data/prepared").glob("*/manifest.json")
     assert len(json.loads(manifest.read_text())["fields"]) == 150
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words", "said"),
+    [
+        ("a.csv", "label,user,item", ["dataset.delimiter=\\t"],
+         "Line 1 does not look divided by a tab but by a comma: leave dataset.delimiter out, or give "
+         "'dataset.delimiter=\",\"'."),
+        ("a.csv", "label,user name,item", ['dataset.delimiter=" "'], "divided by a space but by a comma"),
+        ("a.csv", "label;a,b;c", ["dataset.label=label"], "by a comma but by a semicolon: 'dataset.delimiter=\";\"'."),
+        ("a.csv", "label^user^item", [], "Line 1 is not divided by a comma: dataset.delimiter names the character"),
+    ],
+)  # fmt: skip
+def test_a_wrong_delimiter_is_named(
+    command: Command, workplace: Path, name: str, content: str, words: list[str], said: str
+) -> None:
+    (workplace / name).write_text(f"{content}\n")
+    ended = command("prepare", "dataset=table", f"dataset.raw={name}", *words)
+    assert (ended.code, ended.out) == (cli.MISTAKE, "")
+    assert said in ended.err
+
+
+@pytest.mark.parametrize("raw", ["rows/a.csv", "rows", "rows/*.csv"])
+def test_a_raw_file_that_is_gone_after_it_was_prepared(command: Command, workplace: Path, raw: str) -> None:
+    (workplace / "rows").mkdir()
+    write_ratings(workplace / "rows" / "a.csv", ",", "user,item,label")
+    given = ["prepare", "dataset=table", f"dataset.raw={raw}", "dataset.positive=>=4"]
+    assert command(*given).code == cli.DONE
+    (folder,) = Path("data/prepared").glob("table-*")
+    (workplace / "rows" / "a.csv").unlink()
+    (workplace / "rows").rmdir()
+    ended = command(*given)
+    assert ended.code == cli.MISTAKE
+    assert f"It was prepared before: dataset.prepared={folder} in its place needs no raw file." in ended.err
+    assert command("prepare", "dataset=table", f"dataset.prepared={folder}").code == cli.DONE
+    assert "prepared before" not in command("prepare", "dataset=table", "dataset.raw=other.csv").err
+    assert "prepared before" not in command(*given, "dataset.name=shop").err

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import csv
 
-from mlet_bench.data.sources import table
+from mlet_bench.data.sources import parquet_table
 from mlet_bench.errors import UserError
 from tests.conftest import prepare
 from tests.data import reference
@@ -96,7 +96,7 @@ def test_parquet(
     rule = {"order": reference.in_order, "time": by_time, "column": reference.given}.get(split, reference.stratified)
     by = {"time": {"time_column": "when"}, "column": {"split_column": "when"}}.get(split, {"drop": ["when"]})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(table, "BATCH_ROWS", batch_rows)
+        patch.setattr(parquet_table, "BATCH_ROWS", batch_rows)
         reference.assert_prepares_as_reference(
             place, "table", place / "a.parquet", found, rule(found), NUMERIC, CATEGORICAL, size, label="label",
             numeric=NUMERIC, categorical=CATEGORICAL, split=split, **by, **options,
@@ -135,7 +135,7 @@ BAD = {
 def test_bad_row_is_named_or_set_aside(
     workplace: Path, monkeypatch: pytest.MonkeyPatch, name: str, batch_rows: int
 ) -> None:
-    monkeypatch.setattr(table, "BATCH_ROWS", batch_rows)
+    monkeypatch.setattr(parquet_table, "BATCH_ROWS", batch_rows)
     column, value, said = BAD[name]
     columns = columns_of(60)
     columns[column][39] = value

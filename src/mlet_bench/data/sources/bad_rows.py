@@ -20,12 +20,15 @@ class BadRow:
     cell: str | None
     reason: str
     row: str
+    hint: str = ""
+    """What may be done, where the row stops the reading."""
 
     def __str__(self) -> str:
         where = f"{self.file}: line {self.line}"
         if self.column is None:
-            return f"{where} {self.reason}"
-        return f"{where}, column {self.column}: {self.cell!r} {self.reason}"
+            return f"{where} {self.reason}{self.hint}"
+        cell = repr(self.cell).replace("\\\\", "\\")  # bytes that are no text are shown as \xff
+        return f"{where}, column {self.column}: {cell} {self.reason}{self.hint}"
 
 
 class Reading:
@@ -54,6 +57,7 @@ class Reading:
         self.bad += 1
         self._last = row
         entry = {**asdict(row), "file": row.file.name}
+        del entry["hint"]
         self._opened.write(json.dumps(entry, ensure_ascii=False) + "\n")
 
     def finish(self) -> None:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from mlet_bench.data.sources import times
 from mlet_bench.data.sources.bad_rows import BadRow
+from mlet_bench.data.sources.opened import UTF8
 from mlet_bench.data.splits import SPLITS
 from mlet_bench.errors import listing
 
@@ -47,6 +48,9 @@ class Layout:
     missing: tuple[str, ...] = ("",)
     known: dict[str, Known] = field(default_factory=dict)
     """For columns of categories that not every cell may stand in."""
+    encoding: str = UTF8
+    encodings: bool = False
+    """Whether dataset.encoding names another."""
 
     @property
     def integers(self) -> list[str]:
@@ -64,6 +68,22 @@ def lines_of(chunk: bytes) -> list[bytes]:
     return lines
 
 
+def filled(data: bytes | bytearray, end: int) -> int:
+    r"""Where the empty lines at the end of the first `end` bytes begin.
+
+    >>> filled(b"1,a\r\n\r\n\n", 8), filled(b"1,a", 3), filled(b"\n\n", 2)
+    (5, 3, 0)
+    """
+    while end:
+        if data[max(end - 2, 0) : end] in (b"\n", b"\n\n"):
+            end -= 1
+        elif data[max(end - 3, 0) : end] in (b"\r\n", b"\n\r\n"):
+            end -= 2
+        else:
+            break
+    return end
+
+
 def mistake_in(path: Path, number: int, line: bytes, layout: Layout) -> BadRow | None:
     """What is wrong with a line, if plain Python sees it."""
     row, raw = shown(line), line.removesuffix(b"\r")
@@ -75,7 +95,8 @@ def mistake_in(path: Path, number: int, line: bytes, layout: Layout) -> BadRow |
         before = raw[: error.start].count(layout.delimiter.encode())
         column = layout.columns[min(before, len(layout.columns) - 1)]
         bad = raw.split(layout.delimiter.encode())[before]
-        return BadRow(path, number, column, _short(shown(bad)), "is no UTF-8 text", row)
+        hint = as_latin1(bad) if layout.encodings and layout.encoding == UTF8 else ""
+        return BadRow(path, number, column, _short(shown(bad)), no_text(layout.encoding), row, hint)
     if cells is None:
         return BadRow(path, number, None, None, "has a quote that is not closed", row)
     if len(cells) != len(layout.columns):
@@ -88,6 +109,15 @@ def mistake_in(path: Path, number: int, line: bytes, layout: Layout) -> BadRow |
         if reason:
             return BadRow(path, number, name, _short(cell), reason, row)
     return None
+
+
+def no_text(encoding: str) -> str:
+    return "is no UTF-8 text" if encoding == UTF8 else f"is no text of dataset.encoding={encoding}"
+
+
+def as_latin1(raw: bytes) -> str:
+    """A hint for bytes that are no UTF-8."""
+    return f"; as Latin-1 it is {_short(raw.decode('latin-1'))!r} (dataset.encoding=latin-1)"
 
 
 def cell_mistake(cell: str, kind: Kind | None, missing: tuple[str, ...]) -> str | None:

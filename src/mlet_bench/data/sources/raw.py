@@ -1,5 +1,6 @@
 """What a reader of raw data offers to `prepare`, and what a raw file is known by."""
 
+import fnmatch
 import glob
 import hashlib
 import json
@@ -26,6 +27,10 @@ KEY = "split_key"
 """Column (int64) that the split rule goes by, where it needs one: a day, a time, the number of a given split."""
 
 
+KEPT = "kept:"
+"""Before the name of a raw column that is kept as it is."""
+
+
 class RawSource(ABC):
     """Raw rows in order, in tables of any size."""
 
@@ -33,6 +38,8 @@ class RawSource(ABC):
     categorical: tuple[str, ...]
     files: tuple[Path, ...]
     """What the rows are read from; empty when they are generated."""
+    kept: tuple[str, ...] = ()
+    """Raw columns that prepared rows carry as they are, used otherwise or not."""
     split: SplitRule
     generated_bytes: int = 0
     """Of rows that are not read from files, as text."""
@@ -56,7 +63,9 @@ class RawSource(ABC):
     @abstractmethod
     def tables(self, reading: Reading) -> Iterator[pa.Table]:
         """Columns label (0 or 1), the numeric ones (nulls are missing), the categorical ones (strings or
-        dictionaries of strings; null and "" are missing), and KEY and `true_logit` (float64) where there are any.
+        dictionaries of strings; null and "" are missing), and KEY, `true_logit` (float64) and those to be kept (KEPT
+        and their names, each of one type) where there are any. Of rows that a model is asked about neither labels nor
+        KEY.
         Bad rows and progress are told to `reading`."""
 
 
@@ -152,13 +161,13 @@ def _lock_of(memory: Path) -> Path:
     return memory.with_name(".raw-md5.lock")
 
 
-def matching(raw: Path | None) -> list[Path]:
+def matching(raw: Path | None, dataset: str) -> list[Path]:
     """The files of a glob by name, UserError when there are none; nothing where `raw` is no glob."""
     if raw is None or raw.exists() or not glob.has_magic(str(raw)):
         return []
     found = sorted(Path(name) for name in glob.glob(str(raw)))
     if not found:
-        raise UserError(f"dataset.raw={raw}: no file has such a name")
+        raise UserError(f"dataset.raw={raw}: no file has such a name.{_prepared_before(raw, dataset)}")
     return found
 
 
@@ -167,5 +176,23 @@ def existing(path: Path | None, dataset: str) -> Path:
     if path is None:
         raise UserError(f"dataset.raw: {dataset} needs the path of its raw file or folder (see data/README.md)")
     if not path.exists():
-        raise UserError(f"dataset.raw={path}: no such file or folder.{nearest_beside(path, folders=False)}")
+        hint = _prepared_before(path, dataset) or nearest_beside(path, folders=False)
+        raise UserError(f"dataset.raw={path}: no such file or folder.{hint}")
     return path
+
+
+def _prepared_before(raw: Path, dataset: str) -> str:
+    """A hint with the folder that was prepared last from files that are gone: one, those of a folder or of a glob."""
+    try:
+        known = json.loads(_memory().read_text(encoding="utf-8"))
+        there = raw.resolve()
+        md5 = {entry["md5"] for path, entry in known.items()
+               if Path(path) == there or there in Path(path).parents or fnmatch.fnmatch(path, str(there))}  # fmt: skip
+        made = (data_root() / "prepared").glob(f"{glob.escape(dataset)}-*/manifest.json")
+        for manifest in sorted(made, key=lambda path: path.stat().st_mtime_ns, reverse=True):
+            inputs = {entry["md5"] for entry in json.loads(manifest.read_text(encoding="utf-8"))["inputs"]}
+            if inputs and inputs <= md5:
+                return f" It was prepared before: dataset.prepared={manifest.parent} in its place needs no raw file."
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass  # a hint is not worth a second mistake
+    return ""

@@ -1,13 +1,15 @@
 """The files of the user's own rows, and which split each belongs to, as the names of files and folders say it."""
 
-import os
+import glob
+import itertools
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mlet_bench.config import TableConfig
+from mlet_bench.data.sources.hive import Folders, is_hive
 from mlet_bench.data.sources.raw import existing, matching
 from mlet_bench.data.splits import SPLITS, TEST, TRAIN, VALID
 from mlet_bench.errors import UserError, listing
@@ -26,6 +28,8 @@ class TableFiles:
     """Of each path, rising; none where the rows are to be split otherwise."""
     note: str = ""
     """What the user should know of how the files were understood."""
+    folders: Folders = field(default_factory=Folders)
+    """Columns in the names of folders."""
 
     @property
     def cut(self) -> int | None:
@@ -35,19 +39,39 @@ class TableFiles:
 
 def files_of(config: TableConfig) -> TableFiles:
     """What dataset.raw stands for: a file, a folder or a glob. UserError where names leave a row's split open."""
-    entries = matching(config.raw)
+    entries = matching(config.raw, config.name)
     if entries:
-        base = Path(os.path.commonpath([path.parent for path in entries]))
+        base = _before_wildcards(config.raw)
+        entries = [path for path in entries if not path.name.startswith("_") or path.suffix]  # Spark's _SUCCESS
     else:
         base = existing(config.raw, config.name)
         entries = _visible(base) if base.is_dir() else [base]
     paths = [path for path in entries if path.is_file()]
-    for folder in entries:  # as Spark writes a split; other folders are left out
-        if folder.is_dir() and _splits_in(folder.name):
+    for folder in entries:  # as Hive and Spark write tables and splits; other folders are left out
+        if folder.is_dir() and (is_hive(folder.name) or _splits_in(folder.name)):
             paths += _files_below(folder)
     if not paths:
         raise UserError(f"dataset.raw={config.raw}: the folder holds no files")
     _check_twice(paths)
+    files = _by_splits(config, base, paths)
+    names = [path.relative_to(base) if path != base else Path(path.name) for path in files.paths]
+    folders = Folders.of(names)
+    of_splits = {column for column in folders.columns if files.splits and _all_splits(folders, column)}
+    return replace(files, folders=folders.without(of_splits))
+
+
+def _all_splits(folders: Folders, column: str) -> bool:
+    return all(_splits_in(cells[column]) for cells in folders.values)
+
+
+def _before_wildcards(pattern: Path | None) -> Path:
+    """The folder that a glob starts from."""
+    assert pattern is not None
+    plain = list(itertools.takewhile(lambda part: not glob.has_magic(part), pattern.parts))
+    return Path(*plain)
+
+
+def _by_splits(config: TableConfig, base: Path, paths: Sequence[Path]) -> TableFiles:
     if config.split in ("auto", "files") and len(paths) > 1:
         found = _by_names(config, base, [path.relative_to(base) for path in paths])
         if found is not None:

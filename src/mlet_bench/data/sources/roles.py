@@ -26,8 +26,17 @@ class Roles:
     """The columns that the config does not name, by what they were taken for."""
 
 
-def roles_of(config: TableConfig, schema: dict[str, pa.DataType], path: Path) -> Roles:
-    """The columns' roles: as the config names them, the rest by name and type."""
+def named_roles(config: TableConfig) -> Roles:
+    """Where the config names the label and all columns that are used."""
+    assert config.label is not None
+    return Roles(config.label, config.numeric or (), config.categorical or (), (), None, {})
+
+
+def roles_of(config: TableConfig, schema: dict[str, pa.DataType], path: Path, hint: str) -> Roles:
+    """The columns' roles: as the config names them, the rest by name and type.
+
+    hint: what may be wrong where the columns are not those that are looked for.
+    """
     named = {
         "label": (config.label,) if config.label else (),
         "numeric": config.numeric or (),
@@ -41,10 +50,14 @@ def roles_of(config: TableConfig, schema: dict[str, pa.DataType], path: Path) ->
         for name in columns:
             if name not in schema:
                 raise UserError(f"dataset.{key}={name}: {path.name} has no such column; it has {listing(schema)}."
-                                + nearest(name, schema))  # fmt: skip
+                                f"{hint or nearest(name, schema)}")  # fmt: skip
             if name in seen and key != "time_column":
                 raise UserError(f"dataset.{key}={name}: the column is named under dataset.{seen[name]} too")
             seen[name] = key
+    for name in config.keep:
+        if name not in schema:
+            raise UserError(f"dataset.keep={name} (eval.keep): {path.name} has no such column; it has "
+                            f"{listing(schema)}.{hint or nearest(name, schema)}")  # fmt: skip
     for split, key in (("column", "split_column"), ("time", "time_column")):
         if (config.split == split) != bool(named[key]):
             raise UserError(f"dataset.split={config.split}: dataset.{key} goes with split={split}, and that needs it")
@@ -53,7 +66,7 @@ def roles_of(config: TableConfig, schema: dict[str, pa.DataType], path: Path) ->
     )
     if label is None:
         raise UserError(f"dataset.label: none of the columns of {path.name} is named {listing(LABELS)}; "
-                        f"choose one of {listing(schema)}")  # fmt: skip
+                        f"choose one of {listing(schema)}.{hint}")  # fmt: skip
     rest = [name for name in schema if name and name not in seen and name != label]  # a nameless one is an index
     guessed_numeric = [] if config.numeric is not None else [n for n in rest if pa.types.is_floating(schema[n])]
     times_ = [n for n in rest if pa.types.is_temporal(schema[n]) or pa.types.is_nested(schema[n])]

@@ -1,5 +1,6 @@
 """Cells from all over a table, and what its columns are taken for."""
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mlet_bench.data.sources.lines import cells_of, lines_of
+from mlet_bench.data.sources.lines import Layout, cells_of, lines_of
 from mlet_bench.data.sources.spelling import text_of
 from mlet_bench.data.sources.text import first_rows
 
@@ -33,9 +34,9 @@ class Sample:
     why: dict[str, str]
 
 
-def of_text(path: Path, columns: tuple[str, ...], delimiter: str, missing: Iterable[str]) -> Sample:
-    rows = [*first_rows(path, delimiter, HEAD_BYTES), *_later_rows(path, delimiter)]
-    gone = set(missing)
+def of_text(path: Path, layout: Layout) -> Sample:
+    rows = [*first_rows(path, layout, HEAD_BYTES), *_later_rows(path, layout)]
+    columns, gone = layout.columns, set(layout.missing)
     by_column = list(zip(*(row for row in rows if len(row) == len(columns)), strict=True)) or [()] * len(columns)
     cells: dict[str, Cells] = {
         name: [None if cell in gone else cell for cell in column]
@@ -116,7 +117,14 @@ def _is_long(cell: str) -> bool:
     return len(digits) >= LONG_DIGITS and digits.isascii() and digits.isdigit()
 
 
-def _later_rows(path: Path, delimiter: str) -> Iterator[list[str]]:
+def is_number(cell: str) -> bool:
+    try:
+        return math.isfinite(float(cell))
+    except ValueError:
+        return False
+
+
+def _later_rows(path: Path, layout: Layout) -> Iterator[list[str]]:
     """Rows of pieces from the rest of a file; none of a packed one, which cannot be read from its middle."""
     size = path.stat().st_size
     if path.suffix == ".gz" or size <= HEAD_BYTES:
@@ -126,6 +134,7 @@ def _later_rows(path: Path, delimiter: str) -> Iterator[list[str]]:
             opened.seek(max(HEAD_BYTES, (size - PIECE_BYTES) * piece // PIECES))
             block = opened.read(PIECE_BYTES)
             for line in lines_of(block[block.find(b"\n") + 1 : block.rfind(b"\n") + 1]):
-                cells = cells_of(line.removesuffix(b"\r").decode("utf-8", "replace"), delimiter, quoted=True)
+                text = line.removesuffix(b"\r").decode(layout.encoding, "replace")
+                cells = cells_of(text, layout.delimiter, layout.quoted)
                 if cells is not None:
                     yield cells

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import IO
 
 import pyarrow as pa
 import pyarrow.csv
 
 from mlet_bench.data.prefetch import ahead
 from mlet_bench.data.sources.bad_rows import BadRow, Reading
-from mlet_bench.data.sources.lines import Layout, cells_of, count, lines_of, mistake_in, shown
+from mlet_bench.data.sources.lines import Layout, cells_of, count, filled, lines_of, mistake_in, shown
+from mlet_bench.data.sources.opened import UTF8, Binary, opened
 from mlet_bench.data.sources.parse import BadCellError, Chunk, chunk_of, parse
 from mlet_bench.errors import UserError, listing
 from mlet_bench.system.limits import available_cores
@@ -27,25 +27,26 @@ FEW_LINES = 256
 DELIMITER_NAMES = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar", " ": "space"}
 
 
-def header_of(path: Path, delimiter: str = ",", *, quoted: bool = False) -> tuple[str, ...]:
-    """The column names in a file's first line."""
-    with open_binary(path) as opened:
-        line = _first_line(path, opened)
+def header_of(path: Path) -> tuple[str, ...]:
+    """The column names in the first line of a file of commas."""
     try:
-        text = line.decode("utf-8-sig")
+        return tuple(first_line(path).decode("utf-8-sig").split(","))
     except UnicodeDecodeError:
         raise UserError(f"{path}: line 1 is no UTF-8 text") from None
-    return tuple(cells_of(text.rstrip("\r\n"), delimiter, quoted) or ())
 
 
-def sniffed_delimiter(path: Path, usual: str | None) -> str:
+def first_line(path: Path, encoding: str = UTF8) -> bytes:
+    with opened(path, encoding) as (text, _):
+        return _first_line(path, text).rstrip(b"\r\n")
+
+
+def sniffed_delimiter(line: bytes, usual: str | None) -> str:
     """What cells end with, by the first line: the usual, if it is there at all, or what is there most often."""
-    with open_binary(path) as opened:
-        line = _first_line(path, opened).decode("utf-8", "replace")
-    if usual is not None and usual in line:
+    text = line.decode("utf-8", "replace")
+    if usual is not None and usual in text:
         return usual
-    found = max(DELIMITER_NAMES, key=line.strip().count)
-    return found if found in line.strip() else usual or ","
+    found = max(DELIMITER_NAMES, key=text.strip().count)
+    return found if found in text.strip() else usual or ","
 
 
 def without_types(columns: tuple[str, ...]) -> tuple[str, ...]:
@@ -67,24 +68,27 @@ def check_header(path: Path, found: Sequence[str], needed: Sequence[str]) -> Non
         raise UserError(f"{path}: line 1 names a column twice")
 
 
-def first_rows(path: Path, delimiter: str, size: int) -> list[list[str]]:
+def first_rows(path: Path, layout: Layout, size: int) -> list[list[str]]:
     """The cells of the rows in the first `size` bytes below the header, as far as they are text."""
-    lines = lines_of(head_of(path, size))
-    rows = [cells_of(line.removesuffix(b"\r").decode("utf-8", "replace"), delimiter, quoted=True) for line in lines]
+    lines = lines_of(head_of(path, layout, size))
+    rows = [
+        cells_of(line.removesuffix(b"\r").decode("utf-8", "replace"), layout.delimiter, layout.quoted) for line in lines
+    ]
     return [row for row in rows if row is not None]
 
 
-def head_of(path: Path, size: int, *, header: bool = True) -> bytes:
+def head_of(path: Path, layout: Layout, size: int) -> bytes:
     """The first whole lines of about `size` bytes, below the header if there is one."""
-    with open_binary(path) as opened:
-        if header:
-            _first_line(path, opened)
+    with opened(path, layout.encoding) as (text, _):
+        if layout.header:
+            _first_line(path, text)
         try:
-            head = opened.read(size)
-            complete = not opened.read(1)
+            head = text.read(size)
+            complete = not text.read(1)
         except (OSError, EOFError, zlib.error) as error:
             raise _broken(path, error) from None
-    return head if complete else head[: head.rfind(b"\n") + 1] or head
+    end = len(head) if complete else head.rfind(b"\n") + 1 or len(head)
+    return head[: filled(head, end)]
 
 
 def check_head(path: Path, layout: Layout, *, skip: bool) -> None:
@@ -92,7 +96,7 @@ def check_head(path: Path, layout: Layout, *, skip: bool) -> None:
 
     skip: bad rows will be set aside, so that one good row is enough.
     """
-    head = head_of(path, 1 << 18, header=layout.header)
+    head = head_of(path, layout, 1 << 18)
     if not head:
         raise UserError(f"{path}: " + ("holds no row below its header" if layout.header else "the file is empty"))
     describe_error: BadRow | None = None
@@ -132,16 +136,9 @@ def read_text(path: Path, layout: Layout, reading: Reading, offset: int = 0) -> 
         raise UserError(f"{path}: " + ("holds no row below its header" if layout.header else "the file is empty"))
 
 
-def open_binary(path: Path) -> IO[bytes] | gzip.GzipFile:
-    """The file's bytes, unpacked if its name ends with .gz."""
-    if path.suffix == ".gz":
-        return gzip.open(path)
-    return path.open("rb")
-
-
-def _first_line(path: Path, opened: IO[bytes] | gzip.GzipFile) -> bytes:
+def _first_line(path: Path, text: Binary) -> bytes:
     try:
-        line = opened.readline(1 << 20)
+        line = text.readline(1 << 20)
     except (OSError, EOFError, zlib.error) as error:
         raise _broken(path, error) from None
     if not line:
@@ -163,20 +160,20 @@ def _chunks(path: Path, layout: Layout) -> Iterator[tuple[Chunk, int]]:
     comes CHUNKS_HELD later is read.
     """
     rest, blocks, turn = b"", [bytearray()] * CHUNKS_HELD, 0
-    with path.open("rb") as raw, gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw as opened:
+    with opened(path, layout.encoding) as (text, raw):
         if layout.header:
-            _first_line(path, opened)
+            _first_line(path, text)
         while True:
             if len(blocks[turn]) < len(rest) + CHUNK_BYTES:  # at the start, and for a line as long as a chunk
                 blocks[turn] = bytearray(len(rest) + CHUNK_BYTES + SPARE_BYTES)
             block = blocks[turn]
             block[: len(rest)] = rest
             try:
-                read = opened.readinto(memoryview(block)[len(rest) : len(rest) + CHUNK_BYTES])
+                read = text.readinto(memoryview(block)[len(rest) : len(rest) + CHUNK_BYTES])
             except (OSError, EOFError, zlib.error) as error:
                 raise _broken(path, error) from None
             end = len(rest) + read
-            cut = block.rfind(b"\n", 0, end) + 1 if read else end
+            cut = filled(block, block.rfind(b"\n", 0, end) + 1 if read else end)  # lines without a cell at the end
             rest = bytes(memoryview(block)[cut:end])
             if cut:
                 returns = block.find(b"\r", 0, cut) >= 0
