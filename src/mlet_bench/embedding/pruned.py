@@ -92,14 +92,14 @@ class PrunedEmbedding(PiecedEmbedding):
 
     def _pieces(self, ids_BF: Tensor) -> Tensor:
         """Which of all pieces these ids are, B × F·C."""
-        return ids_BF.repeat_interleave(self.number, 1) + self.map.firsts_F
+        return ids_BF.repeat_interleave(self.number, 1) + self.map.narrow_firsts_F
 
     @torch.no_grad()
     def _admit(self, ids_BF: Tensor) -> None:
         free_N = (self.map.id_S < 0).nonzero().squeeze(1)
         if not len(free_N):
             return
-        new_N = torch.unique(self._pieces(ids_BF))
+        new_N = torch.unique(self._pieces(ids_BF)).long()
         new_N = new_N[self.map.slot_V[new_N] < 0][: len(free_N)]
         slot_N = free_N[: len(new_N)]
         self.map.give(slot_N, new_N)
@@ -163,7 +163,7 @@ def pruned(config: PrunedEmbConfig, cardinalities: Sequence[int], maker: TableMa
 
 def _trained(config: PrunedEmbConfig, maker: TableMaker, ids: Sequence[int], slots: int) -> PrunedEmbedding:
     """Rows are drawn as if of a field of one row, and get their field's range when somebody has them."""
-    fields = MapFields(ids, slots)
+    fields = MapFields(ids, slots, pieces=config.pieces)
     unit = maker.with_start(1 / 3**0.5)
     pieces = unit.table(fields, config.dim // config.pieces)
     starts = torch.tensor([3**0.5 * maker.start_std(count) for count in ids])
