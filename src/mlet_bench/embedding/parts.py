@@ -87,7 +87,8 @@ class _Join(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        return None, None, *(gradients[0].index_select(1, places) for places in ctx.places)
+        joined_BFD = gradients[0].contiguous()  # index_select would copy it for every group
+        return None, None, *(joined_BFD.index_select(1, places) for places in ctx.places)
 
 
 class PartedEmbedding(Embedding):

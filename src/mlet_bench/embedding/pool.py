@@ -22,15 +22,21 @@ class PiecedRows(PooledRows):
     """The same for vectors of C pieces: different ids are looked for first, and the rows of their pieces among those."""
 
     def __init__(self, ids_BF: Tensor, fields: "MapFields") -> None:
-        self._ids = UniqueRows(ids_BF + fields.narrow_firsts_F[:: fields.pieces], fields.firsts_F)
+        self._ids = fields.different(ids_BF)
         place_U = self._ids.order_P[self._ids.start_U]
         firsts_UC = fields.narrow_firsts_F.view(-1, fields.pieces)[place_U % ids_BF.shape[1]]
-        own_UC = fields.slot_V[ids_BF.flatten()[place_U][:, None] + firsts_UC]
+        self._piece_UC = ids_BF.flatten()[place_U][:, None] + firsts_UC
+        own_UC = fields.slot_V[self._piece_UC]
         super().__init__(torch.where(own_UC >= 0, own_UC, fields.slots), fields.offsets)
 
     def spread(self, vectors_UD: Tensor) -> Tensor:
         pieces_UCD = super().spread(vectors_UD)
         return self._ids.spread(pieces_UCD.flatten(1)).unflatten(2, pieces_UCD.shape[1:]).flatten(1, 2)
+
+    def add_to(self, sum_V: Tensor, value_PC: Tensor) -> None:
+        """To a number of each piece, what stands at its places, in their order."""
+        sum_UC = sum_V[self._piece_UC].index_add_(0, self._ids.index_BF.flatten(), value_PC)
+        sum_V[self._piece_UC] = sum_UC
 
 
 class PoolFields(FieldOffsets):
@@ -107,13 +113,13 @@ class MapFields(PoolFields):
         return self.slot_V[ids_BF + self.narrow_firsts_F]
 
     def new_batch_rows(self, ids_BF: Tensor) -> BatchRows:
-        if self.pieces > 1 and ids_BF.device.type == "cpu":
+        if self.otherwise is None and ids_BF.device.type == "cpu":
             return PiecedRows(ids_BF[:, :: self.pieces], self)
         return super().new_batch_rows(ids_BF)
 
     def different(self, ids_BF: Tensor) -> UniqueRows:
-        """The different ones of these ids, as numbers among all."""
-        return UniqueRows(ids_BF + self.narrow_firsts_F, self.firsts_F)
+        """The different ones of these ids, as numbers among all first pieces."""
+        return UniqueRows(ids_BF + self.narrow_firsts_F[:: self.pieces], self.firsts_F)
 
     def give(self, slot_N: Tensor, id_N: Tensor) -> None:
         """Rows to ids that have none; who had them has none then."""
