@@ -2,7 +2,7 @@
 
     python scripts/compare_embeddings.py [--profile small|medium] [--raw data/raw] [--jobs N]
 
-small   generated rows with shared and with independent structure, three seeds: about an hour of processor time
+small   generated rows with shared and with independent structure, three seeds: about half an hour of processor time
 medium  MovieLens-1M and Frappe_x1, five seeds: many hours
 
 Every embedding chooses its table's learning rate among equally many; DCN, one epoch of Adam. The same command goes on
@@ -18,11 +18,14 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-MODES = ("hash", "qr", "mixed", "tt", "robe", "dhe", "cafe", "adaembed", "fiited")
+MODES = ("hash", "qr", "mixed", "tt", "robe", "dhe", "cafe", "adaembed", "fiited", "pep")
 WITH_MLET = ("hash", "cafe", "fiited")
 CAPPED = ("hash", "cafe")
 """Also with hashed rows in the largest fields alone."""
 RATIOS = (0.5, 0.1, 0.02)
+LOW_PRECISION = ("emb=lpt", "emb=alpt", "emb=lpt emb.inner=64")
+BITS = {8: 0.5, 4: 0.25}
+"""And a ratio that they fit: an eighth to a third of the table."""
 UNREACHABLE = {("mixed", 0.02), ("qr", 0.02)}
 """With d = 16 and these fields: a width of one is 0.06; two tables of 2√n rows and the fields that stay whole."""
 NETWORK = (
@@ -49,7 +52,9 @@ def arms() -> list[str]:
         found += [f"emb={mode} emb.ratio={ratio}" for mode in modes]
         found += [f"emb={mode} emb.ratio={ratio} emb.shrink=cap" for mode in CAPPED]
         found += [f"emb={mode} emb.ratio={ratio} emb.inner=64" for mode in WITH_MLET]
-    return found
+    return found + [
+        f"{mode} emb.bits={bits} emb.ratio={ratio}" for bits, ratio in BITS.items() for mode in LOW_PRECISION
+    ]
 
 
 def jobs(profile: str, raw: Path) -> list[tuple[str, ...]]:

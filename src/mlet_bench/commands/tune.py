@@ -130,7 +130,7 @@ def tune_fingerprint(config: TuneCommand, prepared: Prepared) -> str:
     """Of all that makes the comparison: the data's content instead of its path, everything else as it was given."""
     uncounted: Any = {
         "dataset": True, "train": config.train.not_in_fingerprint, "emb": config.emb.not_in_fingerprint, "logger": True,
-        "reference": True,
+        "reference": True, "eval": config.eval.not_in_fingerprint,
     }  # fmt: skip
     given = {**config.model_dump(mode="json", exclude=uncounted), "model": models.chosen(config.model)}
     if config.arms.overrides:

@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from mlet_bench.config.base import Name, OptionalPath, RequiredPath, Section, SectionT, as_tuple, convert
+from mlet_bench.config.base import Name, Names, OptionalPath, RequiredPath, Section, SectionT, as_tuple, convert
 from mlet_bench.config.dataset import DATASETS, DatasetConfig
 from mlet_bench.config.emb import EMBEDDINGS
 from mlet_bench.config.emb_base import EmbConfig
@@ -82,9 +82,35 @@ class TrainConfig(Section):
         return {"checkpoint_minutes", "shuffle_gb"} | (set() if self.spectra else {"spectra"})
 
 
+PREDICTED = ("row", "label", "logit", "probability")
+"""The columns of predictions.parquet."""
+
+
+def _each_once(value: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(value))
+
+
+def _beside_predictions(value: tuple[str, ...]) -> tuple[str, ...]:
+    taken = [name for name in value if name in PREDICTED]
+    if taken:
+        raise ValueError(f"keep={taken[0]}: predictions.parquet has such a column of its own; rename the raw one")
+    return _each_once(value)
+
+
+Kept = Annotated[Names, AfterValidator(_beside_predictions)]
+"""Raw columns that go with the predictions of their rows."""
+
+
 class EvalConfig(Section):
     buckets: Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(as_tuple)]
     batch_size: int = Field(ge=1)
+    keep: Kept = ()
+    """A default, because configs of runs made before it do not have it."""
+
+    @property
+    def not_in_fingerprint(self) -> set[str]:
+        """Keys that change nothing that a run writes: `keep` where it is empty."""
+        return set() if self.keep else {"keep"}
 
     @field_validator("buckets")
     @classmethod
@@ -110,10 +136,6 @@ def _none_or_more(value: Any) -> Any:
     if value is None:
         return ()
     return (value,) if isinstance(value, str) else as_tuple(value)
-
-
-def _each_once(value: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(value))
 
 
 Reference = Literal[
@@ -174,6 +196,9 @@ def _given(value: Any) -> Any:
     return value
 
 
+FinishedRun = Annotated[RequiredPath, BeforeValidator(_given)]
+
+
 class EvaluateHardware(Section):
     """Null: as the run was trained."""
 
@@ -184,12 +209,27 @@ class EvaluateHardware(Section):
 
 
 class EvaluateCommand(Section):
-    run: Annotated[RequiredPath, BeforeValidator(_given)]
+    run: FinishedRun
     split: Literal["train", "valid", "test"]
     rank: int | None = Field(ge=1)
     bits: int | None = Field(ge=2, le=8)
+    keep: Kept | None
     dataset: OtherData
     hardware: EvaluateHardware
+
+
+class ExportData(Section):
+    prepared: OptionalPath
+
+
+class ExportCommand(Section):
+    run: Annotated[RequiredPath, BeforeValidator(_given)]
+    format: Literal["pt2", "onnx", "safetensors"]
+    bits: Literal[32, 8, 4]
+    """Of tables and first-order weights."""
+    network_bits: Literal[32, 8]
+    """Of the weights of MLPs."""
+    dataset: ExportData
 
 
 class ReportCommand(Section):
@@ -228,8 +268,23 @@ def convert_command(schema: type[SectionT], values: Mapping[str, Any]) -> Sectio
             raise UserError(
                 f"{section}.{key}={name}: no such {key}; allowed: {listing(schemas)}." + nearest(name, schemas)
             )
-        typed[section] = convert(schemas[name], typed[section], section)
+        given = _with_kept(typed, schemas[name]) if section == "dataset" else typed[section]
+        typed[section] = convert(schemas[name], given, section)
     return convert(schema, typed)
+
+
+def _with_kept(values: Mapping[str, Any], schema: type[Section]) -> dict[str, Any]:
+    """The section of the data set, which keeps the columns that eval.keep wants; UserError if its reader cannot."""
+    dataset, evaluation = values["dataset"], values.get("eval")
+    wanted = evaluation.get("keep") if isinstance(evaluation, Mapping) else None
+    if not wanted or not isinstance(wanted, list):
+        return dict(dataset)
+    if "keep" not in schema.model_fields:
+        having = [name for name, other in DATASETS.items() if "keep" in other.model_fields]
+        raise UserError(f"eval.keep={wanted[0]}: dataset={dataset.get('name')} keeps no columns of its raw rows; "
+                        f"allowed with dataset={listing(having)}")  # fmt: skip
+    kept = dataset.get("keep") or []
+    return {**dataset, "keep": [*kept, *wanted] if isinstance(kept, list) else kept}
 
 
 SECTIONS: tuple[tuple[str, type[Section], str, Mapping[str, type[Section]]], ...] = (

@@ -50,6 +50,11 @@ class DatasetConfig(Section):
     group: str | None = None  # a default, because configs of runs made before it do not have it
     seed: int = Field(ge=0)
 
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Raw columns that prepared rows carry."""
+        return ()
+
 
 class SyntheticConfig(DatasetConfig):
     reader: Literal["synthetic"]
@@ -126,6 +131,10 @@ def _encoding(value: str) -> str:
     )
 
 
+def _without_doubles(value: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(value))
+
+
 class TableConfig(DatasetConfig):
     """The user's own csv or Parquet."""
 
@@ -142,10 +151,16 @@ class TableConfig(DatasetConfig):
     encoding: Annotated[str, AfterValidator(_encoding)] = "utf-8"
     """Defaults, because configs of runs made before these keys do not have them."""
     missing: Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
+    keep: Annotated[Names, AfterValidator(_without_doubles)] = ()
+    """A default, because configs of runs made before it do not have it."""
     split: Literal["auto", "random", "order", "time", "column", "files", "test"]
     split_column: str | None
     time_column: str | None
     shares: Shares
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        return self.keep
 
 
 DATASETS: dict[str, type[DatasetConfig]] = {

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from mlet_bench.config import (
     AvazuConfig,
@@ -32,13 +31,14 @@ __all__ = [
     "Split",
     "check",
     "check_field",
+    "check_kept",
     "made_before",
     "prepare",
     "prepared_for",
     "source_for",
 ]
 
-READERS: dict[type[DatasetConfig], Callable[[Any], RawSource]] = {
+READERS: dict[type[DatasetConfig], Callable[..., RawSource]] = {
     SyntheticConfig: SyntheticSource,
     CriteoConfig: CriteoSource,
     AvazuConfig: AvazuSource,
@@ -46,6 +46,8 @@ READERS: dict[type[DatasetConfig], Callable[[Any], RawSource]] = {
     MovieLens1MConfig: MovieLens1MSource,
     TableConfig: TableSource,
 }
+"""What reads the rows of a config. A second argument makes them rows that a model is asked about, whose labels may be
+missing: it names the raw columns that go along."""
 
 
 def source_for(config: DatasetConfig) -> RawSource:
@@ -55,7 +57,9 @@ def source_for(config: DatasetConfig) -> RawSource:
 def check(config: DatasetConfig) -> None:
     """Whether the data can be had, before anything is created; UserError if not."""
     if config.prepared is not None:
-        fields = Prepared.open(existing_folder(config.prepared)).fields
+        prepared = Prepared.open(existing_folder(config.prepared))
+        check_kept(config.kept, prepared)
+        fields = prepared.fields
     else:
         source = source_for(config)
         found_before(source, config)
@@ -68,6 +72,16 @@ def check_field(key: str, name: str | None, fields: Sequence[str]) -> None:
     """UserError if `dataset.<key>` names none of the fields of a data set."""
     if name is not None and name not in fields:
         raise UserError(f"dataset.{key}={name}: no such field; allowed: {listing(fields)}.{nearest(name, fields)}")
+
+
+def check_kept(names: Sequence[str], prepared: Prepared) -> None:
+    """UserError if rows that are prepared do not carry these raw columns."""
+    for name in names:
+        if name not in prepared.kept:
+            having = listing(prepared.kept) or "no raw columns"
+            raise UserError(
+                f"keep={name}: {prepared.folder} keeps {having}; prepare it anew with dataset.keep=[{name}]"
+            )
 
 
 def made_before(config: DatasetConfig) -> Prepared | None:

@@ -24,6 +24,7 @@ class _Options(_Part):
 class _Schema(_Part):
     numeric: list[str]
     categorical: list[str]
+    kept: list[str] = Field(default_factory=list)
 
 
 class _Field(_Part):

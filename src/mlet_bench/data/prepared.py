@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from mlet_bench.config.validation import describe_error
 from mlet_bench.data.manifest import MANIFEST_VERSION, Manifest
-from mlet_bench.data.sources.raw import LABEL, TRUTH
+from mlet_bench.data.sources.raw import KEPT, LABEL, TRUTH
 from mlet_bench.errors import UserError, listing
 from mlet_bench.system import files
 
@@ -127,6 +127,11 @@ class Prepared:
         return tuple(self.manifest["schema"]["numeric"])
 
     @property
+    def kept(self) -> tuple[str, ...]:
+        """Raw columns that the rows carry as they were."""
+        return tuple(self.manifest["schema"].get("kept", ()))
+
+    @property
     def cardinalities(self) -> tuple[int, ...]:
         """Ids of each field, the reserved one included."""
         return tuple(int(entry["cardinality"]) for entry in self.manifest["fields"])
@@ -231,6 +236,12 @@ class Prepared:
             counts_BF=np.empty((rows, len(self.fields)), np.int64) if counts else None,
             true_logit_B=np.empty(rows, np.float64) if self.manifest["truth"] else None,
         )
+
+    def kept_columns(self, name: str, columns: Sequence[str]) -> dict[str, pa.ChunkedArray]:
+        """Some of the kept raw columns of a split, in the order of its rows."""
+        tables = [self._read(part, [KEPT + column for column in columns]) for part in self.parts(name)]
+        whole = pa.concat_tables(tables)
+        return {column: whole.column(KEPT + column) for column in columns}
 
     @property
     def _count_columns(self) -> tuple[str, ...]:

@@ -5,7 +5,8 @@ that steps smaller than the scale count on average. ALPT's gradient of a scale i
 1/√(B·d·(2^(b-1) - 1)); it is taken with the gradient of the step's forward pass, not of a second one as in the paper.
 
 With `emb.inner` such rows are W1's, MLET's W2 is made of ordinary numbers, and their product is served as integers of
-the same bits and scale, which is how evaluation reads it while training too.
+the same bits and scale. It is read so while training too, and its gradient passes straight through where nothing was
+clipped.
 
 V rows of the table, W its width, U rows of a batch, K inner width, D output width, b bits.
 """
@@ -150,9 +151,11 @@ class IntegerProduct(MLETEmbedding):
         return embedding
 
     def forward(self, ids_BF: Tensor) -> Tensor:
-        """emb_BFD for ids within their fields: of training steps the product, else the integers that are served."""
-        if self.w1.by_rows:
-            return super().forward(ids_BF)
+        """emb_BFD for ids within their fields, as integers: of the product in float64, as collapse has it."""
+        if self.w1.by_rows:  # float32 is near enough
+            bound = self.w1.largest * self.w1.scale
+            emb_BFD = super().forward(ids_BF).clamp(-bound, bound)
+            return emb_BFD + (self.w1.nearest(emb_BFD.detach()) * self.w1.scale - emb_BFD).detach()
         rows_BFK = self.w1(self.fields.rows(ids_BF).long())
         return self.w1.nearest(project_places(rows_BFK.double(), self.w2_FKD.double())) * self.w1.scale
 

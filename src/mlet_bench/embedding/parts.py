@@ -119,6 +119,8 @@ class PartedEmbedding(Embedding):
         """emb_BFD for ids within their fields."""
         places = torch.split(self.places_F, [len(group) for group in self.groups])
         vectors = [part(ids_BF.index_select(1, of_part)) for of_part, part in zip(places, self.parts, strict=True)]
+        if torch.compiler.is_exporting():
+            return torch.cat(vectors, 1).index_select(1, self.order_F)
         joined_BFD: Tensor = _Join.apply(self.places_F, self.order_F, *vectors)  # type: ignore[no-untyped-call]
         return joined_BFD
 

@@ -21,6 +21,8 @@ RECIPE = 4
 """Part of every fingerprint; raised when the same config comes to give other results."""
 PREDICTION_BYTES = 21
 """A row of predictions.parquet: row, label, logit and probability."""
+KEPT_BYTES = 32
+"""A guess at a cell of a column that is kept beside them."""
 SMALL_FILES = 1 << 20
 """Bytes of config, result, metrics and log."""
 
@@ -69,7 +71,11 @@ class PlannedRun:
 
     @property
     def final_disk_bytes(self) -> int:
-        return self.memory.model + PREDICTION_BYTES * self.prepared.rows["test"] + SMALL_FILES
+        return self.memory.model + self._prediction_bytes * self.prepared.rows["test"] + SMALL_FILES
+
+    @property
+    def _prediction_bytes(self) -> int:
+        return PREDICTION_BYTES + KEPT_BYTES * len(self.config.eval.keep)
 
     @property
     def checkpoint_bytes(self) -> int:
@@ -105,7 +111,9 @@ def settings_of(config: TrainCommand) -> dict[str, Any]:
         "model": models.chosen(config.model),
         "emb": config.emb.model_dump(mode="json", exclude=config.emb.not_in_fingerprint),
         "train": train.model_dump(mode="json", exclude=train.not_in_fingerprint),
-        "eval": config.eval.model_dump(mode="json"),  # the batch size too: bits of a logit may depend on it
+        "eval": config.eval.model_dump(
+            mode="json", exclude=config.eval.not_in_fingerprint
+        ),  # the batch size too: bits of a logit may depend on it
         "seed": config.seed,
         "hardware": config.hardware.model_dump(mode="json"),
         **({} if config.dataset.group is None else {"group": config.dataset.group}),

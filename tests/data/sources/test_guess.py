@@ -51,8 +51,56 @@ def test_guesses_are_a_table() -> None:
         "shop       categorical  text                          3",
         "(no name)  drop         whole numbers                 400",
         "day        drop         dates or times                2",
+        "column day looks like a time: dataset.split=time dataset.time_column=day tests on the latest rows",
     ]
     assert found.fields == ("shop",)
+
+
+@pytest.mark.parametrize("write", [write_csv, write_parquet])
+def test_keys_that_suit_a_column_are_named(write: Any) -> None:
+    seconds = [1_600_000_000 + 60 * i for i in range(400)]
+    columns = {"label": cycled(0, 1), "price": cycled(0.5, 1.5), "hour": cycled(*range(24)), "device": seconds[::-1],
+               "movieId": cycled(*range(30)), "shop": cycled("a", "b")}  # fmt: skip
+    raw: Path = write("a", columns)
+    raw = raw.rename(raw.with_suffix(".csv" if write is write_csv else ".parquet"))
+    item = "column movieId looks like the item: dataset.item_field=movieId shows results by how often an item occurs in"
+    time = "column device looks like a time: dataset.split=time dataset.time_column=device tests on the latest rows"
+    for changes, said in (
+        ({}, [item, time]),
+        ({"item_field": "shop"}, [time]),
+        ({"split": "order"}, [item]),
+        ({"split": "time", "time_column": "device"}, [item]),
+        ({"drop": ["device"]}, [item]),
+        ({"categorical": ["movieId", "shop"], "drop": ["device", "hour"]}, []),
+    ):
+        notes = [
+            note
+            for note in prepare("table", raw, **changes).notes
+            if "looks like the item" in note or "a time:" in note
+        ]
+        assert len(notes) == len(said)
+        assert all(note.startswith(start) for note, start in zip(notes, said, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "looks"),
+    [
+        ("timestamp", [978_300_760, 978_302_109], True),
+        ("click_date", [20240101, 20240131], True),
+        ("created_at", ["2024-01-01T00:00:00"], True),
+        ("x", [1_600_000_000_123, 1_700_000_000_000], True),
+        ("x", [1_600_000_000_123_456_789], True),
+        ("hour", [0, 23], False),
+        ("user_id", [978_300_760, 978_302_109], False),
+        ("x", [1_600_000_000, 12], False),
+        ("time", ["soon"], False),
+        ("time", ["1" * 5000], False),
+    ],
+)
+def test_what_looks_like_a_time(name: str, cells: list[Any], looks: bool) -> None:
+    columns = {"label": cycled(0, 1), "c": cycled("x", "y"), name: cycled(*cells)}
+    notes = prepare("table", write_csv("a.csv", columns)).notes
+    assert any(f"dataset.time_column={name}" in note for note in notes) == looks
 
 
 SUSPECTS: dict[str, tuple[list[Any], str]] = {

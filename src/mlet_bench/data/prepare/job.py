@@ -41,6 +41,7 @@ class Job:
             "numeric_as": config.numeric_as,
             "bad_rows": config.bad_rows,
             "vocabulary": None if self.known is None else self.known.vocabulary,
+            **({"keep": list(self.source.kept)} if self.source.kept else {}),
             **self.source.split.options(),
             **self.source.options(),
         }

@@ -83,9 +83,11 @@ def _write(encoded: Encoded, part: Part, path: Path) -> None:
     """Packed deltas for ids and counts, a dictionary for numbers, no compression: small, and read at full speed."""
     types = _types(encoded)
     packed = {name: "DELTA_BINARY_PACKED" for name, kind in types.items() if kind in (np.int32, np.int64)}
+    kept = encoded.spool.kept_types
+    schema = pa.schema([*((name, pa.from_numpy_dtype(kind)) for name, kind in types.items()), *kept.items()])
     with pq.ParquetWriter(
         path,
-        pa.schema([(name, pa.from_numpy_dtype(kind)) for name, kind in types.items()]),
+        schema,
         compression="none",
         use_dictionary=[LABEL, *encoded.spool.columns.numeric],
         column_encoding=packed or None,
@@ -93,7 +95,18 @@ def _write(encoded: Encoded, part: Part, path: Path) -> None:
     ) as writer:
         for start in range(part.start, part.start + part.rows, ROW_GROUP_ROWS):
             stop = min(start + ROW_GROUP_ROWS, part.start + part.rows)
-            writer.write_table(pa.table(_columns(encoded, part.split, start, stop)), row_group_size=ROW_GROUP_ROWS)
+            columns = {name: pa.array(column) for name, column in _columns(encoded, part.split, start, stop).items()}
+            columns.update({name: _kept(encoded, name, part.split, start, stop) for name in kept})
+            writer.write_table(pa.table(columns, schema), row_group_size=ROW_GROUP_ROWS)
+
+
+def _kept(encoded: Encoded, name: str, split: int, start: int, stop: int) -> pa.ChunkedArray:
+    """A raw column of rows `start` … `stop - 1` of a split, as it is."""
+    pieces = []
+    for index, chosen in encoded.assigned.pieces(split, start, stop):
+        column = encoded.spool.block(index).column(name)
+        pieces.append(column[chosen] if isinstance(chosen, slice) else column.take(pa.array(chosen)))
+    return pa.chunked_array(pieces, encoded.spool.kept_types[name])
 
 
 def _types(encoded: Encoded) -> dict[str, type]:

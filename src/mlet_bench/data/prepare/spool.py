@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from mlet_bench.data.prepare import numeric
 from mlet_bench.data.prepare.vocabulary import VocabularyBuilder
-from mlet_bench.data.sources.raw import KEY, LABEL, TRUTH, RawSource
+from mlet_bench.data.sources.raw import KEPT, KEY, LABEL, TRUTH, RawSource
 from mlet_bench.data.splits import SPLITS, TRAIN, Seen, SplitRule
 from mlet_bench.errors import UserError
 
@@ -33,14 +33,18 @@ class Columns:
     categorical: tuple[str, ...]
     bucketed: frozenset[str]
     numeric_as: str
+    kept: tuple[str, ...] = ()
+    """Raw ones that are stored as they are."""
 
     @classmethod
     def of(cls, source: RawSource, numeric_as: str) -> "Columns":
         """UserError for a field whose name can be no file's in vocab/."""
         if numeric_as == "bucket":
-            columns = cls((), (*source.numeric, *source.categorical), frozenset(source.numeric), numeric_as)
+            columns = cls(
+                (), (*source.numeric, *source.categorical), frozenset(source.numeric), numeric_as, source.kept
+            )
         else:
-            columns = cls(source.numeric, source.categorical, frozenset(), numeric_as)
+            columns = cls(source.numeric, source.categorical, frozenset(), numeric_as, source.kept)
         for name in columns.categorical:
             if "/" in name or "\0" in name or len(name.encode()) > LONGEST_NAME:
                 raise UserError(
@@ -102,6 +106,12 @@ class Spool:
         """One block, mapped."""
         return self._reader.get_batch(index)
 
+    @property
+    def kept_types(self) -> dict[str, pa.DataType]:
+        """By column of a block."""
+        schema = self._reader.schema if self.columns.kept else None
+        return {} if schema is None else {KEPT + name: schema.field(KEPT + name).type for name in self.columns.kept}
+
     def counts(self, field: str) -> np.ndarray:
         """How often each category, by its number, occurs in all rows (int64)."""
         builder = self.builders[field]
@@ -116,6 +126,8 @@ class Spool:
         for name in (KEY, TRUTH):
             if name in batch.schema.names:
                 arrays[name] = batch.column(name)
+        for name in self.columns.kept:
+            arrays[KEPT + name] = batch.column(KEPT + name)
         for name in self.columns.numeric:
             values = batch.column(name)
             self.missing[name] += values.null_count
@@ -125,7 +137,7 @@ class Spool:
                 self.missing[name] += batch.column(name).null_count
                 encoded = numeric.bucket(batch.column(name))
             else:
-                encoded = _dictionary(batch.column(name))
+                encoded = dictionary_of(batch.column(name))
                 self.missing[name] += _empty(encoded)
             self.builders[name].add(encoded.dictionary)
             arrays[name] = encoded.indices
@@ -156,7 +168,7 @@ class Spool:
 TRANSFORMS = {"log1p": numeric.log1p, "as_is": numeric.as_is, "standard": numeric.raw}
 
 
-def _dictionary(column: pa.Array) -> pa.DictionaryArray:
+def dictionary_of(column: pa.Array) -> pa.DictionaryArray:
     """Strings with their dictionary; missing ones are "" like empty ones."""
     if column.null_count or not pa.types.is_dictionary(column.type):
         column = pc.fill_null(column.cast(pa.string()), "").dictionary_encode()

@@ -12,6 +12,7 @@ from mlet_bench.data.sources import sample
 from mlet_bench.data.sources.bad_rows import BadRow, Reading
 from mlet_bench.data.sources.labels import Labels
 from mlet_bench.data.sources.lines import LARGEST, Kind, cell_mistake
+from mlet_bench.data.sources.raw import KEPT
 from mlet_bench.data.sources.spelling import numbers_among, text_of
 from mlet_bench.data.sources.wanted import Wanted, split_keys
 from mlet_bench.errors import UserError
@@ -26,6 +27,7 @@ class ParquetTable:
 
     def __init__(self, missing: tuple[str, ...]) -> None:
         self._missing = missing
+        self._kept_types: dict[str, pa.DataType] = {}
 
     def options(self) -> dict[str, object]:
         """Nothing but the files decides which cells are whose."""
@@ -48,6 +50,7 @@ class ParquetTable:
         try:
             for batch in opened.iter_batches(BATCH_ROWS, columns=list(wanted.columns)):
                 cells = {name: _cast(batch.column(name), name, wanted, path) for name in wanted.columns}
+                cells.update({KEPT + name: self._kept(batch.column(name), name, path) for name in wanted.kept})
                 table = _screened(pa.table(cells), path, row, wanted, reading)
                 row += batch.num_rows
                 reading.passed(table.num_rows, offset + size * (row - 1) // max(rows, 1))
@@ -56,6 +59,18 @@ class ParquetTable:
             if isinstance(error, OSError) and error.errno:  # the disk's, not the file's
                 raise
             raise UserError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from None
+
+    def _kept(self, column: pa.Array, name: str, path: Path) -> pa.Array:
+        """A column as it is, of the type that it has in the first file; UserError where it has another."""
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        wanted = self._kept_types.setdefault(name, column.type)
+        try:
+            if wanted == column.type or any(kind(wanted) and kind(column.type) for kind in (_is_number, _is_text)):
+                return column.cast(wanted)
+        except pa.ArrowInvalid:
+            pass
+        raise UserError(f"{path}: column {name} is kept, and is no {wanted} as in the first file")
 
 
 def _cast(column: pa.Array, name: str, wanted: Wanted, path: Path) -> pa.Array:
@@ -70,7 +85,7 @@ def _cast(column: pa.Array, name: str, wanted: Wanted, path: Path) -> pa.Array:
             return text_of(column, wanted.missing)
         if pa.types.is_boolean(column.type):
             column = column.cast(pa.int8())
-        if kind == "number" and column.type in (pa.string(), pa.large_string()):
+        if kind == "number" and _is_text(column.type):
             column = text_of(column, wanted.missing)
         return column.cast(pa.float64(), safe=False)  # large integers to the nearest float64
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
@@ -85,7 +100,11 @@ def _screened(table: pa.Table, path: Path, first_row: int, wanted: Wanted, readi
     for name, kind in (*checks, *([(wanted.key.column, wanted.key.kind)] if wanted.key else [])):
         wrong = _wrong(table.column(name), kind, wanted.rules.get(name), wanted.missing)
         for place in np.flatnonzero(wrong & ~bad):
-            row = {key: str(value) for key, value in table.slice(place, 1).to_pylist()[0].items()}
+            row = {
+                key: str(value)
+                for key, value in table.slice(place, 1).to_pylist()[0].items()
+                if not key.startswith(KEPT)
+            }
             reason = wanted.rules[name].otherwise if name in wanted.rules else cell_mistake("", kind, ())
             reading.set_aside(BadRow(path, first_row + int(place), name, row[name], str(reason), str(row)))
         bad |= wrong
@@ -106,6 +125,14 @@ def _wrong(column: pa.ChunkedArray, kind: Kind, rule: Labels | None, missing: tu
     if kind == "label":
         return ~np.isin(values, (0, 1))
     return np.asarray(np.abs(values) > LARGEST)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return kind in (pa.string(), pa.large_string())
 
 
 def _opened(path: Path) -> pq.ParquetFile:

@@ -27,6 +27,10 @@ KEY = "split_key"
 """Column (int64) that the split rule goes by, where it needs one: a day, a time, the number of a given split."""
 
 
+KEPT = "kept:"
+"""Before the name of a raw column that is kept as it is."""
+
+
 class RawSource(ABC):
     """Raw rows in order, in tables of any size."""
 
@@ -34,6 +38,8 @@ class RawSource(ABC):
     categorical: tuple[str, ...]
     files: tuple[Path, ...]
     """What the rows are read from; empty when they are generated."""
+    kept: tuple[str, ...] = ()
+    """Raw columns that prepared rows carry as they are, used otherwise or not."""
     split: SplitRule
     generated_bytes: int = 0
     """Of rows that are not read from files, as text."""
@@ -57,7 +63,9 @@ class RawSource(ABC):
     @abstractmethod
     def tables(self, reading: Reading) -> Iterator[pa.Table]:
         """Columns label (0 or 1), the numeric ones (nulls are missing), the categorical ones (strings or
-        dictionaries of strings; null and "" are missing), and KEY and `true_logit` (float64) where there are any.
+        dictionaries of strings; null and "" are missing), and KEY, `true_logit` (float64) and those to be kept (KEPT
+        and their names, each of one type) where there are any. Of rows that a model is asked about neither labels nor
+        KEY.
         Bad rows and progress are told to `reading`."""
 
 

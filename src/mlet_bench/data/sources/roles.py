@@ -26,6 +26,12 @@ class Roles:
     """The columns that the config does not name, by what they were taken for."""
 
 
+def named_roles(config: TableConfig) -> Roles:
+    """Where the config names the label and all columns that are used."""
+    assert config.label is not None
+    return Roles(config.label, config.numeric or (), config.categorical or (), (), None, {})
+
+
 def roles_of(config: TableConfig, schema: dict[str, pa.DataType], path: Path, hint: str) -> Roles:
     """The columns' roles: as the config names them, the rest by name and type.
 
@@ -48,6 +54,10 @@ def roles_of(config: TableConfig, schema: dict[str, pa.DataType], path: Path, hi
             if name in seen and key != "time_column":
                 raise UserError(f"dataset.{key}={name}: the column is named under dataset.{seen[name]} too")
             seen[name] = key
+    for name in config.keep:
+        if name not in schema:
+            raise UserError(f"dataset.keep={name} (eval.keep): {path.name} has no such column; it has "
+                            f"{listing(schema)}.{hint or nearest(name, schema)}")  # fmt: skip
     for split, key in (("column", "split_column"), ("time", "time_column")):
         if (config.split == split) != bool(named[key]):
             raise UserError(f"dataset.split={config.split}: dataset.{key} goes with split={split}, and that needs it")

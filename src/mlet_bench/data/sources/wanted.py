@@ -28,22 +28,26 @@ class Wanted:
     rules: dict[str, Labels] = field(default_factory=dict)
     """For columns of labels that are not 0 and 1; their kind is that of categories."""
     missing: tuple[str, ...] = ("",)
+    kept: tuple[str, ...] = ()
+    """Columns that are wanted as they are, too."""
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys((*self.kinds, *([self.key.column] if self.key else []))))
+        return tuple(dict.fromkeys((*self.kinds, *([self.key.column] if self.key else []), *self.kept)))
 
     @property
     def checks(self) -> dict[str, Kind]:
         """What the cells of each column must be, those of the key above all."""
-        return {**self.kinds, **({self.key.column: self.key.kind} if self.key else {})}
+        kept: dict[str, Kind] = {name: "category" for name in self.kept if name not in self.kinds}
+        return {**self.kinds, **kept, **({self.key.column: self.key.kind} if self.key else {})}
 
     def without(self, columns: set[str]) -> "Wanted":
         """The same but for columns that no file holds."""
         kinds = {name: kind for name, kind in self.kinds.items() if name not in columns}
         rules = {name: rule for name, rule in self.rules.items() if name not in columns}
         key = None if self.key is None or self.key.column in columns else self.key
-        return replace(self, kinds=kinds, key=key, rules=rules)
+        kept = tuple(name for name in self.kept if name not in columns)
+        return replace(self, kinds=kinds, key=key, rules=rules, kept=kept)
 
 
 def split_keys(column: pa.ChunkedArray, kind: str) -> pa.Array:
