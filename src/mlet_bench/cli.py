@@ -93,14 +93,16 @@ def _train(arguments: Arguments) -> int:
         return DONE
     from mlet_bench.config import TrainCommand, convert_command
 
-    config = convert_command(TrainCommand, composed.values)
+    with composed.origin.named():
+        config = convert_command(TrainCommand, composed.values)
     with loading():
         from mlet_bench.commands import train as recipe
     from mlet_bench.report.console.progress import ProgressConsole, make_console
     from mlet_bench.report.console.run_table import show_result
 
     console = make_console()
-    folder, result = recipe.run(config, composed.run_dir, ProgressConsole(console))
+    with composed.origin.named():
+        folder, result = recipe.run(config, composed.run_dir, ProgressConsole(console))
     show_result(console, result.as_json(), folder, config.dataset.item_field)
     return DONE
 
@@ -180,7 +182,8 @@ def _tune(arguments: Arguments) -> int:
         return DONE
     from mlet_bench.config import TuneCommand, convert_command
 
-    config = convert_command(TuneCommand, composed.values)
+    with composed.origin.named():
+        config = convert_command(TuneCommand, composed.values)
     with loading():
         from mlet_bench.commands import tune as tune_command
     from mlet_bench.report.console.progress import ProgressConsole, make_console
@@ -188,7 +191,8 @@ def _tune(arguments: Arguments) -> int:
     from mlet_bench.runs.tune_folder import succeeded
 
     console = make_console()
-    folder, found = tune_command.tune(config, composed.run_dir, ProgressConsole(console))
+    with composed.origin.named():
+        folder, found = tune_command.tune(config, composed.run_dir, ProgressConsole(console))
     show_tuning(console, found, folder)
     return DONE if succeeded(found) else FAILED
 
