@@ -37,7 +37,7 @@ def test_imports_follow_the_flow(path: Path) -> None:
             assert FLOW.index(package[1]) <= FLOW.index(own), f"{own} imports {name}"
 
 
-@pytest.mark.parametrize("name", ["train", "sweep", "tune", "evaluate", "export", "prepare"])
+@pytest.mark.parametrize("name", ["train", "sweep", "tune", "evaluate", "export", "predict", "prepare"])
 def test_recipes_know_no_screen(name: str) -> None:
     assert not {word for word in imports(SOURCE / "commands" / f"{name}.py") if word.startswith("mlet_bench.report")}
 

@@ -155,6 +155,25 @@ def _evaluate(arguments: Arguments) -> int:
     return DONE
 
 
+def _predict(arguments: Arguments) -> int:
+    composed = _composed("predict", arguments)
+    if composed is None:
+        return DONE
+    from mlet_bench.config import convert_command
+    from mlet_bench.config.predict import PredictCommand
+
+    config = convert_command(PredictCommand, composed.values)
+    with loading():
+        from mlet_bench.commands.predict import predict_rows
+    from mlet_bench.report.console.predict_lines import show_predictions
+    from mlet_bench.report.console.progress import ProgressConsole, make_console
+
+    console = make_console()
+    folder, found = predict_rows(config, composed.run_dir, ProgressConsole(console))
+    show_predictions(console, found, folder)
+    return DONE
+
+
 def _export(arguments: Arguments) -> int:
     composed = _composed("export", arguments)
     if composed is None:
@@ -162,7 +181,7 @@ def _export(arguments: Arguments) -> int:
     from mlet_bench.config import ExportCommand, convert_command
 
     config = convert_command(ExportCommand, composed.values)
-    with signals.exit_immediately():
+    with loading():
         from mlet_bench.commands.export import export_run
     from mlet_bench.report.console.export_table import show_export
     from mlet_bench.report.console.progress import ProgressConsole, make_console
@@ -271,6 +290,7 @@ COMMANDS: dict[str, Callable[[Arguments], int]] = {
     "train": _train,
     "prepare": _prepare,
     "evaluate": _evaluate,
+    "predict": _predict,
     "export": _export,
     "tune": _tune,
     "report": _report,

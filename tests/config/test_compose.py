@@ -157,7 +157,7 @@ def test_an_experiment_of_the_users_own_is_named_where_it_lies(workplace: Path, 
     ("prepare model=dcn", "model: no such key; allowed: dataset, verify."),
     ("report mode=dcn", "mode: no such key; allowed: dim, margin, runs."),
     ("evaluate model=dcn", "model: no such key; allowed: bits, dataset, hardware, keep, rank, run, split."),
-    ("bench rows=9", "rows: no such key; allowed: categories, emb, hardware, model, seed, steps, train."),
+    ("bench xyz=9", "xyz: no such key; allowed: categories, emb, hardware, model, seed, steps, train."),
 ])  # fmt: skip
 def test_a_command_offers_what_it_takes(command: Callable[..., Ended], words: str, line: str) -> None:
     assert command(*words.split()).err == f"mlet-bench: {line}\n"

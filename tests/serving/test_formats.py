@@ -13,8 +13,11 @@ from mlet_bench.config import EMBEDDINGS
 from mlet_bench.embedding import SingleEmbedding, build
 from mlet_bench.embedding.quantized import QuantizedTable, quantize_tables
 from mlet_bench.models import CTRModel
+from mlet_bench.models.layers import MLP
+from mlet_bench.models.linear import Linear
 from mlet_bench.serving import FORMATS
 from mlet_bench.serving.format import Program
+from mlet_bench.serving.network import QuantizedLinear, quantize_network
 from mlet_bench.system.shipped import shipped
 from tests.embedding.test_pool import CARDINALITIES, Toy, batch, trained
 from tests.models.small import rows, section, small_model
@@ -95,6 +98,18 @@ def test_tables_of_integers_are_read_as_integers(tmp_path: Path, kind: str, bits
     whole, small = (sum(path.stat().st_size for path in (tmp_path / name).iterdir()) for name in ("whole", "small"))
     of_a_row = 15 + 1 if bits == 8 else 8 + 1  # vector and first-order weight; an odd width fills half a byte
     assert whole - small == pytest.approx(5000 * (4 * 16 - of_a_row), rel=0.1)
+
+
+@pytest.mark.parametrize(("kind", "name"), [("pt2", "dlrm"), ("safetensors", "dcn")])
+def test_networks_of_integers_are_near_those_of_numbers(tmp_path: Path, kind: str, name: str) -> None:
+    model = small_model(name, FIELDS, NUMERIC)
+    whole_B = model(*rows(9, FIELDS, NUMERIC)).detach()
+    quantize_network(model)
+    assert any(isinstance(part, QuantizedLinear) for part in model.modules())
+    assert not any(type(layer) is Linear for part in model.modules() if isinstance(part, MLP) for layer in part)
+    assert_same(tmp_path, kind, model, *rows(9, FIELDS, NUMERIC))
+    change = (model(*rows(9, FIELDS, NUMERIC)) - whole_B).abs().max()
+    assert 0 < change < 0.02 * whole_B.abs().max()
 
 
 @pytest.mark.parametrize("bits", [8, 4])

@@ -19,6 +19,7 @@ from mlet_bench.serving.card import CARD, card
 from mlet_bench.serving.check import checked, logits
 from mlet_bench.serving.encoding import write_encoding
 from mlet_bench.serving.format import Program
+from mlet_bench.serving.network import quantize_network
 from mlet_bench.system import files
 
 EXPORT = "export.json"
@@ -29,9 +30,9 @@ Progress = Callable[[str, int, int, int], None]
 def export_run(config: ExportCommand, out: str, progress: Progress) -> tuple[Path, dict[str, Any]]:
     """The folder of the export, and the content of its export.json; one that is there already is left as it is.
 
-    `{run}` in `out` is replaced by the run's fingerprint. UserError if the run is not finished or not as it was left,
-    if its data has another vocabulary, if what it serves cannot be quantised, or if the folder holds anything else.
-    RunFailedError if what was written gives other logits.
+    `{run}` in `out` is replaced by the run's fingerprint, `{network}` by what is done to the network. UserError if
+    the run is not finished or not as it was left, if its data has another vocabulary, if what it serves cannot be
+    quantised, or if the folder holds anything else. RunFailedError if what was written gives other logits.
     """
     chosen = FORMATS[config.format]
     if (package := chosen.missing_package()) is not None:
@@ -39,20 +40,24 @@ def export_run(config: ExportCommand, out: str, progress: Progress) -> tuple[Pat
     run = load.finished(config.run)
     result = run.result()
     trained, fingerprint = load.config_of(run)
-    folder = Path(out.replace("{run}", fingerprint))
+    network = "" if config.network_bits == 32 else f"-network{config.network_bits}"
+    folder = Path(out.replace("{run}", fingerprint).replace("{network}", network))
     asked = {"run": {"fingerprint": fingerprint, **result.model_dump(include={"model", "emb", "seed"})},
-             "format": config.format, "bits": config.bits}  # fmt: skip
+             "format": config.format, "bits": config.bits, "network_bits": config.network_bits}  # fmt: skip
     if (before := _before(folder, asked)) is not None:
         return folder, before
     prepared = load.data_of(run, trained, config.dataset.prepared)
     model = load.model_of(run, trained, prepared.cardinalities, len(prepared.numeric), load.weights_of(run))
     batch, rows = trained.eval.batch_size, prepared.rows["test"]
     program = Program(model, len(prepared.numeric))
-    if config.bits == 32:
-        reference_R = _predicted(run, prepared)
-    else:
+    if config.bits < 32:
         tables_alone(model.embedding, result.emb.mode, f"bits={config.bits}")
         quantize_tables(model, config.bits)
+    if config.network_bits < 32:
+        quantize_network(model)
+    if config.bits == config.network_bits == 32:
+        reference_R = _predicted(run, prepared)
+    else:
         reference_R = logits(program.runner(), prepared, batch, lambda done: progress("quantised", done, rows, done))
     with files.whole_folder(folder) as temporary:
         progress("writing", 0, 1, 0)

@@ -31,7 +31,8 @@ def card(export: dict[str, Any], result: Result, config: TrainCommand, prepared:
         f"# {escaped(result.model)}, {escaped(variant)}, on {escaped(result.dataset.name)}",
         f"A click-through-rate model trained with mlet-bench (seed {seed}, run {fingerprint}), its embedding "
         f"multiplied out, exported as {export['format']} with "
-        + ("tables in float32." if export["bits"] == 32 else f"tables of {export['bits']}-bit integers."),
+        + ("tables in float32." if export["bits"] == 32 else f"tables of {export['bits']}-bit integers.")
+        + ("" if export["network_bits"] == 32 else " The weights of its MLPs are 8-bit integers."),
         "## Data",
         table(
             ["split", "rows", "positives"],

@@ -34,6 +34,22 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def made(folder: Path) -> Iterator[None]:
+    """The folder, and its parents; those that were missing are removed again if the block fails and left them empty."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for path in missing:
+            try:
+                path.rmdir()
+            except OSError:
+                break
+        raise
+
+
+@contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path`, renamed to it if the block ends well and removed if not; with its parents."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,9 +6,9 @@ numbered, and the parts are written (parts.py). Memory grows with the categories
 
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -63,7 +63,7 @@ def prepare(source: RawSource, config: DatasetConfig, *, best: Summary, progress
         return made
     _check_room(job)
     working = place / f".{config.name}-{job.stamp}.tmp"
-    with _existing(place), files.locked(working.with_suffix(".lock")):
+    with files.made(place), files.locked(working.with_suffix(".lock")):
         made = job.made_before()  # another process was faster
         if made is not None:
             return made
@@ -106,22 +106,6 @@ def _check_room(job: Job) -> None:
     text_bytes += sum(seen["size"] * PACKED.get(path.suffix, 1) for path, seen in job.before.items())
     files.check_disk(job.place, 3 * text_bytes // 2, "preparing")
     files.check_memory(PIECES_AT_WORK * available_cores() * min(CHUNK_BYTES, text_bytes), "preparing")
-
-
-@contextmanager
-def _existing(folder: Path) -> Iterator[None]:
-    """The folder, and its parents; those that were missing are removed again if the block leaves them empty."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        yield
-    except BaseException:
-        for path in missing:
-            try:
-                path.rmdir()
-            except OSError:
-                break
-        raise
 
 
 def _clean_up(place: Path) -> None:

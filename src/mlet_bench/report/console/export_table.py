@@ -19,7 +19,8 @@ def show_export(console: Console, export: dict[str, Any], folder: Path) -> None:
         Column("AUC", lambda row: row[1]["auc"], lambda value: number(value, ".5f")),
         Column("logloss", lambda row: row[1]["logloss"], lambda value: number(value, ".5f")),
     ]
-    title = f"{run['model']} · {run['emb']['mode']} · {export['format']}, {export['bits']} bits"
+    network = "" if export["network_bits"] == 32 else f", network {export['network_bits']} bits"
+    title = f"{run['model']} · {run['emb']['mode']} · {export['format']}, {export['bits']} bits{network}"
     change = f"largest change of a logit {checked['max_abs_logit_diff']:.1e}, {checked['allowed']:.1e} is allowed"
     show_table(console, Table(title, columns, scores, note=change))
     files = [Column("file", "0", words=True), Column("bytes", lambda row: row[1]["bytes"], "{:,}".format)]
