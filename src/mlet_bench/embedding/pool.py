@@ -19,7 +19,7 @@ class PooledRows(UniqueRows):
 
 
 class PiecedRows(PooledRows):
-    """The same for vectors of C pieces: different ids are looked for first, and the rows of their pieces among those."""
+    """The same for vectors of C pieces: the different ids first, then the rows of their pieces."""
 
     def __init__(self, ids_BF: Tensor, fields: "MapFields") -> None:
         self._ids = fields.different(ids_BF)
@@ -31,7 +31,8 @@ class PiecedRows(PooledRows):
 
     def spread(self, vectors_UD: Tensor) -> Tensor:
         pieces_UCD = super().spread(vectors_UD)
-        return self._ids.spread(pieces_UCD.flatten(1)).unflatten(2, pieces_UCD.shape[1:]).flatten(1, 2)
+        vectors_BFC = self._ids.spread(pieces_UCD.flatten(1))
+        return vectors_BFC.view(len(vectors_BFC), -1, pieces_UCD.shape[2])
 
     def add_to(self, sum_V: Tensor, value_PC: Tensor) -> None:
         """To a number of each piece, what stands at its places, in their order."""
