@@ -1,6 +1,8 @@
 """What a user types: help, mistakes, exit codes."""
 
 import io
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -251,3 +253,17 @@ def test_help_of_train_fits_a_screen_and_each_group_is_listed_whole(command: Com
     ended = command("train", "--help", "experimnt")
     assert (ended.code, ended.err.count("\n")) == (cli.MISTAKE, 1)
     assert "Did you mean experiment?" in ended.err
+
+
+@pytest.mark.parametrize("words", ["train", "tune", "report runs=."])
+def test_a_terminal_says_that_a_command_is_loading(workplace: Path, words: str) -> None:
+    """Before PyTorch and SciPy are, which take seconds: without them a command comes no further than that."""
+    code = "import sys; sys.modules.update(torch=None, scipy=None); from mlet_bench import cli; cli.main()"
+    ours, theirs = os.openpty()
+    arguments = [sys.executable, "-c", code, *words.split()]
+    with subprocess.Popen(arguments, stdout=theirs, stderr=subprocess.PIPE) as process:
+        said = os.read(ours, 100).decode()
+        assert b"ModuleNotFoundError" in process.communicate()[1]
+    os.close(ours)
+    os.close(theirs)
+    assert said.startswith("loading …")

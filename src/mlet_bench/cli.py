@@ -6,13 +6,14 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlet_bench import __version__
 from mlet_bench.commands import help_text
+from mlet_bench.commands.arguments import Arguments, parse
 from mlet_bench.errors import Interrupted, RunFailedError, UserError, listing, nearest, one_line
+from mlet_bench.report.console.loading import loading
 from mlet_bench.runs import run_log
 from mlet_bench.system import signals
 
@@ -24,16 +25,6 @@ NO_PATH = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
 """A path that was given cannot be one, or is none of the kind that is needed."""
 OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 """What PyTorch's allocators say."""
-
-
-@dataclass
-class Arguments:
-    """A command's arguments: Hydra overrides, and the few flags that are ours or Hydra's."""
-
-    overrides: list[str] = field(default_factory=list)
-    multirun: bool = False
-    show_config: bool = False
-    config_dir: Path | None = None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -85,34 +76,7 @@ def _dispatch(words: list[str]) -> int:
         return DONE
     signals.install()
     run_log.command.set(one_line(shlex.join(["mlet-bench", *words])))
-    return COMMANDS[command](_parse(rest))
-
-
-def _parse(words: list[str]) -> Arguments:
-    arguments = Arguments()
-    flags = ["--help", "-m", "--multirun", "--cfg", "--config-dir"]
-    remaining = iter(words)
-    for word in remaining:
-        name, sign, value = word.partition("=")
-        if word in ("-m", "--multirun"):
-            arguments.multirun = True
-        elif name in ("--cfg", "-c"):
-            if (value if sign else next(remaining, "")) != "job":
-                raise UserError("--cfg: allowed: job")
-            arguments.show_config = True
-        elif name in ("--config-dir", "-cd"):
-            folder = value if sign else next(remaining, "")
-            if not folder:
-                raise UserError("--config-dir: needs a folder")
-            arguments.config_dir = Path(folder)
-        elif word.startswith("-"):
-            raise UserError(f"{word}: no such option; allowed: {listing(flags)}.{nearest(word, flags)}")
-        else:
-            # A threshold, which Hydra reads in quotes alone; the shell took those that were given.
-            arguments.overrides.append(
-                f'{name}="{value}"' if value.startswith(("<", ">")) and '"' not in value else word
-            )
-    return arguments
+    return COMMANDS[command](parse(rest))
 
 
 def _train(arguments: Arguments) -> int:
@@ -129,21 +93,23 @@ def _train(arguments: Arguments) -> int:
         return DONE
     from mlet_bench.config import TrainCommand, convert_command
 
-    config = convert_command(TrainCommand, composed.values)
-    with signals.exit_immediately():
+    with composed.origin.named():
+        config = convert_command(TrainCommand, composed.values)
+    with loading():
         from mlet_bench.commands import train as recipe
     from mlet_bench.report.console.progress import ProgressConsole, make_console
     from mlet_bench.report.console.run_table import show_result
 
     console = make_console()
-    folder, result = recipe.run(config, composed.run_dir, ProgressConsole(console))
+    with composed.origin.named():
+        folder, result = recipe.run(config, composed.run_dir, ProgressConsole(console))
     show_result(console, result.as_json(), folder, config.dataset.item_field)
     return DONE
 
 
 def _sweep(composer: "Composer", arguments: Arguments) -> int:
     jobs = composer.jobs(arguments.overrides)
-    with signals.exit_immediately():
+    with loading():
         from mlet_bench.commands import sweep as sweep_command
     from mlet_bench.report.console.progress import make_console, make_progress
     from mlet_bench.report.console.sweep_table import show_sweep
@@ -160,7 +126,7 @@ def _prepare(arguments: Arguments) -> int:
     from mlet_bench.config import PrepareCommand, convert_command
 
     config = convert_command(PrepareCommand, composed.values)
-    with signals.exit_immediately():
+    with loading():
         from mlet_bench.commands.prepare import prepare
     from mlet_bench.report.console.progress import ProgressConsole, make_console
     from mlet_bench.report.console.run_table import show_prepared
@@ -178,13 +144,52 @@ def _evaluate(arguments: Arguments) -> int:
     from mlet_bench.config import EvaluateCommand, convert_command
 
     config = convert_command(EvaluateCommand, composed.values)
-    with signals.exit_immediately():
+    with loading():
         from mlet_bench.commands.evaluate import evaluate_run
-    from mlet_bench.report.console.progress import make_console
+    from mlet_bench.report.console.progress import ProgressConsole, make_console
     from mlet_bench.report.console.run_table import show_evaluation
 
-    folder, found = evaluate_run(config, composed.run_dir)
-    show_evaluation(make_console(), found, folder)
+    console = make_console()
+    folder, found = evaluate_run(config, composed.run_dir, ProgressConsole(console))
+    show_evaluation(console, found, folder)
+    return DONE
+
+
+def _predict(arguments: Arguments) -> int:
+    composed = _composed("predict", arguments)
+    if composed is None:
+        return DONE
+    from mlet_bench.config import convert_command
+    from mlet_bench.config.predict import PredictCommand
+
+    config = convert_command(PredictCommand, composed.values)
+    with loading():
+        from mlet_bench.commands.predict import predict_rows
+    from mlet_bench.report.console.predict_lines import show_predictions
+    from mlet_bench.report.console.progress import ProgressConsole, make_console
+
+    console = make_console()
+    folder, found = predict_rows(config, composed.run_dir, ProgressConsole(console))
+    show_predictions(console, found, folder)
+    return DONE
+
+
+def _export(arguments: Arguments) -> int:
+    composed = _composed("export", arguments)
+    if composed is None:
+        return DONE
+    from mlet_bench.config import ExportCommand, convert_command
+
+    config = convert_command(ExportCommand, composed.values)
+    with loading():
+        from mlet_bench.commands.export import export_run
+    from mlet_bench.report.console.export_table import show_export
+    from mlet_bench.report.console.progress import ProgressConsole, make_console
+
+    console = make_console()
+    with ProgressConsole(console).preparing() as watched:
+        folder, found = export_run(config, composed.run_dir, watched)
+    show_export(console, found, folder)
     return DONE
 
 
@@ -196,15 +201,17 @@ def _tune(arguments: Arguments) -> int:
         return DONE
     from mlet_bench.config import TuneCommand, convert_command
 
-    config = convert_command(TuneCommand, composed.values)
-    with signals.exit_immediately():
+    with composed.origin.named():
+        config = convert_command(TuneCommand, composed.values)
+    with loading():
         from mlet_bench.commands import tune as tune_command
     from mlet_bench.report.console.progress import ProgressConsole, make_console
     from mlet_bench.report.console.tune_table import show_tuning
     from mlet_bench.runs.tune_folder import succeeded
 
     console = make_console()
-    folder, found = tune_command.tune(config, composed.run_dir, ProgressConsole(console))
+    with composed.origin.named():
+        folder, found = tune_command.tune(config, composed.run_dir, ProgressConsole(console))
     show_tuning(console, found, folder)
     return DONE if succeeded(found) else FAILED
 
@@ -216,7 +223,7 @@ def _bench(arguments: Arguments) -> int:
     from mlet_bench.config import BenchCommand, convert_command
 
     config = convert_command(BenchCommand, composed.values)
-    with signals.exit_immediately():
+    with loading():
         from mlet_bench.commands import bench
     from mlet_bench.report.console.bench_table import show_bench
     from mlet_bench.report.console.progress import ProgressConsole, make_console
@@ -234,7 +241,8 @@ def _report(arguments: Arguments) -> int:
     from mlet_bench.config import ReportCommand, convert_command
 
     config = convert_command(ReportCommand, composed.values)
-    from mlet_bench.commands.report import make_report
+    with loading():
+        from mlet_bench.commands.report import make_report
     from mlet_bench.report.console.progress import make_console
 
     console = make_console()
@@ -244,7 +252,8 @@ def _report(arguments: Arguments) -> int:
 
 
 def _runs(arguments: Arguments) -> int:
-    from mlet_bench.analysis.run_list import run_list
+    with loading():
+        from mlet_bench.analysis.run_list import run_list
     from mlet_bench.report.console.progress import make_console
     from mlet_bench.report.console.runs_table import show_runs
 
@@ -281,6 +290,8 @@ COMMANDS: dict[str, Callable[[Arguments], int]] = {
     "train": _train,
     "prepare": _prepare,
     "evaluate": _evaluate,
+    "predict": _predict,
+    "export": _export,
     "tune": _tune,
     "report": _report,
     "runs": _runs,

@@ -275,6 +275,22 @@ def test_stopped_run_goes_on_to_the_same_result(
 
 
 @pytest.mark.usefixtures("criteo_file")
+def test_a_run_that_learned_nothing_says_so_and_so_does_the_report(command: Command) -> None:
+    few = words("train.lr=1e-9", "train.epochs=1", "hydra.run.dir=run")
+    ended, again = command(*few), command(*few)
+    valid = result_of("run")["metrics"]["valid"]
+    assert valid["auc_ci95"][0] < 0.5 < valid["auc_ci95"][1]
+    (line,) = (line for line in ended.out.splitlines() if line.startswith("warning"))
+    assert line.startswith(f"warning: nothing learned: validation AUC {valid['auc']:.4f}")
+    assert line in again.out
+    log = Path("run/train.log").read_text()
+    assert f"INFO {line}" in log
+    for stage in ("collapse", "evaluate the trained model on test", "evaluate on test", "evaluate on valid"):
+        assert f"INFO {stage}\n" in log
+    assert f"run: {line.removeprefix('warning: ')}" in command("report", "runs=run").out
+
+
+@pytest.mark.usefixtures("criteo_file")
 def test_loss_that_is_not_finite_fails_the_run(command: Command) -> None:
     ended = command(*words("train.optimizer=sgd", "train.lr=1e30", "train.epochs=5", "hydra.run.dir=run"))
     assert ended.code == cli.FAILED

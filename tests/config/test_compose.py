@@ -2,12 +2,13 @@
 
 import importlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
-from mlet_bench import models
+from mlet_bench import cli, models
 from mlet_bench.commands.help_text import choices
 from mlet_bench.config import DATASETS, ModelSection, TrainCommand, convert_command
 from mlet_bench.config.compose import Composer
@@ -15,6 +16,7 @@ from mlet_bench.embedding import SingleEmbedding
 from mlet_bench.errors import UserError
 from mlet_bench.models import build
 from mlet_bench.system.shipped import shipped
+from tests.conftest import Ended
 
 
 def test_config_dir_of_the_user_wins(workplace: Path) -> None:
@@ -114,13 +116,48 @@ def test_the_quick_experiment_takes_every_model(model: str) -> None:
     alone = Composer("config").one([f"model={model}"]).values["model"]
     config = convert_command(TrainCommand, values)
     assert models.settings_of(config.model) == models.settings_of(ModelSection.model_validate(alone))
-    assert (config.train.batch_size, config.dataset.rows) == (256, 12000)
+    assert (config.train.batch_size, config.dataset.rows) == (256, 48000)
 
 
 def test_jobs_of_a_sweep_are_composed_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And one config more for the choices that they share, by which their keys are checked."""
+    """And two configs more, by which their keys are checked: the command's own, and that of the choices they share."""
     composer, loaded = Composer("config"), []
     load = composer._load
     monkeypatch.setattr(composer, "_load", lambda *given: loaded.append(given) or load(*given))
     assert len(composer.jobs(["emb=mlet", "emb.inner=1,2,3", "seed=1,2"])) == 6
-    assert len(loaded) == 6 + 1
+    assert len(loaded) == 6 + 2
+
+
+@pytest.mark.parametrize("words", [
+    "train experiment=frappe_x1/dcn model=dlrm", "train -m experiment=frappe_x1/dcn model=dlrm seed=1,2",
+    "tune experiment=frappe_x1/dcn model=dlrm",
+])  # fmt: skip
+def test_a_key_of_an_experiment_names_its_file(command: Callable[..., Ended], words: str) -> None:
+    ended = command(*words.split())
+    assert ended.code == cli.MISTAKE
+    assert ended.err.startswith("mlet-bench: model.mlp: no such key; allowed: bottom_mlp, top_mlp,")
+    assert ended.err.endswith("It was set by experiment=frappe_x1/dcn, conf/experiment/frappe_x1/dcn.yaml\n")
+
+
+def test_an_experiment_of_the_users_own_is_named_where_it_lies(workplace: Path, command: Callable[..., Ended]) -> None:
+    folder = workplace / "mine" / "experiment"
+    folder.mkdir(parents=True)
+    (folder / "wide.yaml").write_text("# @package _global_\ntrain:\n  lr: -1.0\n  epochs: 0\n")
+    own = ("train", "--config-dir", "mine", "experiment=wide")
+    file = f"It was set by experiment=wide, {folder / 'wide.yaml'}\n"
+    ended = command(*own, "train.epochs=1")
+    assert ended.err == f"mlet-bench: train.lr=-1.0: not allowed; allowed: a number > 0. {file}"
+    ended = command(*own, "train.lr=-2")
+    assert ended.err.endswith(f"train.epochs=0: not allowed; allowed: a whole number >= 1. {file}")
+    ended = command(*own, "train.epochs=1", "train.lr=-2")
+    assert ended.err == "mlet-bench: train.lr=-2: not allowed; allowed: a number > 0.\n"
+
+
+@pytest.mark.parametrize(("words", "line"), [
+    ("prepare model=dcn", "model: no such key; allowed: dataset, verify."),
+    ("report mode=dcn", "mode: no such key; allowed: dim, margin, runs."),
+    ("evaluate model=dcn", "model: no such key; allowed: bits, dataset, hardware, keep, rank, run, split."),
+    ("bench xyz=9", "xyz: no such key; allowed: categories, emb, hardware, model, seed, steps, train."),
+])  # fmt: skip
+def test_a_command_offers_what_it_takes(command: Callable[..., Ended], words: str, line: str) -> None:
+    assert command(*words.split()).err == f"mlet-bench: {line}\n"

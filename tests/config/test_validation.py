@@ -17,6 +17,7 @@ from mlet_bench.commands.help_text import choices
 from mlet_bench.config import (
     BenchCommand,
     EvaluateCommand,
+    ExportCommand,
     PrepareCommand,
     ReportCommand,
     Section,
@@ -25,6 +26,7 @@ from mlet_bench.config import (
     convert_command,
 )
 from mlet_bench.config.compose import Composer
+from mlet_bench.config.predict import PredictCommand
 from mlet_bench.errors import UserError, one_line
 from mlet_bench.runs.run_folder import RunFolder
 from tests.conftest import criteo_cells, prepare, write_criteo
@@ -35,12 +37,14 @@ from tests.oddities import KEYS_OF_NOBODY, ODD, SCALARS, SWEPT
 GROUPS = ("dataset", "model", "emb", "hardware", "train", "experiment")
 CONFIGS = {
     "train": "config",
-    **{name: name for name in ("prepare", "evaluate", "tune", "report", "bench")},
+    **{name: name for name in ("prepare", "evaluate", "predict", "tune", "report", "bench")},
 }
 SCHEMAS: dict[str, type[Section]] = {
     "train": TrainCommand,
     "prepare": PrepareCommand,
     "evaluate": EvaluateCommand,
+    "predict": PredictCommand,
+    "export": ExportCommand,
     "tune": TuneCommand,
     "report": ReportCommand,
     "bench": BenchCommand,
@@ -145,6 +149,8 @@ def quick(inputs: int) -> settings:
     )  # fmt: skip
 
 
+NEEDED = {"evaluate": ["run=../run"], "predict": ["run=../run", "dataset.raw=../raw.txt"]}
+"""Without which a command does not convert its config."""
 BASE = {"train": ["dataset.prepared=../prep"], "tune": ["dataset.prepared=../prep"]}
 
 
@@ -231,7 +237,7 @@ def assert_accepted_or_refused(command: str, values: dict[str, Any], because: An
 
 @pytest.mark.parametrize("command", CONFIGS)
 def test_any_value_is_accepted_or_refused_in_one_line(ready: Path, command: str) -> None:
-    composed = Composer(CONFIGS[command]).one(["run=../run"] if command == "evaluate" else BASE.get(command, []))
+    composed = Composer(CONFIGS[command]).one(NEEDED.get(command, BASE.get(command, [])))
 
     @quick(150 if command == "train" else 60)
     @given(changes=CHANGES)
@@ -247,7 +253,7 @@ def test_any_value_is_accepted_or_refused_in_one_line(ready: Path, command: str)
 
 @pytest.mark.parametrize("command", CONFIGS)
 def test_any_kind_of_value_at_every_key_is_accepted_or_refused(ready: Path, command: str) -> None:
-    composed = Composer(CONFIGS[command]).one(["run=../run"] if command == "evaluate" else BASE.get(command, []))
+    composed = Composer(CONFIGS[command]).one(NEEDED.get(command, BASE.get(command, [])))
     for key in KEYS[command]:
         for value in (True, "x", [[]], {"a": 1}):
             values = copy.deepcopy(composed.values)

@@ -35,7 +35,7 @@ class Run:
     """config.yaml, flat: `emb.dim` → 16."""
     curve: tuple[Evaluation, ...]
     notes: tuple[str, ...] = ()
-    """What could not be read and does not change the result."""
+    """What a reader of the result should know: nothing was learned, or something beside it could not be read."""
     spectra: tuple[SpectraLine, ...] = ()
     """Of runs with train.spectra=true."""
     command: str = ""
@@ -125,7 +125,7 @@ def _read(path: Path) -> Run | LeftOut:
     for key, value in (("seed", result.seed), *((f"emb.{name}", value) for name, value in result.emb)):
         if config.get(key, value) != value:
             return LeftOut(path, "damaged", f"{CONFIG} says {key} {config[key]}, {RESULT} {value}")
-    notes: list[str] = []
+    notes = [result.learned_nothing] if result.learned_nothing else []
     curve = _lines(folder, METRICS, Evaluation, "the run has no learning curve", notes)
     has_spectra = (path / SPECTRA).exists()
     spectra = _lines(folder, SPECTRA, SpectraLine, "the run has no spectra", notes) if has_spectra else ()

@@ -7,19 +7,19 @@ import torch
 
 from mlet_bench.config import EvaluateCommand, EvaluateHardware, HardwareConfig, TrainCommand
 from mlet_bench.data import Prepared, check_field, check_kept
-from mlet_bench.data.sources.raw import data_root
-from mlet_bench.embedding import Embedding, SingleEmbedding
+from mlet_bench.embedding import Embedding
+from mlet_bench.embedding.quantized import tables_alone
 from mlet_bench.errors import RunFailedError, UserError
 from mlet_bench.evaluation.split import evaluate_split
 from mlet_bench.runs import load
-from mlet_bench.runs.result import Result
+from mlet_bench.runs.progress import Progress
 from mlet_bench.runs.run_folder import MODEL, PREDICTIONS
 from mlet_bench.system import files, hardware
 
 EVALUATION = "evaluation.json"
 
 
-def evaluate_run(config: EvaluateCommand, out: str) -> tuple[Path, dict[str, Any]]:
+def evaluate_run(config: EvaluateCommand, out: str, progress: Progress) -> tuple[Path, dict[str, Any]]:
     """Evaluate the model of `config.run`; returns the folder that was written and the content of its evaluation.json.
 
     `{run}` and `{data}` in `out` are replaced by the fingerprints of both. UserError if the run is not finished, if
@@ -29,10 +29,10 @@ def evaluate_run(config: EvaluateCommand, out: str) -> tuple[Path, dict[str, Any
     result = run.result()
     trained, fingerprint = load.config_of(run)
     device = device_of(config.hardware, trained.hardware)
-    prepared = Prepared.open(config.dataset.prepared or _own_data(trained, result))
+    prepared = load.data_of(run, trained, config.dataset.prepared)
     group = config.dataset.group or trained.dataset.group
     keep = trained.eval.keep if config.keep is None else config.keep
-    _check(config, trained, result, prepared, group)
+    _check(config, trained, prepared, group)
     check_kept(keep, prepared)
     model = load.model_of(run, trained, prepared.cardinalities, len(prepared.numeric), load.weights_of(run))
     embedding_bytes = result.collapse.embedding_bytes_inference
@@ -44,14 +44,11 @@ def evaluate_run(config: EvaluateCommand, out: str) -> tuple[Path, dict[str, Any
     folder = Path(out.replace("{run}", fingerprint).replace("{data}", prepared.fingerprint + compressed + grouped))
     _check_folder(folder)
     try:
-        _, metrics, buckets = evaluate_split(
-            model.to(device),
-            prepared,
-            config.split,
-            trained.eval.model_copy(update={"keep": keep}),
-            folder / PREDICTIONS,
-            group=group,
-        )
+        with progress.evaluating() as advanced:
+            evaluated = trained.eval.model_copy(update={"keep": keep})
+            _, metrics, buckets = evaluate_split(
+                model.to(device), prepared, config.split, evaluated, folder / PREDICTIONS, group, advanced
+            )
     except RunFailedError as error:
         raise UserError(f"{config.run / MODEL}: {error}; its weights are damaged or too large") from None
     evaluation = {
@@ -77,24 +74,13 @@ def device_of(given: EvaluateHardware, trained: HardwareConfig) -> torch.device:
 
 def _compress(embedding: Embedding, mode: str, given: dict[str, int | None]) -> int:
     """Compress every table of an embedding; the bytes of all that it then serves."""
-    tables = [part for part in embedding.modules() if isinstance(part, SingleEmbedding)]
-    in_tables = sum(weight.numel() for part in tables for weight in part.parameters())
-    if in_tables < sum(weight.numel() for weight in embedding.parameters()) or (embedding.bytes and not tables):
-        keys = " and ".join(f"{key}={value}" for key, value in given.items() if value)
-        raise UserError(f"{keys}: emb={mode} serves more than tables; allowed for single, mlet, hash, qr and the like")
+    tables = tables_alone(embedding, mode, " and ".join(f"{key}={value}" for key, value in given.items() if value))
     rest = embedding.bytes - sum(4 * weight.numel() for part in tables for weight in part.parameters())
     return rest + sum(part.compress(**given) for part in tables)
 
 
-def _check(
-    config: EvaluateCommand, trained: TrainCommand, result: Result, prepared: Prepared, group: str | None
-) -> None:
-    """UserError if data, split, rank or group do not go with the run."""
-    if prepared.vocabulary != result.dataset.vocabulary:
-        raise UserError(
-            f"{prepared.folder}: has another vocabulary than the run was trained with; prepare it with dataset.vocab="
-            "the run's prepared folder"
-        )
+def _check(config: EvaluateCommand, trained: TrainCommand, prepared: Prepared, group: str | None) -> None:
+    """UserError if split, rank or group do not go with the run and its data."""
     if not prepared.rows[config.split]:
         having = ", ".join(name for name, rows in prepared.rows.items() if rows)
         raise UserError(f"split={config.split}: {prepared.folder} has no rows there; allowed: {having}")
@@ -108,11 +94,3 @@ def _check_folder(folder: Path) -> None:
     files.check_foreign(folder, (EVALUATION, PREDICTIONS))
     if (folder / PREDICTIONS).exists() and not (folder / EVALUATION).exists():
         raise UserError(f"hydra.run.dir={folder}: holds files of others ({PREDICTIONS}); choose another folder")
-
-
-def _own_data(trained: TrainCommand, result: Result) -> Path:
-    name = f"{result.dataset.name}-{result.dataset.fingerprint}"
-    folder = trained.dataset.prepared or data_root() / "prepared" / name
-    if not folder.is_dir():
-        raise UserError(f"{folder}: the run's data is not there; prepare it again, or give dataset.prepared=DIR")
-    return folder

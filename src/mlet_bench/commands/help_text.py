@@ -12,6 +12,8 @@ WHAT = {
     "train": "train a model, collapse its embedding and evaluate it",
     "prepare": "turn raw files into a prepared Parquet folder",
     "evaluate": "evaluate a finished run on a split of its data, or on other data",
+    "predict": "the probabilities of rows without labels, by a finished run's model",
+    "export": "a finished run's model for serving: pt2, onnx or safetensors, checked before it is put in place",
     "tune": "the same number of trials for every arm of a comparison, then the seeds",
     "report": "tables, figures and a page from finished runs",
     "runs": "a table of run folders, newest first",
@@ -98,6 +100,44 @@ Examples:
     dataset.split=test
   mlet-bench evaluate run=outputs/criteo/dlrm/mlet/seed1-0123456789ab \\
     dataset.prepared=data/prepared/criteo-ba9876543210"""
+
+PREDICT = """mlet-bench predict run=DIR dataset.raw=FILE [key=value] …
+
+Asks the collapsed model of a finished run about rows, with or without labels. They are read as the run's own rows were
+and encoded with its vocabulary; a category that it does not have counts as never seen. Writes predictions.parquet (or
+.csv) with row and probability, in the order of the rows, and predict.json.
+
+Keys:
+  run=DIR               folder of a finished run
+  dataset.raw=FILE      the rows, in the format of the run's data set; a folder or a quoted glob where that takes one
+  predict.keep=[id]     columns of the rows that go along beside the probabilities
+  predict.format=csv    default parquet
+  dataset.prepared=DIR  the run's prepared folder, where it is not in its place
+  hardware=cuda         or cpu, with hardware.threads=N; default: as the run was trained, where its device is here
+  hydra.run.dir=DIR     where to write; default outputs/predictions/RUN-ROWS, by fingerprints
+
+Examples:
+  mlet-bench predict run=outputs/criteo/dlrm/mlet/seed1-0123456789ab dataset.raw=test.txt
+  mlet-bench predict run=outputs/avazu/dcn/single/seed1-0123456789ab dataset.raw=test.gz predict.keep=[id] \\
+    predict.format=csv"""
+
+EXPORT = """mlet-bench export run=DIR [key=value] …
+
+Writes a finished run's collapsed model for use without this package: the model, the vocabulary and the
+scaling of numeric columns, a model card and export.json. The file that was written is run on the test
+rows first; if a logit differs by more than rounding, nothing is exported.
+
+Keys:
+  run=DIR                 folder of a finished run
+  format=pt2              torch.export, for PyTorch alone; onnx, for onnxruntime; safetensors, the weights
+  bits=32                 8 or 4: tables as integers, which the exported model reads as they are
+  network_bits=32         8: the weights of MLPs as integers too
+  dataset.prepared=null   the run's prepared folder, where it is not in its place
+  hydra.run.dir=DIR       default outputs/exports/RUN-FORMAT-BITS
+
+Examples:
+  mlet-bench export run=outputs/synthetic/dlrm/mlet-d16-k64/seed1-0123456789ab
+  mlet-bench export run=outputs/…/seed1-0123456789ab format=onnx bits=8"""
 
 TUNE = """mlet-bench tune [group=choice] [key=value] …
 
@@ -210,7 +250,15 @@ def of(command: str, group: str | None = None) -> str:
         return TRAIN.format(choices="\n".join(_wrapped(group, _summary(group)) for group in GROUPS))
     if command == "prepare":
         return PREPARE.format(datasets=", ".join(choices("dataset")))
-    return {"evaluate": EVALUATE, "tune": TUNE, "report": REPORT, "runs": RUNS, "bench": BENCH}[command]
+    return {
+        "evaluate": EVALUATE,
+        "predict": PREDICT,
+        "export": EXPORT,
+        "tune": TUNE,
+        "report": REPORT,
+        "runs": RUNS,
+        "bench": BENCH,
+    }[command]
 
 
 def _group(command: str, group: str) -> str:

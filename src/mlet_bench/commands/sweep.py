@@ -38,8 +38,9 @@ def sweep(
     """By a job's number in Hydra's sweep, its number among those that run."""
     for number, composed in enumerate(jobs, 1):
         try:
-            config = convert_command(TrainCommand, composed.values)
-            run = _planned(config, composed.run_dir)
+            with composed.origin.named():
+                config = convert_command(TrainCommand, composed.values)
+                run = _planned(config, composed.run_dir)
         except UserError as error:
             mistakes.append((composed, error))
         else:

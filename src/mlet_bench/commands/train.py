@@ -1,8 +1,9 @@
-"""The recipe of a run: prepare → build → train → collapse → evaluate → save."""
+"""The recipe of a run: prepare → build, after a search where the mode has one → train → collapse → evaluate → save."""
 
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,7 @@ def run(
         if folder.finished:
             result = folder.result()
             progress.say(f"finished before: {folder.path} (rerun=true starts anew)")
+            _warn(result, progress)
             return folder.path, result
         described = {"fingerprint": planned.fingerprint, **dict(flat(values))}
         with (
@@ -72,6 +74,7 @@ def run(
         ):
             progress.say(f"run folder: {folder.path}")
             result, tolerable = _stages(planned, device, progress, metric_loggers)
+            _warn(result, progress)
             if tolerable:
                 metric_loggers.finished(result.metrics.test.model_dump(exclude_unset=True))
         folder.save(result)
@@ -82,6 +85,11 @@ def run(
             )
         folder.finish()
     return folder.path, result
+
+
+def _warn(result: Result, progress: Progress) -> None:
+    if result.learned_nothing:
+        progress.say(f"warning: {result.learned_nothing}")
 
 
 def check(config: TrainCommand) -> torch.device:
@@ -110,16 +118,19 @@ def _stages(
     )
     summary = _train(planned, model, config.emb, folder, progress, record=metric_loggers.evaluated, spectra=spectra)
 
-    progress.stage("collapse and evaluate")
-    collapsed = collapse(model.eval())
-    trained_R = predict(model, prepared.pieces("test"), config.eval.batch_size)
-    group = config.dataset.group
-    test_R, test, buckets = evaluate_split(collapsed, prepared, "test", config.eval, folder / PREDICTIONS, group=group)
-    _, valid, _ = evaluate_split(collapsed, prepared, "valid", config.eval, group=group)
-    difference = float(np.abs(trained_R - test_R).max())
-
-    save_weights(folder / MODEL, collapsed.state_dict())
-    single = _built(config.model, single_of(config.emb), prepared, config.seed).to(device).eval()
+    with progress.evaluating() as advanced:
+        advanced("collapse", 0, 0)
+        collapsed = collapse(model.eval())
+        advance = partial(advanced, "evaluate the trained model on test")
+        trained_R = predict(model, prepared.pieces("test"), config.eval.batch_size, advance, prepared.rows["test"])
+        group, save = config.dataset.group, folder / PREDICTIONS
+        test_R, test, buckets = evaluate_split(collapsed, prepared, "test", config.eval, save, group, advanced)
+        _, valid, _ = evaluate_split(collapsed, prepared, "valid", config.eval, None, group, advanced)
+        difference = float(np.abs(trained_R - test_R).max())
+        save_weights(folder / MODEL, collapsed.state_dict())
+        single = _built(config.model, single_of(config.emb), prepared, config.seed).to(device).eval()
+        advanced("time inference", 0, 0)
+        inference = _inference_times(model, collapsed, single, prepared, config.eval.batch_size)
     result = Result(
         version=1,
         dataset=_dataset(prepared),
@@ -131,7 +142,7 @@ def _stages(
         metrics=Metrics(valid=Scores.model_validate(valid), test=Scores.model_validate(test)),
         buckets=[Bucket.model_validate(bucket) for bucket in buckets],
         collapse=_sizes(model, collapsed, difference, search),
-        inference=_inference_times(model, collapsed, single, prepared, config.eval.batch_size),
+        inference=inference,
         train=Train(
             **_figures(summary, search),
             planned_memory_bytes=planned.memory.bytes,

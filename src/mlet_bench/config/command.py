@@ -196,6 +196,9 @@ def _given(value: Any) -> Any:
     return value
 
 
+FinishedRun = Annotated[RequiredPath, BeforeValidator(_given)]
+
+
 class EvaluateHardware(Section):
     """Null: as the run was trained."""
 
@@ -206,13 +209,27 @@ class EvaluateHardware(Section):
 
 
 class EvaluateCommand(Section):
-    run: Annotated[RequiredPath, BeforeValidator(_given)]
+    run: FinishedRun
     split: Literal["train", "valid", "test"]
     rank: int | None = Field(ge=1)
     bits: int | None = Field(ge=2, le=8)
     keep: Kept | None
     dataset: OtherData
     hardware: EvaluateHardware
+
+
+class ExportData(Section):
+    prepared: OptionalPath
+
+
+class ExportCommand(Section):
+    run: Annotated[RequiredPath, BeforeValidator(_given)]
+    format: Literal["pt2", "onnx", "safetensors"]
+    bits: Literal[32, 8, 4]
+    """Of tables and first-order weights."""
+    network_bits: Literal[32, 8]
+    """Of the weights of MLPs."""
+    dataset: ExportData
 
 
 class ReportCommand(Section):

@@ -6,10 +6,10 @@ leaves the making of its folder to us.
 """
 
 import math
-import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mlet_bench.config import hydra_section
 from mlet_bench.config.hydra_internals import BasicSweeper, ConfigLoaderImpl, ConfigSearchPathImpl, Hydra
+from mlet_bench.config.origin import Origin, first_line
 from mlet_bench.errors import UserError, listing, nearest, nearest_beside
 from mlet_bench.system.shipped import shipped
 
@@ -37,9 +38,6 @@ EXTRAS = {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slur
 MOST_JOBS = 10_000
 """Of a sweep."""
 LONGEST_KEY = 200
-BENCH_ONLY = ("bench",)
-"""Groups that another command than bench has no use for."""
-WHERE = ("full_key:", "object_type=", "reference_type=")
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,8 @@ class Composed:
     """Whether `hydra.run.dir` stood among the overrides."""
     overrides: tuple[str, ...]
     """As they were given, without Hydra's own keys."""
+    origin: Origin
+    """Of the keys that a file of an experiment set."""
 
 
 class Composer:
@@ -88,7 +88,7 @@ class Composer:
                 f"{key}={values}: several values are a sweep; add -m to run them all, or quote the value if it is one"
             )
         self._check_keys(parsed)
-        return _plain(self._load(overrides, RunMode.RUN), parsed)
+        return self._composed(self._load(overrides, RunMode.RUN), parsed)
 
     def jobs(self, overrides: Sequence[str]) -> list[Composed]:
         """The config of every job that Hydra's basic sweeper would make, in its order."""
@@ -120,6 +120,22 @@ class Composer:
                 lambda: self._hydra.multirun(self.config_name, job, given, with_log_configuration=False)
             )
         return [returned.return_value for batch in batches for returned in batch]
+
+    def _composed(self, config: DictConfig, parsed: Sequence[Override]) -> Composed:
+        setup_globals()
+        given = {override.key_or_group for override in parsed}
+        try:
+            ours = [one.input_line or "" for one in parsed if not one.key_or_group.startswith(("hydra.", "hydra/"))]
+            origin = Origin.of(self._loader, config.hydra.runtime.choices.get("experiment"), given)
+            run_dir = str(config.hydra.run.dir or "")
+            composed = Composed(plain(config), run_dir, "hydra.run.dir" in given, tuple(ours), origin)
+        except OmegaConfBaseException as error:
+            raise UserError(first_line(error)) from None
+        if not composed.run_dir.strip():
+            raise UserError("hydra.run.dir=: the path is empty; give a folder")
+        if "\0" in composed.run_dir:
+            raise UserError(f"hydra.run.dir={composed.run_dir}: no path holds a null character")
+        return composed
 
     def _check_primary(self) -> None:
         """Hydra imports what `hydra.searchpath` of the primary config names, before anything else: we look first."""
@@ -156,7 +172,10 @@ class Composer:
     def _check_keys(self, parsed: Sequence[Override]) -> None:
         """Name an unknown group choice or key, with the nearest right one."""
         groups = [override for override in parsed if self._choices(override.key_or_group) is not None]
+        top = self._top
         for override in groups:
+            if override.key_or_group not in top and not override.key_or_group.startswith("hydra/"):
+                raise UserError(f"{override.key_or_group}: no such key; allowed: {listing(top)}.")
             choices = self._choices(override.key_or_group) or []
             given = override.value()
             optional = override.is_delete() or override.key_or_group == "experiment"
@@ -174,8 +193,7 @@ class Composer:
                 continue
             section = key.rpartition(".")[0]
             siblings = [name for name in known if name.rpartition(".")[0] == section] if section in known else []
-            top = [name for name in ours if "." not in name] + self._loader.list_groups("")
-            allowed = siblings or sorted(set(top) - {"hydra", *(BENCH_ONLY if self.config_name != "bench" else ())})
+            allowed = siblings or top
             same = [name for name in ours if "." in name and name.rpartition(".")[2] == key]
             hint = f" Did you mean {' or '.join(same)}?" if 0 < len(same) < 4 else nearest(key, ours + allowed)
             elsewhere = self._having(key)
@@ -195,6 +213,13 @@ class Composer:
     def _chosen(self, groups: Sequence[Override], group: str) -> str:
         config = self._load([str(override.input_line) for override in groups], RunMode.RUN)
         return str(config.hydra.runtime.choices[group])
+
+    @cached_property
+    def _top(self) -> list[str]:
+        """The keys and groups that this command has."""
+        config = self._load((), RunMode.RUN)
+        groups = [name for name in config.hydra.runtime.choices if not name.startswith("hydra/")]
+        return sorted({*groups, *(key for key in _dotted(config) if "." not in key)} - {"hydra", "bench"})
 
     def _known(self, groups: tuple[str, ...]) -> list[str]:
         """Every key that there is with these choices; kept, as the jobs of a sweep ask for few different ones."""
@@ -223,7 +248,7 @@ class Composer:
         try:
             config: DictConfig = self._try(composed)
         except ValueError as error:  # Hydra's own of an override that it has no use for
-            raise UserError(f"{' '.join(overrides)}: {_first_line(error)}") from None
+            raise UserError(f"{' '.join(overrides)}: {first_line(error)}") from None
         return config
 
     @staticmethod
@@ -231,7 +256,7 @@ class Composer:
         try:
             return function()
         except (HydraException, OmegaConfBaseException) as error:
-            raise UserError(_first_line(error)) from None
+            raise UserError(first_line(error)) from None
         except yaml.YAMLError as error:
             raise UserError(f"a config file is no YAML: {' '.join(str(error).split())}") from None
         except RecursionError:
@@ -246,21 +271,6 @@ def plain(config: DictConfig) -> dict[str, Any]:
             value = config[key]
             values[str(key)] = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
     return values
-
-
-def _plain(config: DictConfig, parsed: Sequence[Override]) -> Composed:
-    setup_globals()
-    given = any(override.key_or_group == "hydra.run.dir" for override in parsed)
-    try:
-        ours = [one.input_line or "" for one in parsed if not one.key_or_group.startswith(("hydra.", "hydra/"))]
-        composed = Composed(plain(config), str(config.hydra.run.dir or ""), given, tuple(ours))
-    except OmegaConfBaseException as error:
-        raise UserError(_first_line(error)) from None
-    if not composed.run_dir.strip():
-        raise UserError("hydra.run.dir=: the path is empty; give a folder")
-    if "\0" in composed.run_dir:
-        raise UserError(f"hydra.run.dir={composed.run_dir}: no path holds a null character")
-    return composed
 
 
 def _dotted(config: Any, prefix: str = "") -> list[str]:
@@ -284,15 +294,3 @@ def _values(override: Override) -> int:
             raise UserError(f"{override.input_line}: this range has no end")
         return max(0, math.ceil((stop - start) / step))
     return len(swept.list) if isinstance(swept, ChoiceSweep) else 1
-
-
-def _first_line(error: Exception) -> str:
-    """What Hydra says of an override, without the lines that tell where in its own objects that was."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    if len(lines) == 1 and isinstance(error.__cause__, OmegaConfBaseException):
-        reason = str(error.__cause__).splitlines()[0]
-        lines.append("takes a list" if reason == "Cannot merge DictConfig with ListConfig" else reason)
-    said = ": ".join(line for line in lines if line and not line.startswith(WHERE))
-    said = re.sub(r"^Error merging override |^\w+ raised while resolving interpolation: ", "", said)
-    key = str(getattr(error, "full_key", None) or "")
-    return said if key in said else f"{key}: {said}"

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from mlet_bench.config import (
     AvazuConfig,
@@ -39,7 +38,7 @@ __all__ = [
     "source_for",
 ]
 
-READERS: dict[type[DatasetConfig], Callable[[Any], RawSource]] = {
+READERS: dict[type[DatasetConfig], Callable[..., RawSource]] = {
     SyntheticConfig: SyntheticSource,
     CriteoConfig: CriteoSource,
     AvazuConfig: AvazuSource,
@@ -47,6 +46,8 @@ READERS: dict[type[DatasetConfig], Callable[[Any], RawSource]] = {
     MovieLens1MConfig: MovieLens1MSource,
     TableConfig: TableSource,
 }
+"""What reads the rows of a config. A second argument makes them rows that a model is asked about, whose labels may be
+missing: it names the raw columns that go along."""
 
 
 def source_for(config: DatasetConfig) -> RawSource:

@@ -83,7 +83,7 @@ class _Join(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, fields: list[list[int]], *vectors: Tensor) -> Tensor:
         ctx.fields = fields
-        joined = vectors[0].new_empty(len(vectors[0]), sum(map(len, fields)), vectors[0].shape[2])
+        joined = vectors[0].new_empty(vectors[0].shape[0], sum(map(len, fields)), vectors[0].shape[2])
         for places, part in zip(fields, vectors, strict=True):
             joined[:, places] = part
         return joined
@@ -112,6 +112,9 @@ class PartedEmbedding(Embedding):
     def forward(self, ids_BF: Tensor) -> Tensor:
         """emb_BFD for ids within their fields."""
         vectors = [part(ids_BF[:, places]) for places, part in zip(self.groups, self.parts, strict=True)]
+        if torch.compiler.is_exporting():
+            joined = [field for places in self.groups for field in places]
+            return torch.cat(vectors, 1)[:, [joined.index(field) for field in range(len(joined))]]
         joined_BFD: Tensor = _Join.apply(self.groups, *vectors)  # type: ignore[no-untyped-call]
         return joined_BFD
 

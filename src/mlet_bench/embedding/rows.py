@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mlet_bench.system import hardware
+
 
 class FieldOffsets(nn.Module):
     """Which rows the ids of each field read in a table that holds the fields one after the other: here their own.
@@ -222,7 +224,7 @@ class PlacedRows(BatchRows):
 
 def project_places(rows_BFK: Tensor, w2_FKD: Tensor) -> Tensor:
     """B × F × D: each place's row times its field's matrix, in one product, in the precision of the tables."""
-    with torch.autocast(rows_BFK.device.type, enabled=False):
+    with hardware.without_autocast(rows_BFK.device):
         return torch.bmm(rows_BFK.transpose(0, 1), w2_FKD).transpose(0, 1)
 
 

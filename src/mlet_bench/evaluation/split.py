@@ -1,5 +1,7 @@
 """A model on a whole split: logits → metrics, buckets and predictions.parquet."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,23 +25,27 @@ def evaluate_split(
     split: str,
     config: EvalConfig,
     path: Path | None = None,
-    *,
     group: str | None = None,
+    advanced: Callable[[str, int, int], None] = lambda stage, done, of: None,
 ) -> tuple[np.ndarray, dict[str, Any], list[dict[str, Any]]]:
     """logit_R of a split's R rows, its metrics, and those by bucket.
 
     Predictions go to `path` if it is given, and `config.keep`'s raw columns beside them.
 
-    `group` names the field within whose categories AUC is taken too.
+    `group` names the field within whose categories AUC is taken too; `advanced` hears of a stage, and how many of how
+    many rows are done (0 of 0: unknown).
 
     RunFailedError if a logit is not finite.
     """
     column = None if group is None else prepared.fields.index(group)
+    advanced(f"read the {split} split", 0, 0)
     rows = EvalRows.of(prepared.pieces(split, counts=True), config.buckets, column)
-    logit_R = predict(model, prepared.pieces(split), config.batch_size)
+    advance = partial(advanced, f"evaluate on {split}")
+    logit_R = predict(model, prepared.pieces(split), config.batch_size, advance, prepared.rows[split])
     if not np.isfinite(logit_R).all():
         row = int(np.flatnonzero(~np.isfinite(logit_R))[0])
         raise RunFailedError(f"the logit of row {row} of the {split} split is {logit_R[row]}")
+    advanced(f"metrics of {split}, by training count", 0, 0)
     metrics, buckets = evaluate(rows, logit_R, prepared.fields, config.buckets, prepared.reserved)
     if group is not None:
         metrics["gauc_field"] = group

@@ -25,6 +25,8 @@ def attend(projected_BSP: Tensor, width: int, heads: int, scale: float) -> Tenso
     >>> attend(torch.ones(2, 3, 16), 4, 2, 1.0)[0, 0].tolist()
     [2.0, 2.0, 2.0, 2.0]
     """
+    if torch.compiler.is_exporting():  # a graph for batches of any size has no pieces
+        return _attend_at_once(projected_BSP, width, heads, scale)
     attended: Tensor = _Attend.apply(projected_BSP, width, heads, scale)  # type: ignore[no-untyped-call]
     return attended
 
@@ -58,6 +60,13 @@ class _Attend(torch.autograd.Function):
             query_grad_RSA.copy_(torch.bmm(score_grad_RSS, key_RSA))
             key_grad_RSA.copy_(torch.bmm(score_grad_RSS.transpose(1, 2), query_RSA))
         return grad_BSP, None, None, None
+
+
+def _attend_at_once(projected_BSP: Tensor, width: int, heads: int, scale: float) -> Tensor:
+    every, own = slice(None), width // heads
+    parts = [_parts(projected_BSP, width, every, slice(start, start + own)) for start in range(0, width, own)]
+    attended_BSA = torch.cat([torch.bmm(_weights(query, key, scale), value) for query, key, value in parts], 2)
+    return attended_BSA + projected_BSP[:, :, 3 * width :] if projected_BSP.shape[2] > 3 * width else attended_BSA
 
 
 def _weights(query_RSA: Tensor, key_RSA: Tensor, scale: float) -> Tensor:

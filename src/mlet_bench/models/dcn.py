@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from mlet_bench.embedding import Embedding
 from mlet_bench.models.base import CTRModel
 from mlet_bench.models.layers import DeepSettings, FirstOrder, NumericVectors, deep, initialise
-from mlet_bench.models.linear import Linear, linear, without_autocast
+from mlet_bench.models.linear import Linear, linear
+from mlet_bench.system import hardware
 
 
 class DCNSettings(DeepSettings):
@@ -41,7 +42,7 @@ def crossed(x0_BI: Tensor, layers: Sequence[Cross], last_I: Tensor) -> Tensor:
 
     Under autocast too all of it is float32: the a_l are sums over the layers, and what bfloat16 rounds off them stays.
     """
-    with without_autocast(x0_BI.device):
+    with hardware.without_autocast(x0_BI.device):
         dots_BL = linear(x0_BI, torch.cat([*(layer.weight.weight for layer in layers), last_I[None]]))
         a_B, c_I = torch.ones_like(dots_BL[:, 0]), torch.zeros_like(last_I)
         for layer, dot_B in zip(layers, dots_BL.unbind(1), strict=False):

@@ -6,7 +6,6 @@ PyTorch carries as well, has them for every processor (docs/performance.md has f
 B batch (any number of leading dimensions), I inputs, O outputs.
 """
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -49,14 +48,11 @@ def linear(x_BI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None, *, rel
     return y_BO.relu_() if relu else y_BO
 
 
-def without_autocast(device: torch.device) -> AbstractContextManager[object]:
-    """Products inside keep the type of their factors."""
-    available = torch.amp.is_autocast_available(device.type)
-    return torch.autocast(device.type, enabled=False) if available else nullcontext()
-
-
 def _suits_onednn(values: Tensor) -> bool:
-    """Under autocast PyTorch's own layer changes the type, and uses oneDNN for the narrow ones."""
+    """Under autocast PyTorch's own layer changes the type, and uses oneDNN for the narrow ones; an exported model
+    has PyTorch's own operators alone."""
+    if torch.compiler.is_exporting():
+        return False
     kind = values.device.type
     return (
         kind == "cpu" and values.dtype == torch.float32 and values.numel() > 0 and not torch.is_autocast_enabled(kind)

@@ -58,7 +58,7 @@ class CIN(nn.Module):
 
     def forward(self, vectors_BSD: Tensor) -> Tensor:
         """B × M, M the maps of all layers."""
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or torch.compiler.is_exporting():
             return self._pooled(vectors_BSD)
         rows = max(1, CHUNK // (self._held * vectors_BSD.shape[2]))
         return torch.cat([self._pooled(part_BSD) for part_BSD in torch.split(vectors_BSD, rows)])
@@ -68,7 +68,7 @@ class CIN(nn.Module):
         pooled = []
         for layer in self.layers:
             maps_RM = layer(maps_RM, x0_RS)
-            pooled.append(maps_RM.view(len(vectors_BSD), -1, maps_RM.shape[1]).sum(1))
+            pooled.append(maps_RM.view(vectors_BSD.shape[0], -1, maps_RM.shape[1]).sum(1))
         return torch.cat(pooled, 1)
 
 

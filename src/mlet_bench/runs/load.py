@@ -11,6 +11,8 @@ from torch import Tensor
 
 from mlet_bench import models
 from mlet_bench.config import TrainCommand, convert_command
+from mlet_bench.data import Prepared
+from mlet_bench.data.sources.raw import data_root
 from mlet_bench.embedding import empty_served
 from mlet_bench.errors import UserError, nearest_beside
 from mlet_bench.models import CTRModel
@@ -60,6 +62,21 @@ def config_of(folder: RunFolder) -> tuple[TrainCommand, str]:
         return convert_command(TrainCommand, values), fingerprint
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
+
+
+def data_of(folder: RunFolder, config: TrainCommand, given: Path | None = None) -> Prepared:
+    """The data that a run was trained on, or the prepared folder that is given, if it has the same vocabulary."""
+    recorded = folder.result().dataset
+    place = given or config.dataset.prepared or data_root() / "prepared" / f"{recorded.name}-{recorded.fingerprint}"
+    if given is None and not place.is_dir():
+        raise UserError(f"{place}: the run's data is not there; prepare it again, or give dataset.prepared=DIR")
+    prepared = Prepared.open(place)
+    if prepared.vocabulary != recorded.vocabulary:
+        raise UserError(
+            f"{prepared.folder}: has another vocabulary than the run was trained with; prepare it with dataset.vocab="
+            "the run's prepared folder"
+        )
+    return prepared
 
 
 def weights_of(folder: RunFolder) -> dict[str, Tensor]:

@@ -11,11 +11,11 @@ class Progress(Protocol):
     def say(self, text: str) -> None:
         """A line for who looks on, and for the log."""
 
-    def stage(self, text: str) -> None:
-        """A stage begins, which the log alone says."""
-
     def preparing(self) -> AbstractContextManager[Callable[[str, int, int, int], None]]:
         """Is called with a stage, how much of how much of it is done, and the rows so far."""
+
+    def evaluating(self) -> AbstractContextManager[Callable[[str, int, int], None]]:
+        """Is called with a stage, and how many of how many rows are done; 0 of 0 where that is not known."""
 
     def training(self) -> AbstractContextManager[Watcher]: ...
 

@@ -139,6 +139,17 @@ class Result(_Part):
     inference: Inference | None = None
     train: Train
 
+    @property
+    def learned_nothing(self) -> str:
+        """A sentence where validation AUC cannot be told from guessing; empty otherwise."""
+        valid = self.metrics.valid
+        if valid.auc is None or valid.auc_ci95 is None or not valid.auc_ci95[0] <= 0.5 <= valid.auc_ci95[1]:
+            return ""
+        low, high = valid.auc_ci95
+        return (
+            f"nothing learned: validation AUC {valid.auc:.4f}, its 95 % interval {low:.4f} to {high:.4f} contains 0.5"
+        )
+
     def as_json(self) -> dict[str, Any]:
         """As it stands in result.json: what is not given is left out."""
         return self.model_dump(exclude_unset=True)

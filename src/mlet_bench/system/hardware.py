@@ -5,7 +5,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -112,3 +112,10 @@ def describe_software() -> dict[str, str]:
         "torch": torch.__version__,
         "numpy": np.__version__,
     }
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """Products inside keep the type of their factors; an exported graph has no such thing, and needs none."""
+    if torch.compiler.is_exporting() or not torch.amp.is_autocast_available(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)

@@ -6,9 +6,9 @@ numbered, and the parts are written (parts.py). Memory grows with the categories
 
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -63,7 +63,7 @@ def prepare(source: RawSource, config: DatasetConfig, *, best: Summary, progress
         return made
     _check_room(job)
     working = place / f".{config.name}-{job.stamp}.tmp"
-    with _existing(place), files.locked(working.with_suffix(".lock")):
+    with files.made(place), files.locked(working.with_suffix(".lock")):
         made = job.made_before()  # another process was faster
         if made is not None:
             return made
@@ -108,22 +108,6 @@ def _check_room(job: Job) -> None:
     files.check_memory(PIECES_AT_WORK * available_cores() * min(CHUNK_BYTES, text_bytes), "preparing")
 
 
-@contextmanager
-def _existing(folder: Path) -> Iterator[None]:
-    """The folder, and its parents; those that were missing are removed again if the block leaves them empty."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        yield
-    except BaseException:
-        for path in missing:
-            try:
-                path.rmdir()
-            except OSError:
-                break
-        raise
-
-
 def _clean_up(place: Path) -> None:
     """Remove what killed processes left: working folders and locks that nobody holds."""
     clear_leftovers()
@@ -162,6 +146,7 @@ def _write(job: Job, folder: Path, best: Summary, progress: Progress) -> str:
     manifest = _manifest(job, encoded, reading, inputs, written, split_words)
     if encoded.spool.has_truth:
         prepared = Prepared(folder, manifest)
+        progress("evaluating the true logits", 0, 0, 0)
         manifest["best"] = {split: best(prepared, split) for split in ("valid", "test")}
     shutil.rmtree(work)
     files.write_json(folder / "manifest.json", sealed(manifest))
@@ -172,10 +157,11 @@ def _encode(job: Job, work: Path, reading: Reading, pool: Executor, progress: Pr
     """Read all rows, give each its split, and number the categories."""
     config, source = job.config, job.source
     spool = Spool(work, job.columns)
+    stage = "reading" if source.files else "generating"
     with closing(reading), closing(ahead(source.tables(reading))) as tables:
         for table in tables:
             spool.add(table, pool)
-            progress("reading", reading.bytes, reading.total_bytes, spool.first_rows[-1])
+            progress(stage, reading.bytes, reading.total_bytes, spool.first_rows[-1])
         reading.finish()
     split_words = source.split.begin(spool.finish(pool))
     assigned = Assigned(spool, work / "splits")

@@ -137,7 +137,7 @@ class Spool:
                 self.missing[name] += batch.column(name).null_count
                 encoded = numeric.bucket(batch.column(name))
             else:
-                encoded = _dictionary(batch.column(name))
+                encoded = dictionary_of(batch.column(name))
                 self.missing[name] += _empty(encoded)
             self.builders[name].add(encoded.dictionary)
             arrays[name] = encoded.indices
@@ -168,7 +168,7 @@ class Spool:
 TRANSFORMS = {"log1p": numeric.log1p, "as_is": numeric.as_is, "standard": numeric.raw}
 
 
-def _dictionary(column: pa.Array) -> pa.DictionaryArray:
+def dictionary_of(column: pa.Array) -> pa.DictionaryArray:
     """Strings with their dictionary; missing ones are "" like empty ones."""
     if column.null_count or not pa.types.is_dictionary(column.type):
         column = pc.fill_null(column.cast(pa.string()), "").dictionary_encode()

@@ -1,12 +1,13 @@
 """Avazu's click-through data as on Kaggle: csv with a header, hours written YYMMDDHH, in time order."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from mlet_bench.config import AvazuConfig
 from mlet_bench.data.sources import text, times
+from mlet_bench.data.sources.asked import asked_layout, kept_columns
 from mlet_bench.data.sources.bad_rows import Reading
 from mlet_bench.data.sources.lines import Layout
 from mlet_bench.data.sources.raw import KEY, LABEL, RawSource, existing
@@ -24,7 +25,8 @@ COLUMNS = ("id", "click", "hour", *PLAIN)
 class AvazuSource(RawSource):
     """Raw Avazu rows: the id is left out, of the hour an hour of the day and a weekday are made, or a number."""
 
-    def __init__(self, config: AvazuConfig) -> None:
+    def __init__(self, config: AvazuConfig, keep: Sequence[str] | None = None) -> None:
+        self._keep = keep
         self._hour_is_numeric = config.hour_as == "numeric"
         self.numeric = ("hour",) if self._hour_is_numeric else ()
         self.categorical = PLAIN if self._hour_is_numeric else ("hour", "weekday", *PLAIN)
@@ -47,7 +49,10 @@ class AvazuSource(RawSource):
     def tables(self, reading: Reading) -> Iterator[pa.Table]:
         for table in text.read_text(self.files[0], self._layout(), reading):
             hours = table.column("hour")
-            columns = {LABEL: table.column("click"), KEY: times.keys(hours, lambda cell: int(cell[:6]))}
+            if self._keep is None:
+                columns = {LABEL: table.column("click"), KEY: times.keys(hours, lambda cell: int(cell[:6]))}
+            else:
+                columns = kept_columns(table, self._keep)
             if self._hour_is_numeric:
                 columns["hour"] = times.keys(hours, lambda cell: int(times.hour_of_day(cell)))
             else:
@@ -57,5 +62,8 @@ class AvazuSource(RawSource):
 
     def _layout(self) -> Layout:
         columns = text.header_of(self.files[0])
+        layout = Layout(columns, {"click": "label", "hour": "hour", **dict.fromkeys(PLAIN, "category")})
+        if self._keep is not None:
+            return asked_layout(self.files[0], layout, "click", self._keep)
         text.check_header(self.files[0], columns, COLUMNS)
-        return Layout(columns, {"click": "label", "hour": "hour", **dict.fromkeys(PLAIN, "category")})
+        return layout

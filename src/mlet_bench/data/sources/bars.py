@@ -9,9 +9,10 @@ import pyarrow as pa
 
 from mlet_bench.config import BarsConfig
 from mlet_bench.data.sources import text, times
+from mlet_bench.data.sources.asked import asked_layout, kept_columns
 from mlet_bench.data.sources.bad_rows import Reading
 from mlet_bench.data.sources.lines import Kind, Layout
-from mlet_bench.data.sources.raw import KEY, LABEL, RawSource, existing
+from mlet_bench.data.sources.raw import KEY, LABEL, RawSource, existing, matching
 from mlet_bench.data.splits import SPLITS, Given
 from mlet_bench.errors import UserError
 
@@ -19,14 +20,9 @@ from mlet_bench.errors import UserError
 class BarsSource(RawSource):
     """The rows of the three files, in their order; published md5 sums are compared, a difference is a warning."""
 
-    def __init__(self, config: BarsConfig) -> None:
-        self.config = config
-        folder = existing(config.raw, config.name)
-        if not folder.is_dir():
-            raise UserError(
-                f"dataset.raw={folder}: {config.name} needs the folder with train.csv, valid.csv and test.csv"
-            )
-        self.files = tuple(self._file(name) for name in SPLITS)
+    def __init__(self, config: BarsConfig, keep: Sequence[str] | None = None) -> None:
+        self.config, self._keep = config, keep
+        self.files = _splits_of(config) if keep is None else _asked_files(config)
         self.numeric = config.numeric
         made = ("hour", "weekday", "weekend")
         self.categorical = config.categorical if config.hour is None else (made[0], *config.categorical, *made[1:])
@@ -51,8 +47,10 @@ class BarsSource(RawSource):
         offset, config = 0, self.config
         for index, (path, layout) in enumerate(zip(self.files, self._layouts, strict=True)):
             for table in text.read_text(path, layout, reading, offset):
-                columns = {LABEL: table.column(config.label)}
-                columns[KEY] = pa.repeat(pa.scalar(index, pa.int64()), table.num_rows)
+                columns = {} if self._keep is None else kept_columns(table, self._keep)
+                if self._keep is None:
+                    columns[LABEL] = table.column(config.label)
+                    columns[KEY] = pa.repeat(pa.scalar(index, pa.int64()), table.num_rows)
                 columns.update({name: table.column(name) for name in (*config.numeric, *config.categorical)})
                 if config.hour is not None:
                     hours = table.column(config.hour)
@@ -73,13 +71,32 @@ class BarsSource(RawSource):
         layouts = []
         for path in self.files:
             columns = text.header_of(path)
-            text.check_header(path, columns, (*kinds, *config.drop))
-            layouts.append(Layout(columns, kinds))
+            layout = Layout(columns, kinds)
+            if self._keep is None:
+                text.check_header(path, columns, (*kinds, *config.drop))
+            else:
+                layout = asked_layout(path, layout, config.label, self._keep)
+            layouts.append(layout)
         return tuple(layouts)
 
-    def _file(self, name: str) -> Path:
-        assert self.config.raw is not None
-        for path in (self.config.raw / f"{name}.csv", self.config.raw / f"{name}.csv.gz"):
-            if path.is_file():
-                return path
-        raise UserError(f"dataset.raw={self.config.raw}: the folder holds no {name}.csv")
+
+def _splits_of(config: BarsConfig) -> tuple[Path, ...]:
+    folder = existing(config.raw, config.name)
+    if not folder.is_dir():
+        raise UserError(f"dataset.raw={folder}: {config.name} needs the folder with train.csv, valid.csv and test.csv")
+    return tuple(_file(folder, name) for name in SPLITS)
+
+
+def _file(folder: Path, name: str) -> Path:
+    for path in (folder / f"{name}.csv", folder / f"{name}.csv.gz"):
+        if path.is_file():
+            return path
+    raise UserError(f"dataset.raw={folder}: the folder holds no {name}.csv")
+
+
+def _asked_files(config: BarsConfig) -> tuple[Path, ...]:
+    found = matching(config.raw, config.name) or [existing(config.raw, config.name)]
+    for path in found:
+        if path.is_dir():
+            raise UserError(f"dataset.raw={path}: is a folder; name the csv file of rows, or a glob of several")
+    return tuple(found)

@@ -4,13 +4,15 @@ One file is Criteo-Kaggle's train.txt; several are the days of the 1TB set.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 
 from mlet_bench.config import CriteoConfig
 from mlet_bench.data.sources import text
+from mlet_bench.data.sources.asked import asked_layout, kept_columns
 from mlet_bench.data.sources.bad_rows import Reading
 from mlet_bench.data.sources.lines import Layout
 from mlet_bench.data.sources.raw import KEY, LABEL, RawSource, existing, matching
@@ -33,24 +35,36 @@ class CriteoSource(RawSource):
     numeric = NUMERIC
     categorical = CATEGORICAL
 
-    def __init__(self, config: CriteoConfig) -> None:
+    def __init__(self, config: CriteoConfig, keep: Sequence[str] | None = None) -> None:
         self.files = _files(config)
+        self._keep = keep
         self._skip = config.bad_rows == "skip"
         by_time = Sevenths() if len(self.files) == 1 else LastDay(config.shares, config.seed, "file")
         self.split = rule_for(config.split, by_time, config.shares, config.seed)
 
     def check(self) -> None:
         for path in self.files:
-            text.check_head(path, LAYOUT, skip=self._skip)
+            text.check_head(path, self._layout(path), skip=self._skip)
 
     def tables(self, reading: Reading) -> Iterator[pa.Table]:
         offset = 0
         for number, path in enumerate(self.files):
-            for table in text.read_text(path, LAYOUT, reading, offset):
-                if len(self.files) > 1:
+            for table in text.read_text(path, self._layout(path), reading, offset):
+                if self._keep is not None:
+                    columns = {name: table.column(name) for name in (*NUMERIC, *CATEGORICAL)}
+                    table = pa.table({**columns, **kept_columns(table, self._keep)})
+                elif len(self.files) > 1:
                     table = table.append_column(KEY, pa.repeat(pa.scalar(number, pa.int64()), table.num_rows))
                 yield table
             offset += path.stat().st_size
+
+    def _layout(self, path: Path) -> Layout:
+        """Of rows that a model is asked about as in Kaggle's test.txt, whose rows lack the label, or with it."""
+        if self._keep is None:
+            return LAYOUT
+        cells = text.first_line(path).count(b"\t") + 1
+        without = replace(LAYOUT, columns=LAYOUT.columns[1:])
+        return asked_layout(path, without if cells == len(without.columns) else LAYOUT, LABEL, self._keep)
 
 
 def _files(config: CriteoConfig) -> tuple[Path, ...]:

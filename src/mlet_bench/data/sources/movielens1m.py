@@ -1,7 +1,7 @@
 """MovieLens-1M as GroupLens ships it: ratings.dat, users.dat and movies.dat, cells separated by ::, Latin-1."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from mlet_bench.config import MovieLens1MConfig
 from mlet_bench.data.sources import text, times
+from mlet_bench.data.sources.asked import asked_layout, kept_columns
 from mlet_bench.data.sources.bad_rows import BadRow, Reading
-from mlet_bench.data.sources.lines import Known, Layout, shown
+from mlet_bench.data.sources.lines import Kind, Known, Layout, shown
 from mlet_bench.data.sources.raw import KEY, LABEL, RawSource, existing
 from mlet_bench.data.splits import ByTime, rule_for
 from mlet_bench.errors import UserError
@@ -27,6 +28,8 @@ RATINGS = Layout(
 )
 USER = ("gender", "age", "occupation", "zip")
 MOVIE = ("year", "genres")
+ASKED = {2: ("user_id", "movie_id"), 3: ("user_id", "movie_id", "timestamp")}
+"""The columns of ratings.dat without ratings, by their number."""
 LIKED = 4
 """The lowest rating, of 1 to 5, that counts as positive."""
 
@@ -37,7 +40,8 @@ class MovieLens1MSource(RawSource):
     numeric = ()
     categorical = ("user_id", "movie_id", *USER, *MOVIE)
 
-    def __init__(self, config: MovieLens1MConfig) -> None:
+    def __init__(self, config: MovieLens1MConfig, keep: Sequence[str] | None = None) -> None:
+        self._keep = keep
         folder = existing(config.raw, config.name)
         missing = [name for name in NAMES if not (folder / name).is_file()]
         if missing:
@@ -62,8 +66,11 @@ class MovieLens1MSource(RawSource):
         for row in self._bad:
             reading.set_aside(row)
         for table in text.read_text(self.files[0], layout, reading):
-            rating = table.column("rating").to_numpy(zero_copy_only=False)
-            columns = {LABEL: pa.array((rating >= LIKED).astype(np.int8)), KEY: table.column("timestamp")}
+            if self._keep is None:
+                rating = table.column("rating").to_numpy(zero_copy_only=False)
+                columns = {LABEL: pa.array((rating >= LIKED).astype(np.int8)), KEY: table.column("timestamp")}
+            else:
+                columns = kept_columns(table, self._keep)
             for name, known, wanted in (("user_id", self._users, USER), ("movie_id", self._movies, MOVIE)):
                 columns[name] = table.column(name)
                 for place, attribute in enumerate(wanted):
@@ -77,7 +84,13 @@ class MovieLens1MSource(RawSource):
             "user_id": Known(self._users, "stands in no row of users.dat"),
             "movie_id": Known(self._movies, "stands in no row of movies.dat"),
         }
-        return replace(RATINGS, known=known)
+        layout = replace(RATINGS, known=known)
+        if self._keep is None:
+            return layout
+        cells = text.first_line(self.files[0]).count(b"::") + 1
+        columns = ASKED.get(cells, RATINGS.columns)
+        kinds: dict[str, Kind] = dict.fromkeys(("user_id", "movie_id"), "category")
+        return asked_layout(self.files[0], replace(layout, columns=columns, kinds=kinds), "rating", self._keep)
 
     @cached_property
     def _users(self) -> dict[str, list[str]]:

@@ -64,7 +64,8 @@ class RawSource(ABC):
     def tables(self, reading: Reading) -> Iterator[pa.Table]:
         """Columns label (0 or 1), the numeric ones (nulls are missing), the categorical ones (strings or
         dictionaries of strings; null and "" are missing), and KEY, `true_logit` (float64) and those to be kept (KEPT
-        and their names, each of one type) where there are any.
+        and their names, each of one type) where there are any. Of rows that a model is asked about neither labels nor
+        KEY.
         Bad rows and progress are told to `reading`."""
 
 

@@ -26,6 +26,12 @@ class Roles:
     """The columns that the config does not name, by what they were taken for."""
 
 
+def named_roles(config: TableConfig) -> Roles:
+    """Where the config names the label and all columns that are used."""
+    assert config.label is not None
+    return Roles(config.label, config.numeric or (), config.categorical or (), (), None, {})
+
+
 def roles_of(config: TableConfig, schema: dict[str, pa.DataType], path: Path, hint: str) -> Roles:
     """The columns' roles: as the config names them, the rest by name and type.
 

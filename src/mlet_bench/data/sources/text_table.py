@@ -22,11 +22,18 @@ OTHER_TEXT = (".data", ".inter", ".dat")
 class TextTable:
     """What the files of a table hold, a file at a time; the first one says how all are read."""
 
-    def __init__(self, config: TableConfig, first: Path, kind: str, missing: tuple[str, ...]) -> None:
+    def __init__(
+        self, config: TableConfig, first: Path, kind: str, missing: tuple[str, ...], *, asked: bool = False
+    ) -> None:
         self._config, self._missing = config, missing
         line, usual = text.first_line(first, config.encoding), DELIMITERS.get(kind)
         self._delimiter = config.delimiter or text.sniffed_delimiter(line, usual)
-        self._header = _has_header(config, first, self._cells(first))
+        cells = self._cells(first)
+        if asked and config.columns is not None and len(cells) < len(config.columns):  # rows without labels
+            self._config = config = config.model_copy(
+                update={"columns": tuple(name for name in config.columns if name != config.label)}
+            )
+        self._header = _has_header(config, first, cells)
         names = text.DELIMITER_NAMES
         self.note = ""
         """What the user should know of how the files are read."""

@@ -50,9 +50,6 @@ class ProgressConsole:
         log.info(text)
         self.console.print(printable(text), markup=False, soft_wrap=True)
 
-    def stage(self, text: str) -> None:
-        log.info(text)
-
     def quiet(self) -> "SilentConsole":
         return SilentConsole(self.console)
 
@@ -61,7 +58,21 @@ class ProgressConsole:
         """Hears of a stage, how much of how much of it is done, and the rows so far; shows rate and time left."""
         columns = ("{task.description}", BarColumn(), "{task.fields[note]}", TimeRemainingColumn())
         with self._progress(*columns) as progress:
-            yield PreparingWatcher(self, progress).advanced
+            yield StagesWatcher(self, progress).advanced
+
+    @contextmanager
+    def evaluating(self) -> Iterator[Callable[[str, int, int], None]]:
+        """Hears of a stage and how many of how many rows are done; shows them, and the log names each stage."""
+        with self.preparing() as advanced:
+            logged: set[str] = set()
+
+            def stage_advanced(stage: str, done: int, of: int) -> None:
+                if stage not in logged:
+                    logged.add(stage)
+                    log.info(stage)
+                advanced(stage, done, of, done)
+
+            yield stage_advanced
 
     @contextmanager
     def training(self) -> Iterator["TrainingWatcher"]:
@@ -92,8 +103,8 @@ class SilentConsole(ProgressConsole):
         log.info(text)
 
 
-class PreparingWatcher:
-    """Hears how far preparing is: a bar on a terminal, elsewhere a line now and then."""
+class StagesWatcher:
+    """Hears how far preparing or evaluating is: a bar on a terminal, elsewhere a line now and then."""
 
     EVERY_SECONDS = 30
 
@@ -111,7 +122,7 @@ class PreparingWatcher:
             self._task = self._progress.add_task(f"{self._live.before}{stage}", total=of or None, note="")
             self._first = rows
         rate = (rows - self._first) / max(now - self._began, 1e-9)
-        note = f"{rows:,} rows" + (f"  {rate:,.0f} rows/s" if rows > self._first else "")
+        note = f"{rows:,} rows" * (rows > 0) + (f"  {rate:,.0f} rows/s" if rows > self._first else "")
         assert self._task is not None
         self._progress.update(self._task, completed=done, note=note)
         if not self._live.console.is_terminal and now - self._said >= self.EVERY_SECONDS:
