@@ -92,7 +92,8 @@ def published(name: str, words: Sequence[str], model: str, experiment: str, *, c
 def own_rates(name: str, words: Sequence[str], model: str, experiment: str, *, curves: bool) -> Iterator[Job]:
     """Every embedding chooses among equally many learning rates of its tables."""
     rates = RATES["sgd" if model == "dlrm" else "adagrad"]
-    more = ("trials=5", "seeds=[1,2,3,4,5]") if curves else ("trials=4", "seeds=[1,2,3]")
+    trials = "trials=4" if "dataset=synthetic" in words and not curves else "trials=5"
+    more = (trials, f"seeds={'[1,2,3,4,5]' if curves else '[1,2,3]'}")
 
     def tune(what: str, *own: str) -> Job:
         searched = ("search.lr=null", rates, *more)

@@ -1,6 +1,7 @@
 """`mlet-bench export`: checked before it is there, whole or not at all, usable without this package."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -148,6 +149,16 @@ def test_a_file_that_gives_other_logits_is_never_there(
     assert ended.code == cli.FAILED
     assert re.search(r"format=safetensors: a logit changed by .* is allowed; nothing was exported", ended.err)
     assert not list(Path("outputs/exports").iterdir())
+
+
+def test_what_a_killed_export_left_is_removed_by_the_next(command: Command, finished_run: Path) -> None:
+    """Its process is no more; a folder of one that is at work stays."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    for pid in (gone.pid, os.getppid(), "x"):
+        Path(f".out.{pid}.tmp").mkdir()
+    assert command("export", f"run={finished_run}", "format=safetensors", "hydra.run.dir=out").code == cli.DONE
+    assert sorted(path.name for path in Path().glob(".out*")) == sorted([".out.x.tmp", f".out.{os.getppid()}.tmp"])
 
 
 def test_what_is_no_table_is_not_quantised(command: Command, workplace: Path, finished_run: Path) -> None:

@@ -86,7 +86,7 @@ def test_with_room_for_all_it_is_a_single_table_bit_for_bit(pieces: int, optimiz
     emb = build(given, CARDINALITIES)
     assert isinstance(emb, PrunedEmbedding)
     width = 4 // pieces
-    emb.pieces.fields.__init__([count for count in CARDINALITIES for _ in range(pieces)], 130 * pieces)
+    emb.pieces.fields.__init__([count for count in CARDINALITIES for _ in range(pieces)], 130 * pieces, pieces=pieces)
     emb.pieces.table = RowTable(torch.rand(130 * pieces + 1, width) * 2 - 1)
     emb.utility_V = torch.zeros(130 * pieces)
     every = torch.stack([torch.arange(90) % 40, torch.arange(90)], 1)

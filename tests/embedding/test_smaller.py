@@ -222,6 +222,20 @@ def test_robe_without_collision_is_a_full_table() -> None:
     torch.testing.assert_close(emb(torch.arange(3)[:, None])[:, 0], table_ND)
 
 
+def test_robes_gradient_is_the_same_again_with_several_threads() -> None:
+    emb = ROBEEmbedding([200_000], 16, size=1000, piece=16, std=1.0)
+    weight_U1D, gradients, threads = torch.randn(200_000, 1, 16), [], torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        for _ in range(3):
+            emb.array.grad = None
+            (emb(torch.arange(200_000)[:, None]) * weight_U1D).sum().backward()
+            gradients.append(emb.array.grad)
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(gradient, gradients[0]) for gradient in gradients)
+
+
 @pytest.mark.parametrize(("mode", "changes"), [*CASES, ("dhe", {})])
 def test_vectors_start_with_the_single_tables_variance(mode: str, changes: dict[str, Any]) -> None:
     if changes.get("start") == "dlrm":

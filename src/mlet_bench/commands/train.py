@@ -1,4 +1,4 @@
-"""The recipe of a run: prepare → build → train → collapse → evaluate → save."""
+"""The recipe of a run: prepare → build, after a search where the mode has one → train → collapse → evaluate → save."""
 
 from collections.abc import Callable
 from dataclasses import asdict

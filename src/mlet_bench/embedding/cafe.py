@@ -44,29 +44,24 @@ class Sketch(torch.nn.Module):
 
     def add(self, id_N: Tensor, value_N: Tensor) -> None:
         """To the sums of different ids; those of one bucket in the order given."""
-        while len(id_N):
-            bucket_N = self.bucket(id_N)
-            first_N = _first(bucket_N)
-            self._add_apart(id_N[first_N], value_N[first_N], bucket_N[first_N])
-            id_N, value_N = id_N[~first_N], value_N[~first_N]
+        sorted_N, order_N = self.bucket(id_N).sort(stable=True)
+        place_N = torch.arange(len(id_N), device=id_N.device)
+        begins_N = torch.where(sorted_N == sorted_N.roll(1), 0, place_N)
+        turn_N = place_N - begins_N.cummax(0).values
+        """How many before it are of the same bucket."""
+        turns = torch.bincount(turn_N).tolist()
+        order_N = order_N[turn_N.argsort(stable=True)]
+        for now_N in torch.split(order_N, turns):
+            self._add_apart(id_N[now_N], value_N[now_N])
 
-    def _add_apart(self, id_N: Tensor, value_N: Tensor, bucket_N: Tensor) -> None:
+    def _add_apart(self, id_N: Tensor, value_N: Tensor) -> None:
         """Of ids in different buckets."""
-        cells_NC = bucket_N[:, None] * CELLS + torch.arange(CELLS, device=id_N.device)
+        cells_NC = self.bucket(id_N)[:, None] * CELLS + torch.arange(CELLS, device=id_N.device)
         known_NC = self.id_S[cells_NC] == id_N[:, None]
-        place_N = torch.where(known_NC.any(1), known_NC.long().argmax(1), self.sum_S[cells_NC].argmin(1))
+        place_N = torch.where(known_NC, -1.0, self.sum_S[cells_NC]).argmin(1)
         cell_N = cells_NC.gather(1, place_N[:, None]).squeeze(1)
         self.id_S[cell_N] = id_N
         self.sum_S[cell_N] += value_N
-
-
-def _first(bucket_N: Tensor) -> Tensor:
-    """Whether each is the first of its bucket."""
-    order_N = bucket_N.argsort(stable=True)
-    sorted_N = bucket_N[order_N]
-    begins_N = torch.ones_like(sorted_N, dtype=torch.bool)
-    begins_N[1:] = sorted_N[1:] != sorted_N[:-1]
-    return torch.zeros_like(begins_N).scatter_(0, order_N, begins_N)
 
 
 class CAFEEmbedding(PiecedEmbedding):
@@ -100,11 +95,10 @@ class CAFEEmbedding(PiecedEmbedding):
     def before_step(self) -> None:
         """The norms of the gradients go to the sketch, the largest first."""
         for ids_BF, grad_BFD in self._accesses:
-            id_U, place_BF = torch.unique(ids_BF + self.map.firsts_F, return_inverse=True)
-            value_U = torch.zeros(len(id_U), dtype=grad_BFD.dtype, device=id_U.device)
-            value_U.index_add_(0, place_BF.flatten(), grad_BFD.norm(dim=2).flatten())
+            ids = self.map.different(ids_BF)
+            value_U = ids.sum(grad_BFD.norm(dim=2).view(-1, 1)).squeeze(1)
             order_U = value_U.argsort(descending=True, stable=True)
-            self.sketch.add(id_U[order_U], value_U[order_U].to(self.sketch.sum_S.dtype))
+            self.sketch.add(ids.rows_U[order_U], value_U[order_U].to(self.sketch.sum_S.dtype))
         self._accesses.clear()
 
     @torch.no_grad()
@@ -113,30 +107,20 @@ class CAFEEmbedding(PiecedEmbedding):
         self.steps += 1
         sketch, (table,) = self.sketch, self.tables()
         known_S = sketch.id_S >= 0
-        if not bool(known_S.any()):
-            return []
         hot_S = known_S & (sketch.sum_S >= self.threshold * sketch.sum_S[known_S].mean())
         wanted_S = torch.where(hot_S, sketch.id_S, -1)
         changed_N = (wanted_S != self.map.id_S).nonzero().squeeze(1)
         self.map.give(changed_N, torch.full_like(changed_N, -1))
         new_N = changed_N[wanted_S[changed_N] >= 0]
         id_N = wanted_S[new_N]
-        assert self.map.otherwise is not None
         field_N = self.map.field_of(id_N)
-        table.weight[new_N] = table.weight[self.map.slots + self._hashed(id_N - self.map.firsts_F[field_N], field_N)]
+        assert isinstance(self.map.otherwise, HashedFields)
+        had_N = self.map.otherwise.rows_of(id_N - self.map.firsts_F[field_N], field_N)
+        table.weight[new_N] = table.weight[self.map.slots + had_N]
         self.map.give(new_N, id_N)
         if int(self.steps) % self.check_every == 0:
             sketch.sum_S *= self.decay
         return [(table, new_N)]
-
-    def _hashed(self, id_N: Tensor, field_N: Tensor) -> Tensor:
-        """The hashed row of ids within their fields."""
-        assert self.map.otherwise is not None
-        row_N = torch.empty_like(id_N)
-        for field in range(len(self.map.cardinalities)):
-            of_field = field_N == field
-            row_N[of_field] = self.map.otherwise.in_field(id_N[of_field], field) + self.map.otherwise.bounds[field]
-        return row_N
 
 
 def cafe(config: CAFEEmbConfig, cardinalities: Sequence[int], maker: TableMaker) -> Embedding:

@@ -45,6 +45,10 @@ class HashedFields(FieldOffsets):
     def in_field(self, ids: Tensor, field: int) -> Tensor:
         return _hashed(ids, self._moduli[field])
 
+    def rows_of(self, id_N: Tensor, field_N: Tensor) -> Tensor:
+        """The rows of ids of any fields."""
+        return _hashed(id_N, self.moduli_F[field_N]) + self.offsets[field_N]
+
     def rows(self, ids_BF: Tensor) -> Tensor:
         return super().rows(_hashed(ids_BF, self.moduli_F.to(ids_BF.dtype)))
 

@@ -78,23 +78,26 @@ class Budget:
 
 
 class _Join(torch.autograd.Function):
-    """Vectors of several groups of fields at the places of their fields; slices and their gradients, no sums."""
+    """Vectors of several groups of fields, in the order of the fields; copies and their gradients, no sums."""
 
     @staticmethod
-    def forward(ctx: Any, fields: list[list[int]], *vectors: Tensor) -> Tensor:
-        ctx.fields = fields
-        joined = vectors[0].new_empty(vectors[0].shape[0], sum(map(len, fields)), vectors[0].shape[2])
-        for places, part in zip(fields, vectors, strict=True):
-            joined[:, places] = part
-        return joined
+    def forward(ctx: Any, places_F: Tensor, order_F: Tensor, *vectors: Tensor) -> Tensor:
+        ctx.places = torch.split(places_F, [part.shape[1] for part in vectors])
+        return torch.cat(vectors, 1).index_select(1, order_F)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        return None, *(gradients[0][:, places] for places in ctx.fields)
+        joined_BFD = gradients[0].contiguous()  # index_select would copy it for every group
+        return None, None, *(joined_BFD.index_select(1, places) for places in ctx.places)
 
 
 class PartedEmbedding(Embedding):
     """Groups of fields, each with an embedding of its own; every field is in one of them."""
+
+    places_F: Tensor
+    """The fields, group after group."""
+    order_F: Tensor
+    """Where each field stands there."""
 
     def __init__(self, groups: Sequence[tuple[list[int], Embedding]]) -> None:
         super().__init__()
@@ -104,6 +107,9 @@ class PartedEmbedding(Embedding):
         self.cardinalities = tuple(ids[field] for field in range(len(ids)))
         self.dim = groups[0][1].dim
         self.register_buffer("cardinalities_F", torch.tensor(self.cardinalities))
+        places_F = torch.tensor([place for places in self.groups for place in places])
+        self.register_buffer("places_F", places_F, persistent=False)
+        self.register_buffer("order_F", places_F.argsort(), persistent=False)
 
     @property
     def embeddings(self) -> list[Embedding]:
@@ -111,11 +117,11 @@ class PartedEmbedding(Embedding):
 
     def forward(self, ids_BF: Tensor) -> Tensor:
         """emb_BFD for ids within their fields."""
-        vectors = [part(ids_BF[:, places]) for places, part in zip(self.groups, self.parts, strict=True)]
+        places = torch.split(self.places_F, [len(group) for group in self.groups])
+        vectors = [part(ids_BF.index_select(1, of_part)) for of_part, part in zip(places, self.parts, strict=True)]
         if torch.compiler.is_exporting():
-            joined = [field for places in self.groups for field in places]
-            return torch.cat(vectors, 1)[:, [joined.index(field) for field in range(len(joined))]]
-        joined_BFD: Tensor = _Join.apply(self.groups, *vectors)  # type: ignore[no-untyped-call]
+            return torch.cat(vectors, 1).index_select(1, self.order_F)
+        joined_BFD: Tensor = _Join.apply(self.places_F, self.order_F, *vectors)  # type: ignore[no-untyped-call]
         return joined_BFD
 
     def tables(self) -> list[RowTable]:

@@ -18,6 +18,28 @@ class PooledRows(UniqueRows):
         return project_places(self.spread(rows_UK), w2_FKD), None
 
 
+class PiecedRows(PooledRows):
+    """The same for vectors of C pieces: the different ids first, then the rows of their pieces."""
+
+    def __init__(self, ids_BF: Tensor, fields: "MapFields") -> None:
+        self._ids = fields.different(ids_BF)
+        place_U = self._ids.order_P[self._ids.start_U]
+        firsts_UC = fields.narrow_firsts_F.view(-1, fields.pieces)[place_U % ids_BF.shape[1]]
+        self._piece_UC = ids_BF.flatten()[place_U][:, None] + firsts_UC
+        own_UC = fields.slot_V[self._piece_UC]
+        super().__init__(torch.where(own_UC >= 0, own_UC, fields.slots), fields.offsets)
+
+    def spread(self, vectors_UD: Tensor) -> Tensor:
+        pieces_UCD = super().spread(vectors_UD)
+        vectors_BFC = self._ids.spread(pieces_UCD.flatten(1))
+        return vectors_BFC.view(len(vectors_BFC), -1, pieces_UCD.shape[2])
+
+    def add_to(self, sum_V: Tensor, value_PC: Tensor) -> None:
+        """To a number of each piece, what stands at its places, in their order."""
+        sum_UC = sum_V[self._piece_UC].index_add_(0, self._ids.index_BF.flatten(), value_PC)
+        sum_V[self._piece_UC] = sum_UC
+
+
 class PoolFields(FieldOffsets):
     """S rows for the ids of all fields that have one, and behind them rows for the others.
 
@@ -29,10 +51,14 @@ class PoolFields(FieldOffsets):
         self.slots, self.otherwise = slots, otherwise
         firsts = torch.tensor([0, *cardinalities[:-1]]).cumsum(0)
         self.register_buffer("firsts_F", firsts, persistent=False)
+        small = sum(cardinalities) < 2**31
+        self.register_buffer("narrow_firsts_F", firsts.int() if small else firsts, persistent=False)
         self.register_buffer("cardinalities_F", torch.tensor(self.cardinalities))
 
     firsts_F: Tensor
     """The first of each field's ids among all."""
+    narrow_firsts_F: Tensor
+    """In 32 bits, where they are enough."""
 
     def own_rows(self, ids_BF: Tensor) -> Tensor:
         """The row of each id's own, or a negative number."""
@@ -67,19 +93,34 @@ class PoolFields(FieldOffsets):
 
 
 class MapFields(PoolFields):
-    """While training: a number for each id, its row, or -1."""
+    """While training: a number for each id, its row, or -1.
+
+    `pieces` fields in succession have the same ids: they are the pieces of one vector.
+    """
 
     slot_V: Tensor
     id_S: Tensor
     """Whose row it is, or -1."""
 
-    def __init__(self, cardinalities: Sequence[int], slots: int, otherwise: FieldOffsets | None = None) -> None:
+    def __init__(
+        self, cardinalities: Sequence[int], slots: int, otherwise: FieldOffsets | None = None, pieces: int = 1
+    ) -> None:
         super().__init__(cardinalities, slots, otherwise)
+        self.pieces = pieces
         self.register_buffer("slot_V", torch.full((sum(cardinalities),), -1, dtype=torch.int32))
         self.register_buffer("id_S", torch.full((slots,), -1))
 
     def own_rows(self, ids_BF: Tensor) -> Tensor:
-        return self.slot_V[ids_BF + self.firsts_F].long()
+        return self.slot_V[ids_BF + self.narrow_firsts_F]
+
+    def new_batch_rows(self, ids_BF: Tensor) -> BatchRows:
+        if self.otherwise is None and ids_BF.device.type == "cpu":
+            return PiecedRows(ids_BF[:, :: self.pieces], self)
+        return super().new_batch_rows(ids_BF)
+
+    def different(self, ids_BF: Tensor) -> UniqueRows:
+        """The different ones of these ids, as numbers among all first pieces."""
+        return UniqueRows(ids_BF + self.narrow_firsts_F[:: self.pieces], self.firsts_F)
 
     def give(self, slot_N: Tensor, id_N: Tensor) -> None:
         """Rows to ids that have none; who had them has none then."""

@@ -8,6 +8,7 @@ V pieces of all ids of all fields, S rows of the pool, B batch, F sparse fields,
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +17,8 @@ from mlet_bench.config.emb import PrunedEmbConfig
 from mlet_bench.embedding.base import Embedding
 from mlet_bench.embedding.maker import TableMaker
 from mlet_bench.embedding.parts import Budget, beside_whole_fields
-from mlet_bench.embedding.pool import KeyedFields, MapFields
+from mlet_bench.embedding.pool import KeyedFields, MapFields, PiecedRows
+from mlet_bench.embedding.rows import BatchRows
 from mlet_bench.embedding.table import RowTable
 
 
@@ -67,7 +69,9 @@ class PrunedEmbedding(PiecedEmbedding):
         self.register_buffer("utility_V", torch.zeros(len(self.map.slot_V)))
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
         self.register_buffer("starts_F", starts, persistent=False)
-        self._accesses: list[tuple[Tensor, Tensor]] = []
+        self._accesses: list[tuple[Tensor, BatchRows | None, Tensor]] = []
+        self._is_full = False
+        """No row is free, nor will one be: they only go from one piece to another."""
 
     starts_F: Tensor
     """Half the range of a first row of each field's."""
@@ -79,10 +83,16 @@ class PrunedEmbedding(PiecedEmbedding):
             self._admit(ids_BF)
         vectors = super().forward(ids_BF)
         if learning:
+            (table,) = self.tables()
+            rows = table.last_read.rows if table.by_rows else None
             vectors.register_hook(  # type: ignore[no-untyped-call]
-                lambda grad_BFD: self._accesses.append((ids_BF, grad_BFD))
+                lambda grad_BFD: self._accesses.append((ids_BF, rows, grad_BFD))
             )
         return vectors
+
+    def _load_from_state_dict(self, *arguments: Any) -> None:
+        super()._load_from_state_dict(*arguments)
+        self._is_full = False
 
     @property
     def map(self) -> MapFields:
@@ -92,14 +102,15 @@ class PrunedEmbedding(PiecedEmbedding):
 
     def _pieces(self, ids_BF: Tensor) -> Tensor:
         """Which of all pieces these ids are, B × F·C."""
-        return ids_BF.repeat_interleave(self.number, 1) + self.map.firsts_F
+        return ids_BF.repeat_interleave(self.number, 1) + self.map.narrow_firsts_F
 
     @torch.no_grad()
     def _admit(self, ids_BF: Tensor) -> None:
-        free_N = (self.map.id_S < 0).nonzero().squeeze(1)
-        if not len(free_N):
+        if self._is_full:
             return
-        new_N = torch.unique(self._pieces(ids_BF))
+        free_N = (self.map.id_S < 0).nonzero().squeeze(1)
+        self._is_full = not len(free_N)
+        new_N = torch.unique(self._pieces(ids_BF)).long()
         new_N = new_N[self.map.slot_V[new_N] < 0][: len(free_N)]
         slot_N = free_N[: len(new_N)]
         self.map.give(slot_N, new_N)
@@ -109,9 +120,12 @@ class PrunedEmbedding(PiecedEmbedding):
     @torch.no_grad()
     def before_step(self) -> None:
         """Frequency × gradient norm: the sum of the norms at the places of each piece."""
-        for ids_BF, grad_BFD in self._accesses:
-            norm = grad_BFD.reshape(len(ids_BF), -1, self.pieces.dim).norm(dim=2)
-            self.utility_V.index_add_(0, self._pieces(ids_BF).flatten(), norm.flatten().to(self.utility_V.dtype))
+        for ids_BF, rows, grad_BFD in self._accesses:
+            norm_PC = grad_BFD.reshape(-1, self.number, self.pieces.dim).norm(dim=2).to(self.utility_V.dtype)
+            if isinstance(rows, PiecedRows):
+                rows.add_to(self.utility_V, norm_PC)
+            else:
+                self.utility_V.index_add_(0, self._pieces(ids_BF).flatten(), norm_PC.flatten())
         self._accesses.clear()
 
     @torch.no_grad()
@@ -163,7 +177,7 @@ def pruned(config: PrunedEmbConfig, cardinalities: Sequence[int], maker: TableMa
 
 def _trained(config: PrunedEmbConfig, maker: TableMaker, ids: Sequence[int], slots: int) -> PrunedEmbedding:
     """Rows are drawn as if of a field of one row, and get their field's range when somebody has them."""
-    fields = MapFields(ids, slots)
+    fields = MapFields(ids, slots, pieces=config.pieces)
     unit = maker.with_start(1 / 3**0.5)
     pieces = unit.table(fields, config.dim // config.pieces)
     starts = torch.tensor([3**0.5 * maker.start_std(count) for count in ids])

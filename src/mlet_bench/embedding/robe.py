@@ -31,7 +31,8 @@ class ROBEEmbedding(ComputedEmbedding):
     def vectors(self, ids_U: Tensor, field_U: Tensor) -> Tensor:
         begin_UC, sign_UC = self.begins(ids_U, field_U)
         place_UCZ = (begin_UC[..., None] + torch.arange(self.piece, device=ids_U.device)) % len(self.array)
-        return (self.array[place_UCZ] * sign_UC[..., None]).flatten(1)
+        read_UCZ = self.array.index_select(0, place_UCZ.flatten()).view_as(place_UCZ)  # [] sums gradients in any order
+        return (read_UCZ * sign_UC[..., None]).flatten(1)
 
     def begins(self, ids_U: Tensor, field_U: Tensor) -> tuple[Tensor, Tensor]:
         """Where each piece begins in the array, and its sign, both U × C."""

@@ -173,6 +173,10 @@ class UniqueRows(BatchRows):
         positions: list[int] = torch.searchsorted(self.rows_U, self._offsets).tolist()
         return positions
 
+    def sum(self, values_PW: Tensor) -> Tensor:
+        """U × W: the sum over each row's places, in their order."""
+        return F.embedding_bag(self.order_P, values_PW, self.start_U, mode="sum")
+
     def spread(self, vectors_UD: Tensor) -> Tensor:
         spread_BFD: Tensor = _Spread.apply(vectors_UD, self)  # type: ignore[no-untyped-call]
         return spread_BFD
@@ -241,9 +245,8 @@ class _Spread(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        grad_PD = gradients[0].flatten(0, 1).contiguous()
         rows: UniqueRows = ctx.rows
-        return F.embedding_bag(rows.order_P, grad_PD, rows.start_U, mode="sum"), None
+        return rows.sum(gradients[0].flatten(0, 1).contiguous()), None
 
 
 class _Project(torch.autograd.Function):

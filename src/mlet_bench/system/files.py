@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 from mlet_bench.errors import UserError
@@ -53,8 +54,8 @@ def made(folder: Path) -> Iterator[None]:
 def whole_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path`, renamed to it if the block ends well and removed if not; with its parents."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_left_by_dead(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    remove(temporary)
     temporary.mkdir()
     try:
         yield temporary
@@ -65,6 +66,14 @@ def whole_folder(path: Path) -> Iterator[Path]:
         temporary.replace(path)  # an empty folder gives way
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _remove_left_by_dead(path: Path) -> None:
+    """Temporary folders of `path` whose process was killed."""
+    for left in path.parent.iterdir():
+        pid = left.name.removeprefix(f".{path.name}.").removesuffix(".tmp")
+        if left.name == f".{path.name}.{pid}.tmp" and pid.isdigit() and not psutil.pid_exists(int(pid)):
+            remove(left)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -44,7 +44,7 @@ class Layout:
     """Of several characters too; then it may not occur in a cell in any way."""
     header: bool = True
     quoted: bool = False
-    """Cells may stand in double quotes; line ends inside them are not read."""
+    """Cells may stand in double quotes."""
     missing: tuple[str, ...] = ("",)
     known: dict[str, Known] = field(default_factory=dict)
     """For columns of categories that not every cell may stand in."""
@@ -87,7 +87,7 @@ def filled(data: bytes | bytearray, end: int) -> int:
 def mistake_in(path: Path, number: int, line: bytes, layout: Layout) -> BadRow | None:
     """What is wrong with a line, if plain Python sees it."""
     row, raw = shown(line), line.removesuffix(b"\r")
-    if b"\r" in raw:
+    if b"\r" in raw.replace(b"\r\n", b""):
         return BadRow(path, number, None, None, "has a carriage return inside it", row)
     try:
         cells = cells_of(raw.decode(), layout.delimiter, layout.quoted)

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from mlet_bench.data.sources.lines import LARGEST, RATINGS, Kind, Layout, cell_mistake, cells_of, count
+from mlet_bench.data.sources.quotes import LINE_END, RETURN
 
 BLOCK_BYTES = 1 << 20
 """What one of pyarrow's threads parses at a time."""
@@ -37,14 +38,16 @@ class Chunk:
     """Whether there is a carriage return among them."""
     has_x: bool
     """Whether there is an x or X among them, without which no cell is a hexadecimal integer."""
+    joined: int = 0
+    """How many line ends inside quotes were replaced."""
 
 
 class BadCellError(Exception):
     """A cell that pyarrow reads and we do not accept."""
 
 
-def chunk_of(lines: bytes) -> Chunk:
-    return Chunk(lines, b"\r" in lines, b"x" in lines or b"X" in lines)
+def chunk_of(lines: bytes, *, joined: bool = False) -> Chunk:
+    return Chunk(lines, b"\r" in lines, b"x" in lines or b"X" in lines, lines.count(LINE_END) if joined else 0)
 
 
 def parse(chunk: Chunk, layout: Layout, map_: Callable[..., Iterator[Any]] = map) -> pa.Table:
@@ -79,7 +82,8 @@ def parse(chunk: Chunk, layout: Layout, map_: Callable[..., Iterator[Any]] = map
         elif kind == "number" and not numbers_fine(table.column(name)):
             raise BadCellError("a number is not finite in 32 bits")
     names = [name for name, kind in layout.kinds.items() if kind in TEXT]
-    encoded = dict(zip(names, map_(_encoded, [table.column(name) for name in names]), strict=True))
+    of = _parted if chunk.joined else _encoded
+    encoded = dict(zip(names, map_(of, [table.column(name) for name in names]), strict=True))
     for name, kind in layout.kinds.items():
         if kind in ("hour", "time", "split"):
             if encoded[name].null_count:
@@ -126,6 +130,12 @@ def _encoded(column: pa.ChunkedArray) -> pa.Array:
         return pa.array([], pa.dictionary(pa.int32(), pa.string()))
     indices = pa.concat_arrays([piece.indices for piece in pieces])
     return pa.DictionaryArray.from_arrays(indices, pieces[-1].dictionary.cast(pa.string()))
+
+
+def _parted(column: pa.ChunkedArray) -> pa.Array:
+    """As `_encoded`, with the line ends that were replaced."""
+    parted_ = pc.replace_substring(pc.replace_substring(column, LINE_END, b"\n"), RETURN, b"\r")
+    return _encoded(parted_)
 
 
 def labels_fine(column: pa.ChunkedArray) -> bool:

@@ -1,6 +1,7 @@
 """Delimited text → Arrow tables, plain or gzipped, with every bad row named."""
 
 import gzip
+import itertools
 import re
 import zlib
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from mlet_bench.data.sources.bad_rows import BadRow, Reading
 from mlet_bench.data.sources.lines import Layout, cells_of, count, filled, lines_of, mistake_in, shown
 from mlet_bench.data.sources.opened import UTF8, Binary, opened
 from mlet_bench.data.sources.parse import BadCellError, Chunk, chunk_of, parse
+from mlet_bench.data.sources.quotes import LINE_END, join_rows, parted
 from mlet_bench.errors import UserError, listing
 from mlet_bench.system.limits import available_cores
 
@@ -70,11 +72,20 @@ def check_header(path: Path, found: Sequence[str], needed: Sequence[str]) -> Non
 
 def first_rows(path: Path, layout: Layout, size: int) -> list[list[str]]:
     """The cells of the rows in the first `size` bytes below the header, as far as they are text."""
-    lines = lines_of(head_of(path, layout, size))
     rows = [
-        cells_of(line.removesuffix(b"\r").decode("utf-8", "replace"), layout.delimiter, layout.quoted) for line in lines
+        cells_of(row.removesuffix(b"\r").decode("utf-8", "replace"), layout.delimiter, layout.quoted)
+        for _, row in _rows_of(head_of(path, layout, size), layout)
     ]
     return [row for row in rows if row is not None]
+
+
+def _rows_of(head: bytes, layout: Layout) -> list[tuple[int, bytes]]:
+    """The rows of a file's first bytes, and the line that each begins in; without the last one if it is not closed."""
+    block, first = bytearray(head), 1 + layout.header
+    end, joined = join_rows(block, len(block), layout, more=True) if layout.quoted else (len(block), 0)
+    rows = bytes(block[:end]) or head
+    numbered = _numbered(rows, first, chunk_of(rows, joined=joined > 0))
+    return [(number, parted(row) if joined else row) for number, row in numbered]
 
 
 def head_of(path: Path, layout: Layout, size: int) -> bytes:
@@ -100,7 +111,7 @@ def check_head(path: Path, layout: Layout, *, skip: bool) -> None:
     if not head:
         raise UserError(f"{path}: " + ("holds no row below its header" if layout.header else "the file is empty"))
     describe_error: BadRow | None = None
-    for number, line in enumerate(lines_of(head), 1 + layout.header):
+    for number, line in _rows_of(head, layout):
         mistake = mistake_in(path, number, line, layout)
         if mistake is None and skip:
             return
@@ -122,16 +133,16 @@ def read_text(path: Path, layout: Layout, reading: Reading, offset: int = 0) -> 
         for chunk, to_byte in chunks:
             try:
                 table = parse(chunk, layout, pool.map)
-                line += table.num_rows
+                line += table.num_rows + chunk.joined
                 reading.passed(table.num_rows, offset + to_byte)
                 yield table
             except (pa.ArrowInvalid, BadCellError):
-                lines, good = bytes(chunk.data), 0
-                for table in _good_rows(path, lines, line, layout, reading):
+                good = 0
+                for table in _good_rows(path, chunk, line, layout, reading):
                     good += table.num_rows
                     yield table
                 reading.passed(good, offset + to_byte)  # the share of bad rows is that of the whole chunk
-                line += count(lines)
+                line += count(bytes(chunk.data)) + chunk.joined
     if line == first:
         raise UserError(f"{path}: " + ("holds no row below its header" if layout.header else "the file is empty"))
 
@@ -174,37 +185,51 @@ def _chunks(path: Path, layout: Layout) -> Iterator[tuple[Chunk, int]]:
                 raise _broken(path, error) from None
             end = len(rest) + read
             cut = filled(block, block.rfind(b"\n", 0, end) + 1 if read else end)  # lines without a cell at the end
+            joined = 0
+            if layout.quoted:
+                cut, joined = join_rows(block, cut, layout, more=bool(read))
             rest = bytes(memoryview(block)[cut:end])
             if cut:
                 returns = block.find(b"\r", 0, cut) >= 0
                 has_x = bool(layout.integers) and any(block.find(sign, 0, cut) >= 0 for sign in b"xX")
-                yield Chunk(memoryview(block)[:cut], returns, has_x), raw.tell()
+                yield Chunk(memoryview(block)[:cut], returns, has_x, joined), raw.tell()
                 turn = (turn + 1) % CHUNKS_HELD
             if not read:
                 return
 
 
-def _good_rows(path: Path, chunk: bytes, first_line: int, layout: Layout, reading: Reading) -> Iterator[pa.Table]:
+def _good_rows(path: Path, chunk: Chunk, first_line: int, layout: Layout, reading: Reading) -> Iterator[pa.Table]:
     """The good rows of a chunk that has bad ones: it is halved until those are among a few lines."""
-    if count(chunk) <= FEW_LINES:
-        yield from _good_lines(path, list(enumerate(lines_of(chunk), first_line)), layout, reading)
+    rows = bytes(chunk.data)
+    if count(rows) <= FEW_LINES:
+        yield from _good_lines(path, _numbered(rows, first_line, chunk), layout, reading, joined=chunk.joined > 0)
         return
-    middle = chunk.rfind(b"\n", 0, len(chunk) // 2) + 1 or chunk.find(b"\n", len(chunk) // 2) + 1
+    middle = rows.rfind(b"\n", 0, len(rows) // 2) + 1 or rows.find(b"\n", len(rows) // 2) + 1
     line = first_line
-    for half in (chunk[:middle], chunk[middle:]):
+    for half in (rows[:middle], rows[middle:]):
         if not half:
             continue
+        part = chunk_of(half, joined=chunk.joined > 0)
         try:
-            yield parse(chunk_of(half), layout)
+            yield parse(part, layout)
         except (pa.ArrowInvalid, BadCellError):
-            yield from _good_rows(path, half, line, layout, reading)
-        line += count(half)
+            yield from _good_rows(path, part, line, layout, reading)
+        line += count(half) + part.joined
 
 
-def _good_lines(path: Path, lines: list[tuple[int, bytes]], layout: Layout, reading: Reading) -> Iterator[pa.Table]:
+def _numbered(rows: bytes, first_line: int, chunk: Chunk) -> list[tuple[int, bytes]]:
+    """Each row, and the line that it begins in."""
+    lines = lines_of(rows)
+    more = [1 + (line.count(LINE_END) if chunk.joined else 0) for line in lines]
+    return list(zip(itertools.accumulate(more, initial=first_line), lines, strict=False))
+
+
+def _good_lines(
+    path: Path, lines: list[tuple[int, bytes]], layout: Layout, reading: Reading, *, joined: bool
+) -> Iterator[pa.Table]:
     good = []
     for number, line in lines:
-        mistake = mistake_in(path, number, line, layout)
+        mistake = mistake_in(path, number, parted(line) if joined else line, layout)
         if mistake is None:
             good.append((number, line))
         else:
@@ -212,11 +237,11 @@ def _good_lines(path: Path, lines: list[tuple[int, bytes]], layout: Layout, read
     if not good:
         return
     try:
-        yield parse(chunk_of(b"".join(line + b"\n" for _, line in good)), layout)
+        yield parse(chunk_of(b"".join(line + b"\n" for _, line in good), joined=joined), layout)
     except (pa.ArrowInvalid, BadCellError) as error:  # the parser refuses a line that we see nothing wrong with
         if len(good) == 1:
             reason = f"cannot be read ({str(error).splitlines()[0]})"
             reading.set_aside(BadRow(path, good[0][0], None, None, reason, shown(good[0][1])))
             return
         for half in (good[: len(good) // 2], good[len(good) // 2 :]):
-            yield from _good_lines(path, half, layout, reading)
+            yield from _good_lines(path, half, layout, reading, joined=joined)

@@ -78,11 +78,14 @@ class TextTable:
     def _cells(self, path: Path) -> tuple[str, ...]:
         line = text.first_line(path, self._config.encoding)
         try:
-            return tuple(cells_of(line.decode("utf-8-sig"), self._delimiter, quoted=True) or ())
+            cells = cells_of(line.decode("utf-8-sig"), self._delimiter, quoted=True)
         except UnicodeDecodeError:
             encoding = self._config.encoding
             hint = as_latin1(line) if encoding == UTF8 else ""
             raise UserError(f"{path}: line 1 {no_text(encoding)}{hint}") from None
+        if cells is None:
+            raise UserError(f"{path}: line 1 has a quote that is not closed")
+        return tuple(cells)
 
     def _layout(self, path: Path, wanted: Wanted) -> Layout:
         known = {name: Known(rule, rule.otherwise) for name, rule in wanted.rules.items()}
