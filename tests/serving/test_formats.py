@@ -97,7 +97,7 @@ def test_tables_of_integers_are_read_as_integers(tmp_path: Path, kind: str, bits
     assert_same(tmp_path / "small", kind, model, ids_BF, torch.randn(9, NUMERIC))
     whole, small = (sum(path.stat().st_size for path in (tmp_path / name).iterdir()) for name in ("whole", "small"))
     of_a_row = 15 + 1 if bits == 8 else 8 + 1  # vector and first-order weight; an odd width fills half a byte
-    assert whole - small == pytest.approx(5000 * (4 * 16 - of_a_row), rel=0.1)
+    assert 0.8 < (whole - small) / (5000 * (4 * 16 - of_a_row)) <= 1  # the graph that reads integers is larger
 
 
 @pytest.mark.parametrize(("kind", "name"), [("pt2", "dlrm"), ("safetensors", "dcn")])
