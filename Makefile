@@ -21,7 +21,7 @@ help: ## list the targets
 setup: .venv/installed ## make .venv with everything in it
 
 .PHONY: demo
-demo: .venv/installed ## train, collapse and judge an MLET model on generated rows (about 2 minutes)
+demo: .venv/installed ## train, collapse and evaluate an MLET model on generated rows (about 2 minutes)
 	$(BIN)/mlet-bench train model=dlrm emb=mlet emb.inner=64
 
 .PHONY: test
