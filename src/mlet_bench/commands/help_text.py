@@ -142,9 +142,9 @@ Examples:
 TUNE = """mlet-bench tune [group=choice] [key=value] …
 
 Gives every configuration of a comparison (the standard embedding, emb=single, and MLET, for each d and k) the
-same number of trials over learning rates and L2, chooses on validation alone, and runs the chosen settings on several seeds. Each trial is an ordinary
-run. Writes tune.json after each of them, and ends with a table: what was chosen, test AUC and logloss, paired
-differences to the single table.
+same number of trials over learning rates and L2, chooses on validation alone, and runs the chosen settings on
+several seeds. Each trial is an ordinary run. Writes tune.json after each of them, and ends with a table: what was
+chosen, test AUC and logloss, paired differences to the single table.
 
 Keys of its own:
   'arms=[emb=single,"emb=mlet emb.inner=64 emb.inner_std=0.25"]'
