@@ -20,8 +20,24 @@ help: ## list the targets
 .PHONY: setup
 setup: .venv/installed ## make .venv with everything in it
 
+# TorchRec asks for the CUDA build of FBGEMM everywhere: without its dependencies, which are named here.
+TORCHREC ?= 1.8.0
+FBGEMM ?= fbgemm-gpu-cpu
+.venv/torchrec: .venv/installed
+	$(BIN)/pip install --quiet "$(FBGEMM)==$(TORCHREC)"
+	$(BIN)/pip install --quiet --no-deps "torchrec==$(TORCHREC)"
+	$(BIN)/pip install --quiet "torchmetrics==1.0.3" tensordict pyre-extensions tqdm
+	@touch $@
+
+.PHONY: setup-torchrec
+setup-torchrec: .venv/torchrec ## add TorchRec for hardware=torchrec (FBGEMM=fbgemm-gpu: for GPUs)
+
+.PHONY: test-torchrec
+test-torchrec: .venv/torchrec ## run the tests of several processes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/distributed
+
 .PHONY: demo
-demo: .venv/installed ## train, collapse and judge an MLET model on generated rows (about 2 minutes)
+demo: .venv/installed ## train, collapse and evaluate an MLET model on generated rows (about 2 minutes)
 	$(BIN)/mlet-bench train model=dlrm emb=mlet emb.inner=64
 
 .PHONY: test

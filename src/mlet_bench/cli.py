@@ -1,11 +1,8 @@
 """command → function. Heavy modules are imported when a command needs them, so that --help answers at once."""
 
-import errno
-import io
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,27 +12,21 @@ from mlet_bench.commands.arguments import Arguments, parse
 from mlet_bench.errors import Interrupted, RunFailedError, UserError, listing, nearest, one_line
 from mlet_bench.report.console.loading import loading
 from mlet_bench.runs import run_log
-from mlet_bench.system import signals
+from mlet_bench.system import launch, signals
+from mlet_bench.system.streams import NO_PATH, OUT_OF_MEMORY, write_whatever
 
 if TYPE_CHECKING:
     from mlet_bench.config.compose import Composed, Composer
 
 DONE, FAILED, MISTAKE = 0, 1, 2
-NO_PATH = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
-"""A path that was given cannot be one, or is none of the kind that is needed."""
-OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
-"""What PyTorch's allocators say."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit code: 0 done, 1 failed, 2 mistake, 130 Ctrl-C, 143 SIGTERM."""
     words = list(sys.argv[1:] if argv is None else argv)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            with suppress(OSError):  # a pipe that once was a file
-                stream.reconfigure(errors="replace")  # what a terminal's encoding lacks must not end a run
+    write_whatever()
     try:
-        return _dispatch(words)
+        return launch.ended(_dispatch(words))
     except UserError as error:
         return _end(str(error), MISTAKE)
     except RunFailedError as error:
@@ -55,8 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _end(line: str, code: int) -> int:
-    print(f"mlet-bench: {one_line(line)}", file=sys.stderr)
-    return code
+    if launch.may_speak():
+        print(f"mlet-bench: {one_line(line)}", file=sys.stderr, flush=True)
+    return launch.ended(code)
 
 
 def _dispatch(words: list[str]) -> int:
@@ -74,6 +66,7 @@ def _dispatch(words: list[str]) -> int:
         following = rest[rest.index(asked) + 1 :]
         print(help_text.of(command, following[0] if following and "=" not in following[0] else None))
         return DONE
+    launch.check(command, rest)
     signals.install()
     run_log.command.set(one_line(shlex.join(["mlet-bench", *words])))
     return COMMANDS[command](parse(rest))
@@ -84,9 +77,12 @@ def _train(arguments: Arguments) -> int:
 
     composer = Composer("config", arguments.config_dir)
     if arguments.multirun and arguments.show_config:
-        raise UserError("--cfg job: shows one config; leave -m away")
+        raise UserError("--cfg job: shows one config; leave out -m")
     if arguments.multirun:
         return _sweep(composer, arguments)
+    told = launch.word()
+    if "ended" in told:  # what the first process of a launch has said of it is enough
+        return int(told["ended"])
     composed = composer.one(arguments.overrides)
     if arguments.show_config:
         _show_config(composed)
@@ -101,6 +97,10 @@ def _train(arguments: Arguments) -> int:
     from mlet_bench.report.console.run_table import show_result
 
     console = make_console()
+    if told:
+        console.quiet = True
+        recipe.follow(config, told, ProgressConsole(console))
+        return DONE
     with composed.origin.named():
         folder, result = recipe.run(config, composed.run_dir, ProgressConsole(console))
     show_result(console, result.as_json(), folder, config.dataset.item_field)

@@ -214,7 +214,7 @@ def test_metrics_can_be_followed_line_by_line(command: Command, monkeypatch: pyt
 
     def watched(self: trainer.Trainer, loss: float) -> None:
         evaluated(self, loss)
-        text = self.metrics_path.read_text()
+        text = self.history.path.read_text()
         assert text.endswith("\n")
         seen.append(json.loads(text.splitlines()[-1])["step"])
 

@@ -11,8 +11,22 @@ from safetensors.torch import save
 from torch import nn
 
 from mlet_bench.training.checkpoint import DTYPES, Checkpoints, Position, save_weights
+from mlet_bench.training.optimizers import Optimizers
 from tests.counts import count, times
 from tests.mutations import changed_json, damaged
+
+
+class Kept(Optimizers):
+    """What optimisers would keep."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, torch.Tensor] = {}
+
+    def state(self) -> dict[str, torch.Tensor]:
+        return self.kept
+
+    def load_state(self, state: dict[str, torch.Tensor]) -> None:
+        self.kept = state
 
 
 class Saved:
@@ -21,14 +35,15 @@ class Saved:
     def __init__(self, folder: Path) -> None:
         self.folder, self.said = folder, list[str]()
         self.model = nn.Linear(1, 1, bias=False)
+        self.optimizers = Kept()
         checkpoints = self.opened()
         for step in (1, 2, 3):
             self.fill(step)
             best = 3 if step == 3 else 1
             if best == step:
-                checkpoints.save_best(step, self.model.state_dict())
-            state = {"rows.0.steps": torch.tensor(float(step))}
-            checkpoints.save(self.model, state, Position(step=step, best_step=best, best_value=0.5))
+                checkpoints.save_best(step, self.model)
+            self.optimizers.kept = {"rows.0.steps": torch.tensor(float(step))}
+            checkpoints.save(self.model, self.optimizers, Position(step=step, best_step=best, best_value=0.5))
 
     def opened(self) -> Checkpoints:
         return Checkpoints(self.folder, self.said.append)
@@ -39,14 +54,14 @@ class Saved:
     def loaded(self) -> int | None:
         """The step that is gone on from, after comparing everything with it."""
         self.fill(-1)
-        found = self.opened().load(self.model)
-        if found is None:
+        position = self.opened().load(self.model, self.optimizers)
+        if position is None:
             assert self.model.weight.item() == -1
             return None
-        state, position = found
-        assert self.model.weight.item() == state["rows.0.steps"].item() == position.step
+        assert self.model.weight.item() == self.optimizers.kept["rows.0.steps"].item() == position.step
         assert position.best_step is not None
-        assert self.opened().best(position.best_step)["weight"].item() == position.best_step
+        self.opened().load_best(self.model, position.best_step)
+        assert self.model.weight.item() == position.best_step
         return position.step
 
 
@@ -130,18 +145,18 @@ def test_damaged_state_that_is_newer_does_not_stay(saved: Saved) -> None:
     (saved.folder / f"state-{3:012d}.json").write_text("{")
     (saved.folder / ".state-4.safetensors.1.tmp").touch()
     checkpoints = saved.opened()
-    assert checkpoints.load(saved.model) is not None
+    assert checkpoints.load(saved.model, saved.optimizers) is not None
     assert files(saved.folder) == {"state-2.json", "state-2.safetensors", "best-1.safetensors"}
-    checkpoints.save(saved.model, {}, Position(step=3, best_step=1, best_value=0.5))
-    assert saved.opened().load(saved.model) is not None
+    checkpoints.save(saved.model, saved.optimizers, Position(step=3, best_step=1, best_value=0.5))
+    assert saved.opened().load(saved.model, saved.optimizers) is not None
     assert len(saved.said) == 1
 
 
 def test_best_weights_that_no_state_needs_do_not_pile_up(saved: Saved) -> None:
     checkpoints = saved.opened()
-    checkpoints.load(saved.model)
+    checkpoints.load(saved.model, saved.optimizers)
     for step in (4, 5, 6):
-        checkpoints.save_best(step, saved.model.state_dict())
+        checkpoints.save_best(step, saved.model)
     bests = {name for name in files(saved.folder) if name.startswith("best")}
     assert bests == {"best-1.safetensors", "best-3.safetensors", "best-6.safetensors"}
 

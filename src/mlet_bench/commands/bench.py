@@ -39,7 +39,7 @@ BATCHES = 32
 def bench(config: BenchCommand, run_dir: str, say: Callable[[str], None]) -> tuple[Path, dict[str, Any]]:
     """Time the requested mode, and a single table of the same d beside it; returns the folder and the result."""
     models.settings_of(config.model)
-    device = hardware.device_for(**config.hardware.model_dump())
+    device = hardware.device_for(**config.hardware.machine)
     arms = _arms(config)
     planned = _planned_memory(config, arms)
     planned.check(device)
@@ -69,7 +69,7 @@ def bench(config: BenchCommand, run_dir: str, say: Callable[[str], None]) -> tup
     timed.clear()  # what the optimisers keep makes room for the collapsed table
     result |= _evaluation(model, split.head(batch_size))
     result["peak_memory_bytes"] = hardware.peak_memory_bytes(device)
-    result["hardware"] = hardware.describe_hardware(**config.hardware.model_dump())
+    result["hardware"] = hardware.describe_hardware(**config.hardware.machine)
     result["software"] = hardware.describe_software()
     files.write_json(folder / BENCH, result)
     return folder, result

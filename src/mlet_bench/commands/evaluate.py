@@ -12,8 +12,9 @@ from mlet_bench.embedding.quantized import tables_alone
 from mlet_bench.errors import RunFailedError, UserError
 from mlet_bench.evaluation.split import evaluate_split
 from mlet_bench.runs import load
+from mlet_bench.runs.model_files import MODEL
 from mlet_bench.runs.progress import Progress
-from mlet_bench.runs.run_folder import MODEL, PREDICTIONS
+from mlet_bench.runs.run_folder import PREDICTIONS
 from mlet_bench.system import files, hardware
 
 EVALUATION = "evaluation.json"
@@ -85,7 +86,9 @@ def _check(config: EvaluateCommand, trained: TrainCommand, prepared: Prepared, g
         having = ", ".join(name for name, rows in prepared.rows.items() if rows)
         raise UserError(f"split={config.split}: {prepared.folder} has no rows there; allowed: {having}")
     if config.rank is not None and config.rank >= trained.emb.dim:
-        raise UserError(f"rank={config.rank}: cuts nothing; allowed: 1 to {trained.emb.dim - 1}, below the run's d")
+        raise UserError(
+            f"rank={config.rank}: truncates nothing; allowed: 1 to {trained.emb.dim - 1}, below the run's d"
+        )
     check_field("group", group, prepared.fields)
 
 

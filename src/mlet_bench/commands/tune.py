@@ -114,7 +114,7 @@ def tune(config: TuneCommand, run_dir: str, progress: Progress) -> tuple[Path, d
 
 def _check_room(config: TuneCommand, arms: list[Arm], prepared: Prepared) -> None:
     """UserError if an arm's runs cannot fit memory and disk, or what all runs will leave cannot fit the disk."""
-    device = hardware.device_for(**config.hardware.model_dump())
+    device = hardware.device_for(**config.hardware.machine)
     runs = []
     for arm in arms:
         first = planned_run(config, arm, search_of(config, arm.emb).own, config.seed, prepared)

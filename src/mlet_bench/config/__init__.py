@@ -11,7 +11,6 @@ from mlet_bench.config.command import (
     EvaluateCommand,
     EvaluateHardware,
     ExportCommand,
-    HardwareConfig,
     ModelSection,
     PrepareCommand,
     ReportCommand,
@@ -33,6 +32,7 @@ from mlet_bench.config.dataset import (
 )
 from mlet_bench.config.emb import EMBEDDINGS, FrozenMLETEmbConfig, MLETEmbConfig, SingleEmbConfig
 from mlet_bench.config.emb_base import EmbConfig
+from mlet_bench.config.hardware import HardwareConfig
 from mlet_bench.config.tune import ArmsConfig, SearchConfig, TuneCommand
 
 __all__ = [

@@ -19,6 +19,7 @@ from mlet_bench.config.base import Name, Names, OptionalPath, RequiredPath, Sect
 from mlet_bench.config.dataset import DATASETS, DatasetConfig
 from mlet_bench.config.emb import EMBEDDINGS
 from mlet_bench.config.emb_base import EmbConfig
+from mlet_bench.config.hardware import HardwareConfig
 from mlet_bench.errors import UserError, listing, nearest
 
 
@@ -40,21 +41,6 @@ def monitored_name(monitor: str) -> str:
     '-logloss'
     """
     return "-logloss" if monitor == "logloss" else monitor
-
-
-class HardwareConfig(Section):
-    device: Literal["cpu", "cuda"]
-    threads: int | None = Field(ge=1, le=4096)
-    precision: Literal["float32", "tf32", "bfloat16"]
-    """Of the dense network's products while it is trained; everything else is float32."""
-
-    @model_validator(mode="after")
-    def _tf32_is_a_gpus(self) -> "HardwareConfig":
-        if self.precision == "tf32" and self.device == "cpu":
-            raise ValueError(
-                "hardware.precision=tf32: GPUs alone have it; allowed with hardware=cpu: float32, bfloat16"
-            )
-        return self
 
 
 class TrainConfig(Section):

@@ -13,7 +13,8 @@ from mlet_bench.config import (
     TableConfig,
 )
 from mlet_bench.data.prepare.pipeline import Progress, Summary, found_before, prepare
-from mlet_bench.data.prepared import Prepared, Split
+from mlet_bench.data.prepared import Prepared
+from mlet_bench.data.rows import Split
 from mlet_bench.data.sources.avazu import AvazuSource
 from mlet_bench.data.sources.bars import BarsSource
 from mlet_bench.data.sources.criteo import CriteoSource

@@ -9,11 +9,9 @@ import math
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any, Protocol
 
 import numpy as np
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
@@ -21,6 +19,7 @@ from mlet_bench.config import TrainConfig
 from mlet_bench.data import Prepared, Split
 from mlet_bench.data.prefetch import ahead
 from mlet_bench.data.prepare.parts import PART_ROWS
+from mlet_bench.system.processes import ALONE, Processes
 from mlet_bench.system.seeds import order
 
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -33,15 +32,28 @@ class TrainingRows(Protocol):
     steps: int
     """Of an epoch."""
 
+    def rows_of(self, step: int) -> int:
+        """Of an epoch's batch, in all processes."""
+
     def batches(self, epoch: int, start: int) -> Iterator[Batch]:
-        """The batches of an epoch from step `start` on."""
+        """The batches of an epoch from step `start` on; of several processes each gets the rows that it holds."""
 
 
-def training_rows(prepared: Prepared, config: TrainConfig, seed: int, device: torch.device) -> TrainingRows:
-    """The training split, in memory if it fits."""
-    if shuffle_of(prepared, config) == "full":
+def training_rows(
+    prepared: Prepared, config: TrainConfig, seed: int, device: torch.device, processes: Processes = ALONE
+) -> TrainingRows:
+    """The training split, in memory if it fits; with several processes this one's share of it.
+
+    The batches are those of one process, in its order: a row of a batch is trained on where it is held.
+    """
+    if shuffle_of(prepared, config) != "full":
+        return WindowRows(prepared, config.batch_size, seed, device, window_groups(prepared, config), processes)
+    rows = prepared.rows["train"]
+    own = processes.share(rows)
+    if processes.size == 1:
         return MemoryRows(prepared.split("train", counts=False), config.batch_size, seed, device)
-    return WindowRows(prepared, config.batch_size, seed, device, window_groups(prepared, config))
+    split = prepared.span(_groups(prepared), own)
+    return MemoryRows(split, config.batch_size, seed, device, own, rows)
 
 
 def shuffle_of(prepared: Prepared, config: TrainConfig) -> Any:
@@ -56,22 +68,23 @@ def row_bytes(prepared: Prepared) -> int:
     return 4 * (len(prepared.fields) + len(prepared.numeric) + 1)
 
 
-def validation_rows(prepared: Prepared, config: TrainConfig) -> Iterable[Split]:
+def validation_rows(prepared: Prepared, config: TrainConfig, processes: Processes = ALONE) -> Iterable[Split]:
     """The validation split, to be gone through at every evaluation: in memory where it fits beside the training rows.
 
-    Elsewhere it is read from disk part by part each time.
+    Elsewhere it is read from disk part by part each time. Of each part this process's share.
     """
     if _held_validation(prepared, config):
-        return list(prepared.pieces("valid"))
-    return _Reread(prepared)
+        return list(prepared.pieces("valid", processes=processes))
+    return _Reread(prepared, processes)
 
 
 @dataclass(frozen=True)
 class _Reread:
     prepared: Prepared
+    processes: Processes
 
     def __iter__(self) -> Iterator[Split]:
-        return self.prepared.pieces("valid")
+        return self.prepared.pieces("valid", processes=self.processes)
 
 
 def _held_validation(prepared: Prepared, config: TrainConfig) -> int:
@@ -95,72 +108,97 @@ def window_groups(prepared: Prepared, config: TrainConfig) -> int:
 
 def _groups(prepared: Prepared) -> list[tuple[str, int, int]]:
     """Part, index and rows of every row group of the training split."""
-    found = []
-    for part in prepared.parts("train"):
-        metadata = pq.read_metadata(prepared.folder / part)
-        found += [(part, index, metadata.row_group(index).num_rows) for index in range(metadata.num_row_groups)]
-    return found
+    return [group for part in prepared.parts("train") for group in prepared.groups(part)]
 
 
 class MemoryRows:
-    """A split on the device; every epoch a shuffle of all its rows."""
+    """A split on the device; every epoch a shuffle of all its rows. `own`: those that are held, of so many `rows`."""
 
-    def __init__(self, split: Split, batch_size: int, seed: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        split: Split,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+        own: range | None = None,
+        rows: int | None = None,
+    ) -> None:
         self._rows = _tensors(split, device)
         self._batch_size, self._seed = batch_size, seed
-        self.steps = math.ceil(len(split) / batch_size)
+        self._own, self._count = range(len(split)) if own is None else own, len(split) if rows is None else rows
+        self.steps = math.ceil(self._count / batch_size)
+
+    def rows_of(self, step: int) -> int:
+        return min(self._batch_size, self._count - step * self._batch_size)
 
     def batches(self, epoch: int, start: int) -> Iterator[Batch]:
-        label_R = self._rows[2]
-        order_R = order(len(label_R), self._seed, epoch).to(label_R.device)
+        order_R = order(self._count, self._seed, epoch).to(self._rows[2].device)
         for step in range(start, self.steps):
-            yield _take(self._rows, order_R[step * self._batch_size : (step + 1) * self._batch_size])
+            chosen_B = order_R[step * self._batch_size : (step + 1) * self._batch_size]
+            yield _take(self._rows, _held(chosen_B, self._own, self._count))
 
 
 class WindowRows:
     """A split on disk; every epoch its row groups in another order, and in it each window of them shuffled."""
 
-    def __init__(self, prepared: Prepared, batch_size: int, seed: int, device: torch.device, groups: int) -> None:
+    def __init__(
+        self,
+        prepared: Prepared,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+        groups: int,
+        processes: Processes = ALONE,
+    ) -> None:
         self._prepared, self._batch_size, self._seed, self._device = prepared, batch_size, seed, device
-        self._groups, self._window = _groups(prepared), groups
+        self._groups, self._window, self._processes = _groups(prepared), groups, processes
         self.steps = math.ceil(prepared.rows["train"] / batch_size)
+
+    def rows_of(self, step: int) -> int:
+        return min(self._batch_size, self._prepared.rows["train"] - step * self._batch_size)
 
     def batches(self, epoch: int, start: int) -> Iterator[Batch]:
         group_order = order(len(self._groups), self._seed, epoch, "groups").tolist()
         windows = [group_order[at : at + self._window] for at in range(0, len(group_order), self._window)]
-        ends = np.cumsum([sum(self._groups[group][2] for group in window) for window in windows])
+        sizes = [sum(self._groups[group][2] for group in window) for window in windows]
+        ends = np.cumsum(sizes)
         position = start * self._batch_size
         first = int(np.searchsorted(ends, position, "right"))
         skipped = position - (int(ends[first - 1]) if first else 0)
         rest: Batch | None = None
+        missing = 0
+        """Rows that the rest of the last window lacks to be a batch, those of other processes among them."""
         with closing(ahead(map(self._read, windows[first:]))) as splits:
             for index, split in enumerate(splits, first):
-                rows = _tensors(split, self._device)
-                order_R = order(len(split), self._seed, epoch, "window", index)[skipped:].to(self._device)
+                rows, own, size = _tensors(split, self._device), self._processes.share(sizes[index]), sizes[index]
+                order_R = order(size, self._seed, epoch, "window", index)[skipped:].to(self._device)
                 skipped, taken = 0, 0
                 if rest is not None:
-                    taken = self._batch_size - len(rest[2])
-                    rest = _join(rest, _take(rows, order_R[:taken]))
-                    if len(rest[2]) < self._batch_size:  # a window smaller than a batch
+                    taken = min(missing, len(order_R))
+                    rest = _join(rest, _take(rows, _held(order_R[:taken], own, size)))
+                    missing -= taken
+                    if missing:  # a window smaller than a batch
                         continue
                     yield rest
                 whole = taken + (len(order_R) - taken) // self._batch_size * self._batch_size
                 for at in range(taken, whole, self._batch_size):
-                    yield _take(rows, order_R[at : at + self._batch_size])
-                rest = _take(rows, order_R[whole:]) if whole < len(order_R) else None
+                    yield _take(rows, _held(order_R[at : at + self._batch_size], own, size))
+                missing = self._batch_size - (len(order_R) - whole)
+                rest = _take(rows, _held(order_R[whole:], own, size)) if whole < len(order_R) else None
         if rest is not None:
             yield rest
 
     def _read(self, window: list[int]) -> Split:
-        """The rows of some groups, in the order of the groups on disk."""
+        """This process's share of the rows of some groups, in the order of the groups on disk."""
         wanted = sorted(self._groups[group] for group in window)
-        rows, done = self._prepared.empty(sum(group[2] for group in wanted)), 0
-        for part, groups in groupby(wanted, key=lambda group: group[0]):
-            for _, index, _ in groups:
-                piece = self._prepared.read(part, [index])
-                rows.fill(done, piece)
-                done += len(piece)
-        return rows
+        return self._prepared.span(wanted, self._processes.share(sum(rows for _, _, rows in wanted)))
+
+
+def _held(chosen_B: Tensor, own: range, rows: int) -> Tensor:
+    """Where those of the chosen rows lie that are held, `own` of so many."""
+    if len(own) == rows:
+        return chosen_B
+    return chosen_B[(chosen_B >= own.start) & (chosen_B < own.stop)] - own.start
 
 
 def _tensors(split: Split, device: torch.device) -> Batch:

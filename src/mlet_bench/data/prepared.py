@@ -16,9 +16,11 @@ from pydantic import ValidationError
 
 from mlet_bench.config.validation import describe_error
 from mlet_bench.data.manifest import MANIFEST_VERSION, Manifest
+from mlet_bench.data.rows import Split
 from mlet_bench.data.sources.raw import KEPT, LABEL, TRUTH
 from mlet_bench.errors import UserError, listing
 from mlet_bench.system import files
+from mlet_bench.system.processes import ALONE, Processes
 
 MOST_ROWS_A_BYTE = 64
 """Of a part: Parquet's packed deltas take 5 bytes for 128 ids at least."""
@@ -30,40 +32,6 @@ def sealed(manifest: dict[str, Any]) -> dict[str, Any]:
     """The manifest with a checksum of all else in it."""
     rest = {name: value for name, value in manifest.items() if name != "checksum"}
     return {**rest, "checksum": files.fingerprint(rest)}
-
-
-@dataclass(frozen=True)
-class Split:
-    """One split in memory, in the order of its rows."""
-
-    ids_BF: np.ndarray
-    """int32; within its field, 0 is the reserved id."""
-    numeric_BN: np.ndarray
-    """float32"""
-    label_B: np.ndarray
-    """float32, 0 or 1"""
-    counts_BF: np.ndarray | None
-    """int64; how often the row's original category occurs in the training split; None if not asked for."""
-    true_logit_B: np.ndarray | None
-    """float64; only of generated data."""
-
-    def __len__(self) -> int:
-        return len(self.label_B)
-
-    def fill(self, start: int, piece: "Split") -> None:
-        """Copy a piece's rows to the rows from `start` on."""
-        into = slice(start, start + len(piece))
-        for ours, theirs in zip(self._arrays, piece._arrays, strict=True):
-            ours[into] = theirs
-
-    @property
-    def _arrays(self) -> list[np.ndarray]:
-        arrays = (self.ids_BF, self.numeric_BN, self.label_B, self.counts_BF, self.true_logit_B)
-        return [array for array in arrays if array is not None]
-
-    def head(self, rows: int) -> "Split":
-        """The first rows, without counts and truth."""
-        return Split(self.ids_BF[:rows], self.numeric_BN[:rows], self.label_B[:rows], None, None)
 
 
 @dataclass(frozen=True)
@@ -178,12 +146,21 @@ class Prepared:
             raise UserError(f"split={name}: no such split; allowed: {listing(self.rows)}")
         return sorted(part for part in self.manifest["files"] if part.startswith(f"{name}/"))
 
-    def pieces(self, name: str, *, counts: bool = False) -> Iterator[Split]:
-        """A split part by part, in the order of its rows, with its categories' training counts if asked."""
+    def pieces(self, name: str, *, counts: bool = False, processes: Processes = ALONE) -> Iterator[Split]:
+        """A split part by part, in the order of its rows, with its categories' training counts if asked.
+
+        Of each part the share of this process alone, of whose row groups nothing else is read.
+        """
         rows = 0
         for part in self.parts(name):
-            piece = self.read(part, counts=counts)
-            rows += len(piece)
+            if processes.size == 1:
+                piece = self.read(part, counts=counts)
+                part_rows = len(piece)
+            else:
+                groups = self.groups(part)
+                part_rows = sum(group[2] for group in groups)
+                piece = self.span(groups, processes.share(part_rows), counts=counts)
+            rows += part_rows
             if rows <= self.rows[name]:
                 yield piece
         if rows != self.rows[name]:
@@ -196,6 +173,22 @@ class Prepared:
             whole.fill(done, piece)
             done += len(piece)
         return whole
+
+    def groups(self, part: str) -> list[tuple[str, int, int]]:
+        """The part's name, index and rows of each of its row groups."""
+        metadata = pq.read_metadata(self.folder / part)
+        return [(part, index, metadata.row_group(index).num_rows) for index in range(metadata.num_row_groups)]
+
+    def span(self, groups: Sequence[tuple[str, int, int]], wanted: range, *, counts: bool = False) -> Split:
+        """Some of the rows of these groups, as they are numbered one group after the other; no other group is read."""
+        rows, first = self.empty(len(wanted), counts=counts), 0
+        for part, index, count in groups:
+            begin, end = max(wanted.start, first), min(wanted.stop, first + count)
+            if begin < end:
+                piece = self.read(part, [index], counts=counts)
+                rows.fill(begin - wanted.start, piece.rows(begin - first, end - first))
+            first += count
+        return rows
 
     def read(self, part: str, groups: Sequence[int] | None = None, *, counts: bool = False) -> Split:
         """A part, or some of its row groups."""
@@ -247,10 +240,12 @@ class Prepared:
     def _count_columns(self) -> tuple[str, ...]:
         return tuple(f"{name}_count" for name in self.fields)
 
-    def check(self, name: str) -> None:
-        """Compare the md5 of a split's parts; UserError names the first that differs."""
-        for part in self.parts(name):
+    def check(self, name: str, processes: Processes = ALONE) -> None:
+        """Compare the md5 of a split's parts, each in one of the processes; UserError names the first that differs."""
+        for part in self.parts(name)[processes.rank :: processes.size]:
             self._check_md5(part)
+        processes.wait()
+        self._checked.update(self.parts(name))
 
     def verify(self) -> None:
         """Compare the md5 of every file; UserError names the first that differs."""

@@ -1,11 +1,25 @@
 """What a model, the optimisers and the recipe may ask of an embedding, whatever its mode."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
 from mlet_bench.embedding.rows import FieldOffsets
 from mlet_bench.embedding.table import RowTable
+
+
+class Shards(Protocol):
+    """Rows of which this process holds some, moved within the backward pass."""
+
+    lr: float
+
+    def state(self) -> dict[str, Any]:
+        """Sharded tensors of PyTorch's by name: weights and what their optimiser keeps."""
+
+    def held(self) -> Iterator[tuple[int, int, Tensor]]:
+        """Field, number of the first row within it, and rows that this process holds."""
 
 
 class Embedding(nn.Module, ABC):
@@ -17,6 +31,10 @@ class Embedding(nn.Module, ABC):
     """d, the width that a model sees."""
     fields: FieldOffsets
     """Which rows the ids read; of those that have tables."""
+    sharded: "Shards | None" = None
+    """Rows that lie on several processes, which are among neither `tables` nor parameters."""
+    numbers_in_shards: int = 0
+    """Of those, on all processes."""
 
     @abstractmethod
     def forward(self, ids_BF: Tensor) -> Tensor:

@@ -52,12 +52,7 @@ class MLETEmbedding(Embedding):
         super().__init__()
         fields = fields_of(fields)
         w1_VK = initial_rows(fields, inner, table_init=table_init, init_std=init_std, seen=seen, generator=generator)
-        w2_FKD = torch.randn(len(fields.cardinalities), inner, dim, generator=generator)
-        if inner_std is None:
-            w2_FKD *= (dim / w2_FKD.square().sum((1, 2), keepdim=True)).sqrt()
-        else:
-            w2_FKD *= inner_std
-        self._set(fields, w1_VK, w2_FKD)
+        self._set(fields, w1_VK, initial_w2(fields, inner, dim, inner_std, generator))
 
     def _set(self, fields: FieldOffsets, w1_VK: Tensor, w2_FKD: Tensor) -> None:
         self.cardinalities = fields.cardinalities
@@ -142,3 +137,13 @@ class MLETEmbedding(Embedding):
                 weight_VD[rows] = (w1_VK[rows].double() @ w2_KD).to(w1_VK.dtype)
         fields, order_V = self.fields.served()
         return SingleEmbedding.from_weights(fields, weight_VD if order_V is None else weight_VD[order_V])
+
+
+def initial_w2(
+    fields: FieldOffsets, inner: int, dim: int, inner_std: float | None, generator: torch.Generator | None = None
+) -> Tensor:
+    """w2_FKD: normal with standard deviation `inner_std`, or with a mean square of exactly 1/k in every field."""
+    w2_FKD = torch.randn(len(fields.cardinalities), inner, dim, generator=generator)
+    if inner_std is None:
+        return w2_FKD.mul_((dim / w2_FKD.square().sum((1, 2), keepdim=True)).sqrt())
+    return w2_FKD.mul_(inner_std)

@@ -31,8 +31,13 @@ def initial_rows(
         raise ValueError(f"cardinalities={list(fields.cardinalities)}: allowed: whole numbers >= 1")
     weight_VW = torch.empty(fields.bounds[-1], width)
     for rows, weight_NW in zip(fields.counts, torch.split(weight_VW, list(fields.counts)), strict=True):
-        bound = rows**-0.5 if table_init == "dlrm" else (6 / (rows + width)) ** 0.5
-        if init_std is not None:
-            bound = 3**0.5 * init_std
+        bound = start_bound(rows, width, table_init, init_std)
         weight_NW.uniform_(-bound, bound, generator=generator)
     return weight_VW if seen is None else weight_VW.mul_(fields.seen_rows(seen)[:, None])
+
+
+def start_bound(rows: int, width: int, table_init: TableInit, init_std: float | None) -> float:
+    """Entries of a field's table start between minus this and this."""
+    if init_std is not None:
+        return float(3**0.5 * init_std)
+    return float(rows**-0.5 if table_init == "dlrm" else (6 / (rows + width)) ** 0.5)

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mlet_bench.embedding.rows import BatchRows, PlacedRows
+from mlet_bench.system.processes import Processes
 
 
 @dataclass
@@ -109,6 +110,18 @@ class RowTable(nn.Module):
             if reads:
                 self.step.gradient = self._sum(reads)
         return self.step.gradient
+
+    def share_gradient(self, processes: Processes) -> None:
+        """The gradient becomes the mean of that of all processes, which have the same table and read what they want."""
+        assert self.step is not None
+        gradient = self.gradient()
+        assert gradient is not None
+        assert gradient.rows is not None
+        rows_P = processes.stacked(gradient.rows.rows_U)
+        grad_PW = processes.stacked(gradient.once())
+        rows_U, place_P = torch.unique(rows_P, return_inverse=True)
+        grad_UW = grad_PW.new_zeros(len(rows_U), grad_PW.shape[1]).index_add_(0, place_P, grad_PW / processes.size)
+        self.step.gradient = RowGradient(PlacedRows(rows_U), self.values(rows_U), grad_UW)
 
     def densify(self) -> Tensor:
         """The gradient as V × W, zero in the rows that were not read; it may be added to."""

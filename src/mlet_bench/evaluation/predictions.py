@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from mlet_bench.data import Split
+from mlet_bench.system.processes import ALONE, Processes, rounds
 
 
 @torch.no_grad()
@@ -17,24 +18,31 @@ def predict(
     batch_size: int,
     advanced: Callable[[int, int], None] = lambda done, of: None,
     rows: int = 0,
+    processes: Processes = ALONE,
 ) -> np.ndarray:
     """logit of every row of a split's pieces, in their order (float32). The model must be in evaluation mode.
     `advanced` hears after every batch how many of the `rows` are done.
+
+    Several processes have a share of each piece, and the first one gets all logits, the others none.
 
     Each piece is copied to the model's device at once, and all logits come back together: between batches a GPU waits
     for nothing.
     """
     assert not model.training
     device = next(model.parameters()).device
-    logits, done = [], 0
+    every, done = list[torch.Tensor](), 0
     for piece in pieces:
+        logits = []
         ids_RF, numeric_RN = torch.from_numpy(piece.ids_BF).to(device), torch.from_numpy(piece.numeric_BN).to(device)
-        for start in range(0, len(piece), batch_size):
-            batch = slice(start, start + batch_size)
+        for index in range(rounds(len(piece), batch_size, processes)):
+            batch = slice(index * batch_size, (index + 1) * batch_size)
             logits.append(model(ids_RF[batch], numeric_RN[batch]))
-            advanced(done + min(start + batch_size, len(piece)), rows)
-        done += len(piece)
-    return torch.cat(logits).cpu().numpy() if logits else np.empty(0, np.float32)
+            advanced(done + min(batch.stop, len(piece)) * processes.size, rows)
+        done += len(piece) * processes.size
+        if processes.size > 1:
+            logits = [torch.from_numpy(processes.gathered(torch.cat(logits).cpu().numpy()))]
+        every += logits
+    return torch.cat(every).cpu().numpy() if every else np.empty(0, np.float32)
 
 
 def milliseconds(models: Sequence[nn.Module], few: Split, batch_size: int, *, rounds: int = 15) -> list[float]:

@@ -17,6 +17,7 @@ from mlet_bench.evaluation.metrics import probability
 from mlet_bench.evaluation.predictions import predict
 from mlet_bench.models import CTRModel
 from mlet_bench.system import files
+from mlet_bench.system.processes import ALONE, Processes
 
 
 def evaluate_split(
@@ -27,21 +28,25 @@ def evaluate_split(
     path: Path | None = None,
     group: str | None = None,
     advanced: Callable[[str, int, int], None] = lambda stage, done, of: None,
+    processes: Processes = ALONE,
 ) -> tuple[np.ndarray, dict[str, Any], list[dict[str, Any]]]:
     """logit_R of a split's R rows, its metrics, and those by bucket.
 
     Predictions go to `path` if it is given, and `config.keep`'s raw columns beside them.
 
     `group` names the field within whose categories AUC is taken too; `advanced` hears of a stage, and how many of how
-    many rows are done (0 of 0: unknown).
+    many rows are done (0 of 0: unknown). Of several processes the first one measures and writes, and the others have
+    nothing.
 
     RunFailedError if a logit is not finite.
     """
+    advance, pieces = partial(advanced, f"evaluate on {split}"), prepared.pieces(split, processes=processes)
+    logit_R = predict(model, pieces, config.batch_size, advance, prepared.rows[split], processes)
+    if not processes.first:
+        return logit_R, {}, []
     column = None if group is None else prepared.fields.index(group)
     advanced(f"read the {split} split", 0, 0)
     rows = EvalRows.of(prepared.pieces(split, counts=True), config.buckets, column)
-    advance = partial(advanced, f"evaluate on {split}")
-    logit_R = predict(model, prepared.pieces(split), config.batch_size, advance, prepared.rows[split])
     if not np.isfinite(logit_R).all():
         row = int(np.flatnonzero(~np.isfinite(logit_R))[0])
         raise RunFailedError(f"the logit of row {row} of the {split} split is {logit_R[row]}")

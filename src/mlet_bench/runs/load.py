@@ -16,8 +16,8 @@ from mlet_bench.data.sources.raw import data_root
 from mlet_bench.embedding import empty_served
 from mlet_bench.errors import UserError, nearest_beside
 from mlet_bench.models import CTRModel
-from mlet_bench.runs.run_folder import CONFIG, MODEL, RESULT, RunFolder
-from mlet_bench.training.checkpoint import load_weights
+from mlet_bench.runs.model_files import MODEL, load_model_weights
+from mlet_bench.runs.run_folder import CONFIG, RESULT, RunFolder
 
 MOST_NUMERIC = 1000
 
@@ -48,7 +48,7 @@ def finished(path: Path, key: str = "run") -> RunFolder:
         raise UserError(f"{key}={path}: no such folder.{nearest_beside(path, folders=True)}")
     if not folder.finished:
         raise UserError(f"{key}={path}: not the folder of a finished run, it has no DONE")
-    folder.check(CONFIG, RESULT, MODEL)
+    folder.check(CONFIG, RESULT, *folder.known_model_files)
     return folder
 
 
@@ -81,7 +81,7 @@ def data_of(folder: RunFolder, config: TrainCommand, given: Path | None = None) 
 
 def weights_of(folder: RunFolder) -> dict[str, Tensor]:
     """The collapsed model's tensors, of a folder that `finished` has checked."""
-    return load_weights(folder.path / MODEL)
+    return load_model_weights(folder.path)
 
 
 def model_of(

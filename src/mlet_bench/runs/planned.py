@@ -14,7 +14,7 @@ from mlet_bench.data import Prepared
 from mlet_bench.data.batches import bytes_held, shuffle_of
 from mlet_bench.errors import UserError
 from mlet_bench.runs.run_folder import RunFolder
-from mlet_bench.system import files, hardware
+from mlet_bench.system import files, hardware, launch
 from mlet_bench.training.memory import MemoryPlan, plan
 
 RECIPE = 4
@@ -58,8 +58,12 @@ class PlannedRun:
         config, prepared = self.config, self.prepared
         rows, numeric = bytes_held(prepared, config.train), len(prepared.numeric)
         device = config.hardware.device
+        shares = 1
+        if config.hardware.sharding is not None:
+            here = launch.launched()
+            shares = here.size if device == "cuda" else max(here.size // here.local_size, 1)
         return [
-            plan(config.model, emb, config.train, prepared.cardinalities, numeric, rows, device)
+            plan(config.model, emb, config.train, prepared.cardinalities, numeric, rows, device, shares)
             for emb in (config.emb.search, config.emb)
             if emb is not None
         ]
@@ -115,7 +119,7 @@ def settings_of(config: TrainCommand) -> dict[str, Any]:
             mode="json", exclude=config.eval.not_in_fingerprint
         ),  # the batch size too: bits of a logit may depend on it
         "seed": config.seed,
-        "hardware": config.hardware.model_dump(mode="json"),
+        "hardware": config.hardware.in_fingerprint,
         **({} if config.dataset.group is None else {"group": config.dataset.group}),
     }
 

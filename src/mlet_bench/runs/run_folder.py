@@ -13,14 +13,15 @@ from pydantic import ValidationError
 from mlet_bench.config.validation import describe_error
 from mlet_bench.errors import UserError
 from mlet_bench.runs.loggers import LOGGERS
+from mlet_bench.runs.model_files import MODEL, model_files
 from mlet_bench.runs.result import Result
 from mlet_bench.system import files
 
-CONFIG, RESULT, PREDICTIONS, MODEL = "config.yaml", "result.json", "predictions.parquet", "model.safetensors"
+CONFIG, RESULT, PREDICTIONS = "config.yaml", "result.json", "predictions.parquet"
 METRICS, SPECTRA, LOG = "metrics.jsonl", "spectra.jsonl", "train.log"
 CHECKPOINT, SEARCH, DONE, LOCK = "checkpoint", "search", "DONE", ".lock"
 SEALED = (CONFIG, RESULT, PREDICTIONS, MODEL, METRICS, SPECTRA)
-"""What DONE knows the content of, as far as it is there."""
+"""What DONE knows the content of, as far as it is there; the files of a model in shards too."""
 OURS = {*SEALED, LOG, CHECKPOINT, DONE, LOCK, *(logger.PATH for logger in LOGGERS.values())}
 FOLDERS = {CHECKPOINT, *(logger.PATH for logger in LOGGERS.values() if logger.IS_FOLDER)}
 
@@ -32,6 +33,11 @@ class RunFolder:
     @property
     def finished(self) -> bool:
         return (self.path / DONE).is_file()
+
+    @property
+    def model_files(self) -> list[str]:
+        """The files that are there of the model."""
+        return model_files(path.name for path in self.path.iterdir()) if self.path.is_dir() else []
 
     @property
     def search(self) -> Path:
@@ -51,7 +57,7 @@ class RunFolder:
 
     def check_usable(self) -> None:
         """UserError if the path holds anything that no run of ours wrote, or is no folder."""
-        files.check_foreign(self.path, OURS)
+        files.check_foreign(self.path, OURS.union(self.model_files))
         for name in OURS:
             path = self.path / name
             if path.exists() and path.is_dir() != (name in FOLDERS):
@@ -86,7 +92,8 @@ class RunFolder:
 
     def finish(self) -> None:
         """Write the last file, which says what the others are; then the checkpoint is of no more use."""
-        paths = {name: self.path / name for name in SEALED if (self.path / name).is_file()}
+        sealed = dict.fromkeys((*SEALED, *self.model_files))
+        paths = {name: self.path / name for name in sealed if (self.path / name).is_file()}
         known = {name: {"bytes": path.stat().st_size, "md5": files.md5(path)} for name, path in paths.items()}
         files.write_json(self.path / DONE, {"files": known})
         shutil.rmtree(self.path / CHECKPOINT, ignore_errors=True)
@@ -134,6 +141,11 @@ class RunFolder:
             raise UserError(f"{path}: damaged, it holds no keys")
         return config
 
+    @property
+    def known_model_files(self) -> list[str]:
+        """The files of the model that the finished run wrote."""
+        return model_files(self._known())
+
     def _fingerprint(self) -> str | None:
         if not (self.path / CONFIG).is_file():
             return None
@@ -153,7 +165,8 @@ class RunFolder:
             if not path.is_file() or not path.stat().st_size:
                 return {}
             known = files.read_json(path)["files"]
-            return {name: (int(known[name]["bytes"]), str(known[name]["md5"])) for name in SEALED if name in known}
+            sealed = dict.fromkeys((*(name for name in SEALED if name in known), *model_files(known)))
+            return {name: (int(known[name]["bytes"]), str(known[name]["md5"])) for name in sealed}
         except (UserError, AttributeError, KeyError, TypeError, ValueError):
             raise UserError(f"{path}: damaged; rerun=true makes the run anew") from None
 
@@ -169,5 +182,5 @@ class RunFolder:
         shutil.rmtree(self.path / CHECKPOINT, ignore_errors=True)
         for logger in LOGGERS.values():
             logger.remove(self.path)
-        for name in {*SEALED, LOG}:
+        for name in {*SEALED, *self.model_files, LOG}:
             (self.path / name).unlink(missing_ok=True)

@@ -33,6 +33,7 @@ def logged(path: Path) -> Iterator[None]:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)
     log.setLevel(logging.INFO)
+    log.propagate = False  # libraries give Python's own log a voice
     if command.get():
         log.info("%s", command.get())
     try:

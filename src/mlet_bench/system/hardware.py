@@ -14,18 +14,21 @@ import torch
 
 import mlet_bench
 from mlet_bench.errors import UserError
-from mlet_bench.system.limits import available_cores
+from mlet_bench.system.launch import launched
+from mlet_bench.system.limits import available_cores, available_memory_bytes
 
 
 def threads_of(threads: int | None) -> int:
-    """How many threads are used where `threads` are asked for."""
-    return threads or available_cores()
+    """How many threads are used where `threads` are asked for; the processes of a launch share a machine's cores."""
+    return threads or max(available_cores() // launched().local_size, 1)
 
 
 def device_for(device: str, threads: int | None, precision: str) -> torch.device:
     """The device, ready for use; UserError when there is no GPU."""
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("hardware=cuda: PyTorch finds no CUDA GPU here; allowed: cpu")
+    if device == "cuda" and launched().size > 1:
+        torch.cuda.set_device(launched().local_rank)
     torch.set_num_threads(threads_of(threads))
     keep_freed_memory()
     return torch.device(device)
@@ -83,6 +86,11 @@ def give_back_freed_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if platform.libc_ver()[0] == "glibc" else None
     if trim is not None:
         trim(0)
+
+
+def free_memory_bytes(device: torch.device) -> int:
+    """What can be taken yet, of the machine's memory or the GPU's."""
+    return int(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else available_memory_bytes()
 
 
 def memory_bytes(device: torch.device) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 from mlet_bench.errors import Interrupted
 
 _deferring = _exiting = False
+_insist = True
 _requested: int | None = None
 _hook_before: Any = None
 
@@ -31,7 +32,7 @@ def _handle(number: int, frame: FrameType | None) -> None:
         os.write(2, b"mlet-bench: stopped before anything was begun\n")
         os._exit(128 + number)
     first, _requested = _requested is None, number
-    if not (_deferring and first):
+    if not _deferring or (_insist and not first):
         raise Interrupted(number)
 
 
@@ -56,10 +57,13 @@ def exit_immediately() -> Iterator[None]:
 
 
 @contextmanager
-def defer_signals() -> Iterator[None]:
-    """The first signal is kept for `requested`; a second one raises."""
-    global _deferring
-    _deferring = True
+def defer_signals(*, insist: bool = True) -> Iterator[None]:
+    """The first signal is kept for `requested`; a second one raises if whoever sends it can `insist`.
+
+    A terminal and a launcher send the same wish to each of several processes.
+    """
+    global _deferring, _insist
+    _deferring, _insist = True, insist
     try:
         yield
     finally:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from mlet_bench.embedding import Embedding
 from mlet_bench.errors import UserError
 from mlet_bench.system import files
+from mlet_bench.training.optimizers import Optimizers
 
 
 @dataclass
@@ -76,6 +78,15 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         raise UserError(f"{path}: cannot be read as safetensors ({error})") from None
 
 
+def local_weights(model: torch.nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """All weights that this process holds, by name."""
+    yield from model.state_dict().items()
+    for name, part in model.named_modules():
+        if isinstance(part, Embedding) and part.sharded is not None:
+            for field, first, rows in part.sharded.held():
+                yield f"{name}: field {field}, rows from {first}", rows
+
+
 class Checkpoints:
     """The last two states of a training, each with the best weights that it knows of.
 
@@ -91,19 +102,19 @@ class Checkpoints:
         """Of the best weights that are there, by their file."""
         folder.mkdir(exist_ok=True)
 
-    def save_best(self, step: int, weights: dict[str, Tensor]) -> None:
+    def save_best(self, step: int, model: torch.nn.Module) -> None:
         """Keep the weights after a step as the best so far."""
-        self._best_md5 = {_best(step): save_weights(self.folder / _best(step), weights)}
+        self._best_md5 = {_best(step): save_weights(self.folder / _best(step), model.state_dict())}
         self._remove_all_but(_best(step))
 
-    def best(self, step: int) -> dict[str, Tensor]:
-        """The weights that were kept after a step."""
-        return load_weights(self.folder / _best(step))
+    def load_best(self, model: torch.nn.Module, step: int) -> None:
+        """Put the weights back that were kept after a step."""
+        model.load_state_dict(load_weights(self.folder / _best(step)), strict=True)
 
-    def save(self, model: torch.nn.Module, optimizers: dict[str, Tensor], position: Position) -> None:
+    def save(self, model: torch.nn.Module, optimizers: Optimizers, position: Position) -> None:
         """Add a state, and remove all but the last two."""
         tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-        tensors |= {f"optimiser.{name}": value for name, value in optimizers.items()}
+        tensors |= {f"optimiser.{name}": value for name, value in optimizers.state().items()}
         tensors["random.cpu"] = torch.get_rng_state()
         if next(model.parameters()).is_cuda:
             tensors["random.cuda"] = torch.cuda.get_rng_state()
@@ -112,18 +123,15 @@ class Checkpoints:
             best = _best(position.best_step)
             md5[best] = self._best_md5.get(best) or files.md5(self.folder / best)  # of a run that was resumed
             self._best_md5 = {best: md5[best]}
-        described = {"md5": md5, "position": asdict(position)}
-        seal = files.fingerprint(described)
-        description = _description(position.step)
-        files.write_json(self.folder / description, {**described, "seal": seal})
+        description = write_description(self.folder, position, md5)
         older = [names for names in self._kept if description not in names]
         self._kept = [*older[-1:], {description, *md5}]
         self._remove_all_but()
 
-    def load(self, model: torch.nn.Module) -> tuple[dict[str, Tensor], Position] | None:
-        """Put model and random state back as in the last sound state; what is of no more use is removed.
+    def load(self, model: torch.nn.Module, optimizers: Optimizers) -> Position | None:
+        """Put model, optimizers and random state back as in the last sound state; what is of no more use is removed.
 
-        Returns the optimizers' state and the position, or None if there is no sound state.
+        Returns the position, or None if there is no sound state.
         """
         found = self._last_sound()
         self._remove_all_but()
@@ -134,14 +142,15 @@ class Checkpoints:
         torch.set_rng_state(tensors["random.cpu"])
         if "random.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random.cuda"])
-        return _under("optimiser.", tensors), found
+        optimizers.load_state(_under("optimiser.", tensors))
+        return found
 
     def _last_sound(self) -> Position | None:
         """The position of the newest state whose files are what they were; why those after it are not is said."""
         found, self._kept = None, []
         for path in sorted(self.folder.glob("state-*.json"), reverse=True):
             try:
-                position, md5 = _read(path)
+                position, md5 = read_description(path)
                 if found is None:
                     self._check(md5)
             except UserError as error:
@@ -165,7 +174,7 @@ class Checkpoints:
                 files.remove(path)
 
 
-def _read(path: Path) -> tuple[Position, dict[str, str]]:
+def read_description(path: Path) -> tuple[Position, dict[str, str]]:
     """A state's position and the md5 of its files; UserError if the description is damaged."""
     described = files.read_json(path)
     try:
@@ -177,11 +186,19 @@ def _read(path: Path) -> tuple[Position, dict[str, str]]:
         raise UserError(f"{path}: damaged") from None
 
 
+def write_description(folder: Path, position: Position, md5: dict[str, str]) -> str:
+    """What makes a state of its files, the last one to be written; returns its name."""
+    described = {"md5": md5, "position": asdict(position)}
+    name = description_name(position.step)
+    files.write_json(folder / name, {**described, "seal": files.fingerprint(described)})
+    return name
+
+
 def _state(step: int) -> str:
     return f"state-{step:012d}.safetensors"
 
 
-def _description(step: int) -> str:
+def description_name(step: int) -> str:
     return f"state-{step:012d}.json"
 
 

@@ -37,7 +37,9 @@ class Losses(Protocol):
 
 def losses_for(fail: Callable[[BadLoss], NoReturn], optimizers: Optimizers, device: torch.device) -> Losses:
     """The kind that suits a device."""
-    return CheckedLosses(fail) if device.type == "cpu" else CollectedLosses(fail, optimizers, device)
+    if device.type == "cpu" or optimizers.shards:  # those cannot be told to stand still
+        return CheckedLosses(fail)
+    return CollectedLosses(fail, optimizers, device)
 
 
 class CheckedLosses:

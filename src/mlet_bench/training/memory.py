@@ -84,19 +84,24 @@ def plan(
     numeric: int,
     rows: int = 0,
     device: str = "cpu",
+    shares: int = 1,
 ) -> MemoryPlan:
-    """For a model over tables of these rows, built without memory; `rows` are the bytes of training rows in memory."""
+    """For a model over tables of these rows, built without memory; `rows` are the bytes of training rows in memory.
+
+    `shares`: into how many equal parts tables are sharded, of which one is held.
+    """
     trained = _built(model, emb, cardinalities, numeric, "meta")
     with torch.device("meta"):
         collapsed = models.build(model, empty_served(emb, cardinalities), numeric)
     tables = [part.weight for part in trained.modules() if isinstance(part, RowTable)]
     in_tables = sum(weight.numel() for weight in tables)
     dense = _numbers(trained) - in_tables
+    in_tables //= shares
     state = {
         "adam": 2 * (dense + in_tables),
         "sgd": 0,
         "adagrad": dense + in_tables,
-        "rowwise_adagrad": dense + sum(len(weight) for weight in tables),
+        "rowwise_adagrad": dense + sum(len(weight) for weight in tables) // shares,
     }[train.optimizer]
     places = train.batch_size * len(cardinalities)
     read = sum((min(places, len(weight)) if device == "cpu" else places) * weight.shape[1] for weight in tables)
@@ -111,7 +116,7 @@ def plan(
         optimizer=FLOAT * state,
         batch=FLOAT * copies * read + int(step),
         rows=rows,
-        evaluation=2 * FLOAT * _numbers(collapsed),
+        evaluation=2 * FLOAT * _numbers(collapsed) // shares,
         spectra=FLOAT * _numbers(trained.embedding) if train.spectra else 0,
     )
 

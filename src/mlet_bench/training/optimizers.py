@@ -6,128 +6,19 @@ update=exact  the whole table moves as under PyTorch's dense optimiser. For SGD 
               over the table both are the same, as a zero gradient moves nothing: the rows of the batch are enough.
 """
 
-from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from mlet_bench.config import EmbConfig, TrainConfig
-from mlet_bench.embedding import Embedding, RowTable
+from mlet_bench.embedding import Embedding
+from mlet_bench.embedding.base import Shards
 from mlet_bench.embedding.rows import FieldOffsets, SharedRows
-from mlet_bench.embedding.table import RowStep
 from mlet_bench.models import CTRModel
 from mlet_bench.models.layers import NumericVectors
-from mlet_bench.training.adam import adam_
-
-
-class RowOptimizer(ABC):
-    """Moves the rows of one table by their gradients, which it switches on."""
-
-    def __init__(self, table: RowTable, lr: float) -> None:
-        self.table = table
-        self.lr = lr
-        self.steps = torch.zeros((), device=table.weight.device)
-        self.slots: dict[str, Tensor] = {}
-        """What is kept for each row, by name."""
-        table.step = RowStep()
-
-    @torch.no_grad()
-    def step(self, skip: Tensor | None = None) -> None:
-        """Move the rows, unless the boolean `skip` on the device says no."""
-        gradient = self.table.gradient()
-        if gradient is None:
-            return
-        self.steps += 1
-        weight_UW, slots, rows = gradient.weight_UW, self.slots, gradient.rows
-        if rows is not None:
-            slots = {name: slot.index_select(0, rows.rows_U) for name, slot in slots.items()}
-        before = None if skip is None else [values.clone() for values in (weight_UW, *slots.values())]
-        self._move(weight_UW, gradient.grad_UW, **slots)
-        if skip is not None and before is not None:
-            for values, old in zip((weight_UW, *slots.values()), before, strict=True):
-                values.copy_(torch.where(skip, old, values))
-        if rows is not None:
-            self.table.write(rows.rows_U, weight_UW, gradient.grad_UW)
-            for name, slot in self.slots.items():
-                slot.index_copy_(0, rows.rows_U, slots[name])
-        self.clear()
-
-    def clear(self) -> None:
-        """Let go what was read."""
-        assert self.table.step is not None
-        self.table.step.clear()
-
-    def forget(self, rows_N: Tensor) -> None:
-        """These rows start anew."""
-        for slot in self.slots.values():
-            slot[rows_N] = 0
-
-    @abstractmethod
-    def _move(self, weight_UW: Tensor, grad_UW: Tensor, **slots: Tensor) -> None:
-        """Change the rows and what is kept for them in place."""
-
-    def state(self) -> dict[str, Tensor]:
-        return {"steps": self.steps, **self.slots}
-
-
-def _zeros(table: RowTable) -> Tensor:
-    weight_VW = table.weight.detach()
-    return torch.zeros_like(weight_VW, dtype=None if weight_VW.is_floating_point() else torch.float32)
-
-
-class RowSGD(RowOptimizer):
-    """w ← w - lr·g."""
-
-    def _move(self, weight_UW: Tensor, grad_UW: Tensor, **slots: Tensor) -> None:
-        weight_UW.add_(grad_UW, alpha=-self.lr)
-
-
-class RowAdam(RowOptimizer):
-    """Adam (Kingma and Ba 2015) with the bias correction of the number of steps taken, not of visits to a row."""
-
-    def __init__(self, table: RowTable, lr: float) -> None:
-        super().__init__(table, lr)
-        self.slots = {"mean": _zeros(table), "square": _zeros(table)}
-
-    def _move(self, weight_UW: Tensor, grad_UW: Tensor, **slots: Tensor) -> None:
-        adam_(weight_UW, grad_UW, slots["mean"], slots["square"], self.steps, self.lr)
-
-
-class RowAdagrad(RowOptimizer):
-    """Adagrad (Duchi et al. 2011) as torch.optim.Adagrad, in which what has no gradient does not move."""
-
-    EPS = 1e-10
-
-    def __init__(self, table: RowTable, lr: float) -> None:
-        super().__init__(table, lr)
-        self.slots = {"sum": _zeros(table)}
-
-    def _move(self, weight_UW: Tensor, grad_UW: Tensor, **slots: Tensor) -> None:
-        sum_UW = slots["sum"].addcmul_(grad_UW, grad_UW)
-        weight_UW.addcdiv_(grad_UW, sum_UW.sqrt().add_(self.EPS), value=-self.lr)
-
-
-class RowWiseAdagrad(RowOptimizer):
-    """Row-wise Adagrad: one accumulator a row, of the mean square of its gradient (as in FBGEMM and TorchRec)."""
-
-    EPS = 1e-8
-
-    def __init__(self, table: RowTable, lr: float) -> None:
-        super().__init__(table, lr)
-        self.slots = {"sum": torch.zeros(len(table.weight), device=table.weight.device)}
-
-    def _move(self, weight_UW: Tensor, grad_UW: Tensor, **slots: Tensor) -> None:
-        sum_U = slots["sum"].add_(grad_UW.square().mean(1))
-        weight_UW.addcdiv_(grad_UW, sum_U.sqrt().add_(self.EPS)[:, None], value=-self.lr)
-
-
-ROWS: dict[str, type[RowOptimizer]] = {
-    "adam": RowAdam,
-    "sgd": RowSGD,
-    "adagrad": RowAdagrad,
-    "rowwise_adagrad": RowWiseAdagrad,
-}
+from mlet_bench.system.processes import ALONE, Processes
+from mlet_bench.training.row_optimizers import ROWS, RowOptimizer
 
 
 def dense_rows(config: TrainConfig, emb: EmbConfig) -> bool:
@@ -174,6 +65,8 @@ class Optimizers:
         self.dense = _dense(config.optimizer, groups, config.lr)
         self.rows = [ROWS[config.optimizer](table, emb_lr) for table in tables if table.is_trained]
         self._of_table = {id(rows.table): rows for rows in self.rows}
+        self.shards = [part.sharded for part in self._embeddings if part.sharded is not None]
+        """What moves its rows itself; here alone learning rates are set."""
         self._skip: Tensor | None = None
         self._shared = SharedRows()
         self._offsets = [part for part in model.modules() if isinstance(part, FieldOffsets)]
@@ -189,14 +82,18 @@ class Optimizers:
     @property
     def emb_lr(self) -> float:
         """The learning rate of the embeddings now, or of the dense part where there are none."""
-        return self.rows[0].lr if self.rows else self.lr
+        return next((moved.lr for moved in self._moved), self.lr)
+
+    @property
+    def _moved(self) -> list[RowOptimizer | Shards]:
+        return [*self.rows, *self.shards]
 
     def lower_lr(self, factor: float, least: float) -> None:
         """Multiply every learning rate by `factor`; none falls below `least`, none rises to it."""
         for group in self.dense.param_groups:
             group["lr"] = max(group["lr"] * factor, min(group["lr"], least))
-        for rows in self.rows:
-            rows.lr = max(rows.lr * factor, min(rows.lr, least))
+        for moved in self._moved:
+            moved.lr = max(moved.lr * factor, min(moved.lr, least))
 
     def skip_from(self, skip: Tensor) -> None:
         """From now on a step leaves weights and state as they are while this boolean on the device is true.
@@ -213,8 +110,14 @@ class Optimizers:
         squares += [weight_ND.square().sum() for weight_ND in self._numeric]
         return torch.stack(squares).sum() * (self._emb.l2 / 2)
 
-    def step(self) -> None:
-        """Move everything by the gradients of the backward passes since the last step or `clear`."""
+    def step(self, processes: Processes = ALONE) -> None:
+        """Move everything by the gradients of the backward passes since the last step or `clear`, of several processes
+        by their means."""
+        if processes.size > 1:
+            groups = self.dense.param_groups
+            processes.average_([p.grad for group in groups for p in group["params"] if p.grad is not None])
+            for rows in self.rows:
+                rows.table.share_gradient(processes)
         for part in self._embeddings:
             part.before_step()
         if self._emb.l2 > 0 and self._emb.l2_rows == "table":

@@ -9,6 +9,7 @@ from torch import Tensor
 from mlet_bench.data.batches import Batch
 from mlet_bench.models import CTRModel
 from mlet_bench.system.hardware import matmul_precision
+from mlet_bench.system.processes import ALONE, Processes
 from mlet_bench.training.optimizers import Optimizers
 
 
@@ -18,15 +19,16 @@ def step(
     batch: Batch,
     check: Callable[[str, Tensor], None],
     precision: str = "float32",
+    processes: Processes = ALONE,
 ) -> Tensor:
-    """Move the model by one batch; returns the loss without the L2 penalty.
+    """Move the model by one batch, of which each of several processes has a part; returns the loss without L2.
 
     With precision "bfloat16" PyTorch's autocast chooses what of the network is computed in it; weights, embeddings,
     the loss and all that moves them stay float32. With "tf32" all products of the step are taken in it, and of the step
     alone. `check` gets the name and the value of each part of the loss before anything moves, and may raise.
     """
     with matmul_precision(precision):
-        return _step(model, optimizers, batch, check, precision)
+        return _step(model, optimizers, batch, check, precision, processes)
 
 
 def _step(
@@ -35,12 +37,15 @@ def _step(
     batch: Batch,
     check: Callable[[str, Tensor], None],
     precision: str,
+    processes: Processes,
 ) -> Tensor:
     ids_BF, numeric_BN, label_B = batch
     with torch.autocast(ids_BF.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
         logit_B = model(ids_BF, numeric_BN)
-    loss = F.binary_cross_entropy_with_logits(logit_B.float(), label_B)
-    data_loss = loss.detach()
+    # Without rows, where all of the batch are other processes', a mean would be no number.
+    reduction = "mean" if len(label_B) else "sum"
+    loss = F.binary_cross_entropy_with_logits(logit_B.float(), label_B, reduction=reduction)
+    loss, data_loss = processes.mean(loss, len(label_B))
     check("the loss", data_loss)
     penalty = optimizers.batch_penalty()
     if penalty is not None:
@@ -48,5 +53,5 @@ def _step(
         loss = loss + penalty
     optimizers.clear()
     loss.backward()  # type: ignore[no-untyped-call]
-    optimizers.step()
+    optimizers.step(processes)
     return data_loss

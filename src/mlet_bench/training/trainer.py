@@ -3,7 +3,6 @@
 B batch, F sparse fields, N numeric columns.
 """
 
-import json
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -17,11 +16,14 @@ from mlet_bench.config import EmbConfig, TrainConfig, monitored
 from mlet_bench.data.batches import TrainingRows
 from mlet_bench.errors import Interrupted, RunFailedError
 from mlet_bench.models import CTRModel
-from mlet_bench.system import files, signals
+from mlet_bench.system import signals
+from mlet_bench.system.processes import ALONE, Processes
 from mlet_bench.system.seeds import stream_seed
 from mlet_bench.training import checkpoint, nonfinite
+from mlet_bench.training.history import History
 from mlet_bench.training.losses import BadLoss, losses_for
 from mlet_bench.training.optimizers import Optimizers
+from mlet_bench.training.shared_checkpoint import checkpoints_of
 from mlet_bench.training.spectra import Spectra
 from mlet_bench.training.step import step
 
@@ -89,25 +91,26 @@ class Trainer:
         record: Callable[[dict[str, Any]], None] = lambda line: None,
         precision: str = "float32",
         spectra: Spectra | None = None,
+        processes: Processes = ALONE,
     ) -> None:
         self.model, self.rows, self.config, self.spectra = model, rows, config, spectra
         self.evaluate, self.watcher, self.record = evaluate, watcher, record
         self.columns, self.precision = columns, precision
-        self.metrics_path = folder / "metrics.jsonl"
-        self.checkpoints = checkpoint.Checkpoints(folder / "checkpoint", watcher.say)
+        self.processes = processes
+        self.history = History(folder / "metrics.jsonl" if processes.first else None)
         self.optimizers = Optimizers(model, config, emb)
+        self.checkpoints = checkpoints_of(model, folder / "checkpoint", watcher.say, processes)
         self.losses = losses_for(self._loss_failed, self.optimizers, next(model.parameters()).device)
         self.evaluation_steps = evaluation_steps(rows.steps, config.eval_every)
-        torch.manual_seed(stream_seed(seed, "dropout"))
+        torch.manual_seed(stream_seed(seed, "dropout", *([processes.rank] if processes.rank else [])))
         self.position = checkpoint.Position()
-        found = self.checkpoints.load(model)
+        found = self.checkpoints.load(model, self.optimizers)
         if found is not None:
-            state, self.position = found
-            self.optimizers.load_state(state)
+            self.position = found
             for _ in range(self.position.lr_drops):
                 self._lower_lr()
             watcher.say(f"resumed at step {self.position.step}")
-        self._write_history()
+        self.history.write(self.position.history)
         for line in self.position.history:
             record(line)
         if spectra is not None:
@@ -123,16 +126,18 @@ class Trainer:
         weight is no longer finite; the checkpoints stay as they were then.
         """
         position = self.position
-        with signals.defer_signals():
+        with signals.defer_signals(insist=self.processes.size == 1):
             while position.epoch < self.config.epochs and not self._patience_spent():
                 self._epoch()
             self._save()
             if self.spectra is not None:
                 self.spectra.finish()
-        signals.raise_if_requested()
+        stopping = self.processes.most(signals.requested() or 0)
+        if stopping:
+            raise Interrupted(stopping)
         assert position.best_step is not None
         self.optimizers.finish()
-        self.model.load_state_dict(self.checkpoints.best(position.best_step), strict=True)
+        self.checkpoints.load_best(self.model, position.best_step)
         return TrainSummary(
             steps=position.step,
             epochs=position.step / self.rows.steps,
@@ -146,15 +151,14 @@ class Trainer:
         self.model.train()
         began = time.perf_counter()
         for batch in self.rows.batches(position.epoch, position.step_in_epoch):
-            loss = step(
-                self.model, self.optimizers, batch, self.losses.checks(position.step + 1, batch), self.precision
-            )
+            checks = self.losses.checks(position.step + 1, batch)
+            loss = step(self.model, self.optimizers, batch, checks, self.precision, self.processes)
+            position.rows += self.rows.rows_of(position.step_in_epoch)
             position.step += 1
             position.step_in_epoch += 1
-            position.rows += len(batch[2])
             last = position.step_in_epoch == self.rows.steps
             evaluating = last or self._evaluation_due()
-            looking = position.step % self.losses.every == 0 or evaluating or self._save_is_due()
+            looking = position.step % self.losses.every == 0 or evaluating or self._asked_to_save() > 0
             if looking:
                 self.losses.look()
             position.seconds += time.perf_counter() - began
@@ -184,13 +188,16 @@ class Trainer:
         self._fail(bad.name, bad.value, f"at step {bad.step}", lambda: self.model(ids_BF, numeric_BN))
 
     def _fail(self, name: str, value: float, when: str, again: Callable[[], object]) -> NoReturn:
+        if self.processes.size > 1:  # a search that ends in one of them would leave the others waiting
+            raise RunFailedError(f"{name} is {value} {when}; a smaller train.lr or emb.lr may help")
         first = nonfinite.explain_nonfinite(self.model, self.optimizers, self.columns, again)
         advice = "" if first.startswith(nonfinite.COLUMN) else "; a smaller train.lr or emb.lr may help"
         raise RunFailedError(f"{name} is {value} {when}: first not finite is {first}{advice}")
 
     def _check_weights(self) -> None:
         """Before weights are kept: a row that is not finite may be in neither the batch nor validation."""
-        name = nonfinite.nonfinite_among(self.model.state_dict().items())
+        found = nonfinite.nonfinite_among(checkpoint.local_weights(self.model))
+        name = next((name for name in self.processes.each(found) if name is not None), None)
         if name is not None:
             raise RunFailedError(
                 f"{name} is not finite after step {self.position.step}; a smaller train.lr or emb.lr may help"
@@ -210,7 +217,7 @@ class Trainer:
             position.best_value, position.best_step = value, position.step
             position.evaluations_without_gain = 0
             self._check_weights()
-            self.checkpoints.save_best(position.step, self.model.state_dict())
+            self.checkpoints.save_best(position.step, self.model)
         else:
             position.evaluations_without_gain += 1
             if self.config.plateau_factor is not None:
@@ -225,8 +232,7 @@ class Trainer:
             "best_step": position.best_step,
         }
         position.history.append(line)
-        with self.metrics_path.open("a", encoding="utf-8") as opened:  # closed at once: readers see whole lines
-            opened.write(json.dumps(line, allow_nan=False) + "\n")
+        self.history.add(line)
         self.watcher.evaluated(line)
         self.record(line)
         self._look()
@@ -244,24 +250,20 @@ class Trainer:
         patience = self.config.patience
         return patience is not None and self.position.evaluations_without_gain >= patience
 
-    def _save_is_due(self) -> bool:
+    def _asked_to_save(self) -> int:
+        """0: by nothing; 1: by the clock; else the number of the signal that asks to stop; in any of the processes."""
         waited = time.monotonic() - self._saved_at
-        return signals.requested() is not None or waited >= 60 * self.config.checkpoint_minutes
+        return self.processes.most(signals.requested() or int(waited >= 60 * self.config.checkpoint_minutes))
 
     def _save_if_due(self) -> None:
-        if not self._save_is_due():
+        asked = self._asked_to_save()
+        if asked == 0:
             return
-        signal_number = signals.requested()
         self._save()
-        if signal_number is not None:
-            raise Interrupted(signal_number, f"stopped after step {self.position.step}, checkpoint saved")
+        if asked > 1:
+            raise Interrupted(asked, f"stopped after step {self.position.step}, checkpoint saved")
 
     def _save(self) -> None:
         self._check_weights()
-        self.checkpoints.save(self.model, self.optimizers.state(), self.position)
+        self.checkpoints.save(self.model, self.optimizers, self.position)
         self._saved_at = time.monotonic()
-
-    def _write_history(self) -> None:
-        files.write_text(
-            self.metrics_path, "".join(json.dumps(line, allow_nan=False) + "\n" for line in self.position.history)
-        )

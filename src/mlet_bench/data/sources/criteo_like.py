@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mlet_bench.data.prepared import Split
+from mlet_bench.data.rows import Split
 
 NUMERIC = 13
 EXPONENT = 1.05

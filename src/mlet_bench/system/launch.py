@@ -1,0 +1,96 @@
+"""Whether this process is one of several that a launcher began (torchrun, srun), and what the first tells the others.
+
+The first process, rank 0, checks, prepares and opens the run folder alone. The others wait for its word and begin
+nothing of their own before it, so that a mistake is found and said once.
+"""
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from typing import Any
+
+from mlet_bench.errors import UserError
+
+WORD, SAID = "mlet_bench/word", "mlet_bench/said"
+WAIT_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Launch:
+    """This process's number among those of the run, and on its machine."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    local_size: int = 1
+
+
+def launched() -> Launch:
+    """By torchrun's variables, or by Slurm's where MASTER_ADDR is set; else one process."""
+    for rank, size, local_rank, local_size in (
+        ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"),
+        ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID", "SLURM_NTASKS_PER_NODE"),
+    ):
+        if {rank, size, "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():
+            here = Launch(_number(rank, 0), _number(size, 1), _number(local_rank, 0), _number(local_size, 1))
+            return here if here.size > 1 else Launch()
+    return Launch()
+
+
+def check(command: str, words: Sequence[str]) -> None:
+    """UserError where several processes are to do what one does."""
+    if launched().size > 1 and (command != "train" or {"-m", "--multirun"} & set(words)):
+        raise UserError(f"{command}: one process does it; several train a single run (train without -m)")
+
+
+def _number(name: str, otherwise: int) -> int:
+    value = os.environ.get(name, "")
+    return int(value) if value.isdigit() else otherwise
+
+
+@cache
+def store() -> Any:
+    """What all processes of the launch can read and write (torch.distributed's)."""
+    from torch.distributed.rendezvous import rendezvous
+
+    here = launched()
+    found, _, _ = next(rendezvous("env://", here.rank, here.size, timeout=timedelta(minutes=5)))
+    return found
+
+
+def tell(word: dict[str, Any]) -> None:
+    """Rank 0's word, the first one given; the later ones are not heard."""
+    if launched().size > 1 and launched().rank == 0:
+        store().compare_set(WORD, "", json.dumps(word))
+
+
+def ended(code: int) -> int:
+    """Tell with what exit code rank 0 ends, where it had no other word; returns it."""
+    tell({"ended": code})
+    return code
+
+
+def word() -> dict[str, Any]:
+    """What rank 0 tells the others, waited for; nothing in rank 0 itself."""
+    if launched().rank == 0:
+        return {}
+    while not store().check([WORD]):
+        time.sleep(WAIT_SECONDS)  # and not in the store, where no signal would reach us
+    told: dict[str, Any] = json.loads(store().get(WORD))
+    return told
+
+
+def may_speak() -> bool:
+    """Whether this process is the first of the launch to say why it ends; what happens to one happens to all."""
+    if launched().size == 1:
+        return True
+    try:
+        if launched().rank == 0 and not store().check([WORD]):
+            return True
+        return bool(store().add(SAID, 1) == 1)
+    except RuntimeError:  # whoever held the store is gone
+        return True

@@ -1,0 +1,65 @@
+"""Commands of several processes, and what there is to compare them with."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+ROWS = ("dataset.rows=12000", "train.batch_size=512", "hardware.threads=1", "emb.dim=8")
+TIMID = ("train.lr=0.001", "emb.lr=0.005")
+"""Adagrad's first steps are signs of gradients: with large ones the last bits of a sum become another training."""
+
+
+def launched(processes: int, *words: str) -> subprocess.Popen[str]:
+    """torchrun with so many processes, in a session of its own, so that a test can stop all of it."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", *words]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TORCHELASTIC_ERROR_FILE": os.devnull}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                            start_new_session=True)  # fmt: skip
+
+
+def ended(process: "subprocess.Popen[str]", seconds: float = 400) -> tuple[int, str, str]:
+    """Exit code, output and errors; nothing of it is left when it takes too long."""
+    try:
+        out, err = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        out, err = process.communicate()
+        raise AssertionError(f"still there after {seconds} s\n{out}\n{err}") from None
+    return process.returncode, out, err
+
+
+def mlet_bench(processes: int, *words: str) -> "subprocess.Popen[str]":
+    return launched(processes, "-m", "mlet_bench", *words)
+
+
+def ranks(folder: str) -> list[int]:
+    """The processes of a run in this folder, rank 0 first."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            environ = (path / "environ").read_bytes().split(b"\0")
+            words = (path / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        rank = next((word for word in environ if word.startswith(b"RANK=")), None)
+        if rank is not None and f"hydra.run.dir={folder}".encode() in words:
+            found.append((int(rank[5:]), int(path.name)))
+    return [process for _, process in sorted(found)]
+
+
+def wait_for(path: Path, seconds: float = 300) -> None:
+    """Until there is such a file."""
+    until = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < until, f"no {path}"
+        time.sleep(0.05)
+
+
+def relative(one: torch.Tensor, other: torch.Tensor) -> float:
+    """Distance of two tensors, per length of the first."""
+    return float((one.double() - other.double()).norm() / one.double().norm().clamp(min=1e-30))

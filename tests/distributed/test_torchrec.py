@@ -1,0 +1,89 @@
+"""Several processes over tables that TorchRec holds: as one process, and nothing is lost when some of them die."""
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from mlet_bench import cli, load_model
+from tests.distributed.launcher import ROWS, TIMID, ended, launched, mlet_bench, ranks, wait_for
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_spec("torchrec") is None, reason="TorchRec is not installed (make setup-torchrec)"),
+]
+WORDS = (*ROWS, *TIMID, "emb=mlet", "emb.inner=16", "train.optimizer=rowwise_adagrad")
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_tables_after_20_steps_are_those_of_one_process(processes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    code, out, err = ended(launched(processes, "-m", "tests.distributed.equal_steps"))
+    assert code == 0, err
+    found = [json.loads(line) for line in out.splitlines()]
+    assert len(found) == 18
+    assert max(max(line["tables"], line["network"], line["whole"]) for line in found) < 1e-5
+    assert all(0 < line["held"] < line["of"] for line in found)
+
+
+def test_killed_processes_are_gone_on_from_by_others(command: Callable[..., "object"], workplace: Path) -> None:
+    """One of two is killed; three go on; what they leave is one process's, and is read as any run's."""
+    words = ("train", *WORDS, "hydra.run.dir=run", "train.eval_every=2", "train.checkpoint_minutes=0.001")
+    assert command("train", *WORDS, "hydra.run.dir=alone", "train.eval_every=2").code == cli.DONE  # type: ignore[attr-defined]
+    going = mlet_bench(2, *words, "hardware=torchrec")
+    wait_for(workplace / "run/checkpoint/state-000000000004.json")
+    os.kill(ranks("run")[1], signal.SIGKILL)
+    code, _, err = ended(going, 60)
+    assert code == 1
+    said = [line for line in err.splitlines() if line.startswith("mlet-bench: ")]
+    assert len(said) <= 1  # the launcher may stop the others first
+    assert not Path("run/DONE").exists()
+
+    code, out, err = ended(mlet_bench(3, *words, "hardware=torchrec"))
+    assert code == 0, err
+    assert out.count("resumed at step") == 1
+    alone, ours = (json.loads(Path(folder, "result.json").read_text()) for folder in ("alone", "run"))
+    for split in ("valid", "test"):
+        assert ours["metrics"][split]["auc"] == pytest.approx(alone["metrics"][split]["auc"], abs=5e-4)
+    assert ours["collapse"]["parameters_training"] == alone["collapse"]["parameters_training"]
+    assert ours["collapse"]["embedding_bytes_inference"] == alone["collapse"]["embedding_bytes_inference"]
+    assert not Path("run/checkpoint").exists()
+    one, other = load_model("alone").state_dict(), load_model("run").state_dict()
+    assert {name: value.shape for name, value in one.items()} == {name: value.shape for name, value in other.items()}
+    assert command("evaluate", "run=run", "hydra.run.dir=again").code == cli.DONE  # type: ignore[attr-defined]
+    again = json.loads(Path("again/evaluation.json").read_text())
+    assert again["metrics"]["auc"] == pytest.approx(ours["metrics"]["test"]["auc"], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["emb=qr"], "allowed: single, mlet, hash"),
+        (["emb.l2=0.1"], "within the backward pass"),
+        (["train.clip_norm=1.0"], "allowed: null"),
+        (["train.optimizer=adam"], "allowed with hardware.device=cpu: sgd, adagrad, rowwise_adagrad"),
+        (["emb.dim=6"], "a multiple of 4"),
+        (["model=fm"], "first-order weights"),
+    ],
+)
+def test_what_cannot_be_sharded_is_refused_in_one_line(
+    command: Callable[..., "object"], words: list[str], reason: str, workplace: Path
+) -> None:
+    found = command("train", "hardware=torchrec", "train.optimizer=sgd", *words)
+    assert found.code == cli.MISTAKE  # type: ignore[attr-defined]
+    assert reason in found.err  # type: ignore[attr-defined]
+    assert found.err.count("\n") == 1  # type: ignore[attr-defined]
+    assert not list(workplace.iterdir())
+
+
+def test_a_mistake_is_said_once_and_makes_nothing(workplace: Path) -> None:
+    code, _, err = ended(mlet_bench(2, "train", "hardware=torchrec", "model=dlmr"))
+    assert code == 1
+    assert len([line for line in err.splitlines() if line.startswith("mlet-bench: ")]) == 1
+    assert "Did you mean dlrm?" in err
+    assert not list(workplace.iterdir())
