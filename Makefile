@@ -37,7 +37,7 @@ test-torchrec: .venv/torchrec ## run the tests of several processes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/distributed
 
 .PHONY: demo
-demo: .venv/installed ## train, collapse and judge an MLET model on generated rows (about 2 minutes)
+demo: .venv/installed ## train, collapse and evaluate an MLET model on generated rows (about 2 minutes)
 	$(BIN)/mlet-bench train model=dlrm emb=mlet emb.inner=64
 
 .PHONY: test

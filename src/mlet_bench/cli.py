@@ -77,7 +77,7 @@ def _train(arguments: Arguments) -> int:
 
     composer = Composer("config", arguments.config_dir)
     if arguments.multirun and arguments.show_config:
-        raise UserError("--cfg job: shows one config; leave -m away")
+        raise UserError("--cfg job: shows one config; leave out -m")
     if arguments.multirun:
         return _sweep(composer, arguments)
     told = launch.word()

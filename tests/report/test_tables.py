@@ -8,8 +8,10 @@ import pytest
 from rich.console import Console
 
 from mlet_bench.analysis.findings import Findings, findings
+from mlet_bench.analysis.run_list import ListedRun
 from mlet_bench.report import size_ratio, study_tables
 from mlet_bench.report.console.report_tables import show_report
+from mlet_bench.report.console.runs_table import show_runs
 from mlet_bench.report.console.sweep_table import show_sweep
 from mlet_bench.report.console.tables import show_table
 from mlet_bench.report.table import Column, Table, csv_text
@@ -171,3 +173,17 @@ def test_what_decides_is_there_on_a_narrow_terminal(tmp_path: Path, width: int) 
     assert all(word in header for word in ("seeds", "AUC", "gain in AUC", "verdict"))
     assert any(re.search(r"mlet +128 +1024 +5 +0.7230 ± 0.0016 .*\+0.0230 ± 0.0020 +higher", line) for line in lines)
     assert not any("…" in line for line in lines)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_folders_of_runs_are_never_broken(width: int) -> None:
+    path = Path("outputs/movielenslatest_x1/autoint_plus/mlet_frozen/seed1-0123456789ab")
+    emb = {"emb.mode": "mlet_frozen", "emb.dim": 16, "emb.inner": 64}
+    config = {"dataset.name": "movielenslatest_x1", "model.name": "autoint_plus", "seed": 1, **emb}
+    out = io.StringIO()
+    show_runs(
+        Console(file=out, force_terminal=True, width=width), [ListedRun(path, "finished", 0.0, config, 0.75)], path
+    )
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue()).splitlines()
+    assert any(line.endswith(str(path)) for line in lines)
+    assert "0.7500" in out.getvalue()

@@ -53,7 +53,7 @@ CONTROLS = {
     "low rank gain": "Control: k < d (plain low rank) gains too",
     "frozen gain": "Control: MLET with W2 frozen at random gains too",
     "over frozen": "Control: training W2 is better than freezing it",
-    "over svd": "Control: MLET is better than a wide table cut to d by SVD",
+    "over svd": "Control: MLET is better than a wide table truncated to d by SVD",
     "independent gain": "Control: it gains where categories share nothing",
     "tuning gain": "Control: the single table gains by its own tuning",
 }

@@ -86,7 +86,9 @@ def _check(config: EvaluateCommand, trained: TrainCommand, prepared: Prepared, g
         having = ", ".join(name for name, rows in prepared.rows.items() if rows)
         raise UserError(f"split={config.split}: {prepared.folder} has no rows there; allowed: {having}")
     if config.rank is not None and config.rank >= trained.emb.dim:
-        raise UserError(f"rank={config.rank}: cuts nothing; allowed: 1 to {trained.emb.dim - 1}, below the run's d")
+        raise UserError(
+            f"rank={config.rank}: truncates nothing; allowed: 1 to {trained.emb.dim - 1}, below the run's d"
+        )
     check_field("group", group, prepared.fields)
 
 

@@ -14,7 +14,7 @@ WHAT = {
     "evaluate": "evaluate a finished run on a split of its data, or on other data",
     "predict": "the probabilities of rows without labels, by a finished run's model",
     "export": "a finished run's model for serving: pt2, onnx or safetensors, checked before it is put in place",
-    "tune": "the same number of trials for every arm of a comparison, then the seeds",
+    "tune": "the same number of trials for every configuration of a comparison, then the seeds",
     "report": "tables, figures and a page from finished runs",
     "runs": "a table of run folders, newest first",
     "bench": "samples/s, step time and share of the machine's peak",
@@ -87,7 +87,7 @@ often an item occurred in training. Writes evaluation.json and predictions.parqu
 Keys:
   run=DIR               folder of a finished run
   split=test            train, valid or test
-  rank=4                each table cut to this rank by SVD first: what is left of a wide table in a narrow one
+  rank=4                each table truncated to this rank by SVD first: what is left of a wide table in a narrow one
   bits=8                each table as integers of 8 bits (2 to 8) and one scale, that of least squared error
   dataset.prepared=DIR  other data than the run's own, prepared with dataset.vocab=the run's prepared folder
   dataset.group=FIELD   AUC within the categories of this field too (GAUC); default: as the run was trained
@@ -141,14 +141,14 @@ Examples:
 
 TUNE = """mlet-bench tune [group=choice] [key=value] …
 
-Gives every arm of a comparison (a single table and MLET, for each d and k) the same number of trials over learning
-rates and L2, chooses on validation alone, and runs the chosen settings on several seeds. Each trial is an ordinary
-run. Writes tune.json after each of them, and ends with a table: what was chosen, test AUC and logloss, paired
-differences to the single table.
+Gives every configuration of a comparison (the standard embedding, emb=single, and MLET, for each d and k) the
+same number of trials over learning rates and L2, chooses on validation alone, and runs the chosen settings on
+several seeds. Each trial is an ordinary run. Writes tune.json after each of them, and ends with a table: what was
+chosen, test AUC and logloss, paired differences to the single table.
 
 Keys of its own:
   'arms=[emb=single,"emb=mlet emb.inner=64 emb.inner_std=0.25"]'
-                              each arm by overrides of emb, any mode and any key; or a grid:
+                              each configuration by overrides of emb, any mode and any key; or a grid:
   arms.dims=[4,16]            every d; default emb.dim
   arms.inner_per_dim=[1,4]    MLET with k = this times d; 1 is the control k = d
   arms.inner=[64]             MLET with this k; default emb.inner where arms.inner_per_dim is not given
@@ -158,12 +158,12 @@ Keys of its own:
   search.emb_lr=[0.3,30]      in units of the trial's train.lr; search.emb_lr_as=absolute: as it stands
   search.emb_l2=[1e-5,0.1]    emb.l2; search.emb_l2_zero=0.2: a fifth of the trials without any
   search.own_first=true       the first trial has the config's own train.lr, emb.lr and emb.l2
-  search.startup=10           trials that are the same for every arm; the others are proposed by TPE
-  trials=20                   of each arm, with seed=1
+  search.startup=10           trials that are the same for every configuration; the others are proposed by TPE
+  trials=20                   of each configuration, with seed=1
   seeds=[1,2,3]               of the final runs
   hydra.run.dir=DIR           where tune.json lies; default outputs/tune/DATASET/MODEL/FINGERPRINT
 
-All of train's keys hold for every arm: model=, dataset=, experiment=, train.epochs=1, emb.l2_on=product, …
+All of train's keys hold for every configuration: model=, dataset=, experiment=, train.epochs=1, emb.l2_on=product, …
 
 Examples:
   mlet-bench tune experiment=quick trials=3 seeds=[1,2]

@@ -47,9 +47,11 @@ def _section(composer: Composer, words: Sequence[str], arm: str) -> Any:
     for word in own:
         key, sign, _ = word.partition("=")
         if not sign or not (key == "emb" or key.startswith("emb.")):
-            raise UserError(f"arms: {word}: an arm is made of emb=MODE and emb.KEY=VALUE; other keys hold for all arms")
+            raise UserError(
+                f"arms: {word}: each is made of emb=MODE and emb.KEY=VALUE; other keys hold for all of them"
+            )
     if not own:
-        raise UserError("arms: an arm is empty; give emb=MODE, for example emb=single")
+        raise UserError("arms: a configuration is empty; give emb=MODE, for example emb=single")
     values = composer.one([*words, *own]).values["emb"]
     mode = str(values["mode"])
     if mode not in EMBEDDINGS:

@@ -85,7 +85,7 @@ class TuneCommand(RunSections):
     def _sound(self) -> "TuneCommand":
         # emb=single would have lost the keys that only the factors have
         if not self.arms.overrides and type(self.emb) is not MLETEmbConfig:
-            raise ValueError(f"emb.mode={self.emb.mode}: the modes of a comparison are its arms: arms=[emb=MODE,…]")
+            raise ValueError(f"emb.mode={self.emb.mode}: the modes of a comparison are given by arms=[emb=MODE,…]")
         if self.trials > 1 and not self.search.ranges:
             raise ValueError("search: nothing is searched; give search.lr=[low,high], or trials=1")
         return self

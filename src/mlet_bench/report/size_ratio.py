@@ -54,7 +54,7 @@ def headlines(studies: Sequence[Study]) -> Table:
         "d_ref of the single table over the smallest MLET d whose mean validation AUC reaches the single table's there "
         f"(margin {margin:g}): the ratio of their bytes after training. Interval: bootstrap over seeds. "
         "≥: no smaller d was tried. Interpolated: on the line between widths, over log d. Test gain: AUC of that MLET "
-        "arm minus the single table's at d_ref. Parameters: of the whole models, after collapse."
+        "configuration minus the single table's at d_ref. Parameters: of the whole models, after collapse."
     )
     return Table("Size ratio at equal quality", columns, rows, note)
 

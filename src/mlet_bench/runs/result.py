@@ -179,7 +179,7 @@ class Compressed(_Part):
     @property
     def compression(self) -> str:
         """What was done to the tables, in words."""
-        rank = "" if self.rank is None else f"cut to rank {self.rank}"
+        rank = "" if self.rank is None else f"truncated to rank {self.rank}"
         bits = "" if self.bits is None else f"quantised to {self.bits} bits"
         return " and ".join(part for part in (rank, bits) if part)
 

@@ -71,8 +71,8 @@ def _metrics(scores: dict[str, Any], buckets: list[dict[str, Any]], split: str, 
         Column("logloss", "logloss", number),
     ]
     if scores.get("best_auc") is not None:
-        columns += [Column("best\nAUC", "best_auc", number, dropped=3)]
-        columns += [Column("best\nlogloss", "best_logloss", number, dropped=2)]
+        columns += [Column("reachable\nAUC", "best_auc", number, dropped=3)]
+        columns += [Column("reachable\nlogloss", "best_logloss", number, dropped=2)]
     return Table("", columns, rows, rules=rules)
 
 

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from mlet_bench.analysis.formatting import number
 from mlet_bench.analysis.run_list import ListedRun
+from mlet_bench.errors import printable
 from mlet_bench.report.console.tables import say, show_table
 from mlet_bench.report.table import Column, Table
 
@@ -32,9 +33,20 @@ COLUMNS = (
     Column("folder", "path", words=True),
 )
 
+BESIDE = 90
+"""Columns of a terminal that all but the folder take; where a folder has no room beside them, folders stand below."""
+
 
 def show_runs(console: Console, runs: Sequence[ListedRun], folder: Path) -> None:
-    """A row a run; a line where there is none."""
+    """A row a run; a line where there is none. A folder is never broken: it can be copied."""
     if not runs:
         say(console, f"no run below {folder}")
-    show_table(console, Table("", COLUMNS, runs), "on a wider terminal")
+    longest = max((len(str(run.path)) for run in runs), default=0)
+    if not console.is_terminal or BESIDE + longest <= console.width:
+        show_table(console, Table("", COLUMNS, runs), "on a wider terminal")
+        return
+    numbers = {id(run): place for place, run in enumerate(runs, 1)}
+    columns = (Column("#", lambda run: numbers[id(run)]), *COLUMNS[:-1])
+    show_table(console, Table("", columns, runs), "on a wider terminal")
+    for place, run in enumerate(runs, 1):
+        console.print(printable(f"{place:>{len(str(len(runs)))}}  {run.path}"), markup=False, soft_wrap=True)

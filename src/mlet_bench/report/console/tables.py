@@ -49,7 +49,7 @@ def say(console: Console, text: str, style: str = "") -> None:
 
 
 def _fitting(table: Table, width: int) -> tuple[list[int], list[str]]:
-    """Positions of the columns that fit, and the names of those left away.
+    """Positions of the columns that fit, and the names of those left out.
 
     Words give way first, by line breaks; then columns of numbers in the order of `dropped`, and at last those that have
     none, from the right, but for one.
