@@ -20,7 +20,8 @@ from mlet_bench.embedding.collapse import collapse
 from mlet_bench.embedding.placement import Placement
 from mlet_bench.embedding.sharded import builder
 from mlet_bench.models.seeded import build_model
-from mlet_bench.system.processes import ALONE, Processes, joined
+from mlet_bench.system.processes import ALONE, Processes
+from mlet_bench.system.several import joined
 from mlet_bench.training.optimizers import Optimizers
 from mlet_bench.training.step import step
 from tests.conftest import train_config

@@ -12,7 +12,7 @@ from mlet_bench.embedding.quantized import tables_alone
 from mlet_bench.errors import RunFailedError, UserError
 from mlet_bench.evaluation.split import evaluate_split
 from mlet_bench.runs import load
-from mlet_bench.runs.model_files import MODEL
+from mlet_bench.runs.model_names import MODEL
 from mlet_bench.runs.progress import Progress
 from mlet_bench.runs.run_folder import PREDICTIONS
 from mlet_bench.system import files, hardware

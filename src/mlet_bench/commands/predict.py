@@ -21,7 +21,7 @@ from mlet_bench.evaluation.predictions import predict
 from mlet_bench.evaluation.probabilities import probability_writer
 from mlet_bench.models import CTRModel
 from mlet_bench.runs import load
-from mlet_bench.runs.model_files import MODEL
+from mlet_bench.runs.model_names import MODEL
 from mlet_bench.runs.progress import Progress
 from mlet_bench.system import files, signals
 

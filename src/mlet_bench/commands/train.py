@@ -25,7 +25,7 @@ from mlet_bench.runs.result import Bucket, Collapse, Dataset, Emb, Inference, Me
 from mlet_bench.runs.run_folder import LOG, RunFolder
 from mlet_bench.runs.run_log import logged
 from mlet_bench.system import hardware
-from mlet_bench.system.processes import joined
+from mlet_bench.system.several import joined
 from mlet_bench.training.optimizers import dense_rows
 from mlet_bench.training.trainer import TrainSummary
 

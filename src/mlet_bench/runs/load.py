@@ -16,7 +16,8 @@ from mlet_bench.data.sources.raw import data_root
 from mlet_bench.embedding import empty_served
 from mlet_bench.errors import UserError, nearest_beside
 from mlet_bench.models import CTRModel
-from mlet_bench.runs.model_files import MODEL, load_model_weights
+from mlet_bench.runs.model_files import load_model_weights
+from mlet_bench.runs.model_names import MODEL
 from mlet_bench.runs.run_folder import CONFIG, RESULT, RunFolder
 
 MOST_NUMERIC = 1000

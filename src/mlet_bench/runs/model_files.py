@@ -5,7 +5,6 @@ table of several processes stands there in slices, each named by the number of i
 """
 
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +13,14 @@ from torch import Tensor
 
 from mlet_bench.errors import UserError
 from mlet_bench.models import CTRModel
+from mlet_bench.runs.model_names import INDEX, MODEL, PART, model_files
 from mlet_bench.system import files
 from mlet_bench.system.processes import ALONE, Processes
 from mlet_bench.training.checkpoint import load_weights, save_weights
 
-MODEL, INDEX = "model.safetensors", "model.safetensors.index.json"
-PART = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 SLICE = re.compile(r"(.+)\.rows\.(\d{12})")
 TABLE = "embedding.table.weight"
 """What a single-layer model calls the rows of all fields."""
-
-
-def model_files(names: Iterable[str]) -> list[str]:
-    """Those among `names` that a model is stored in."""
-    return sorted(name for name in names if name in (MODEL, INDEX) or PART.fullmatch(name))
 
 
 def save_model(folder: Path, model: CTRModel, processes: Processes = ALONE) -> None:

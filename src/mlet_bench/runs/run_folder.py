@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from mlet_bench.config.validation import describe_error
 from mlet_bench.errors import UserError
 from mlet_bench.runs.loggers import LOGGERS
-from mlet_bench.runs.model_files import MODEL, model_files
+from mlet_bench.runs.model_names import MODEL, model_files
 from mlet_bench.runs.result import Result
 from mlet_bench.system import files
 

@@ -17,7 +17,8 @@ from torch.distributed.checkpoint.state_dict_saver import save
 from mlet_bench.embedding import Embedding
 from mlet_bench.errors import UserError
 from mlet_bench.system import files
-from mlet_bench.system.processes import Processes, Several
+from mlet_bench.system.processes import Processes
+from mlet_bench.system.several import Several
 from mlet_bench.training.checkpoint import Checkpoints, Position, read_description, write_description
 from mlet_bench.training.optimizers import Optimizers
 
