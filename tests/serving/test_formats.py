@@ -56,12 +56,12 @@ def test_every_model(tmp_path: Path, kind: str, name: str, numeric: int) -> None
     assert_same(tmp_path, kind, small_model(name, FIELDS, numeric), *rows(9, FIELDS, numeric))
 
 
-def served(mode: str) -> CTRModel:
+def served(mode: str, **changes: object) -> CTRModel:
     """A small model over what a mode serves after a few steps."""
     values = yaml.safe_load((shipped() / "emb" / f"{mode}.yaml").read_text())
     ratio = 1.0 if mode in ("lpt", "alpt") else 0.6
     own = {"hashes": 8, "layers": 2} if mode == "dhe" else {}
-    given = EMBEDDINGS[mode].model_validate({**values, **own, "dim": 4, "ratio": ratio, "min_rows": 50})
+    given = EMBEDDINGS[mode].model_validate({**values, **own, "dim": 4, "ratio": ratio, "min_rows": 50, **changes})
     torch.manual_seed(0)
     model = trained(build(given, CARDINALITIES), given, 4, "sgd" if mode in ("lpt", "alpt") else "adam")
     return Toy(model.eval().embedding.collapse())
@@ -80,6 +80,14 @@ def test_every_mode(tmp_path: Path, kind: str, mode: str) -> None:
     model = served(mode)
     assert model(ids_BF, torch.empty(48, 0)).std() > 0
     assert_same(tmp_path, kind, model, ids_BF, torch.empty(48, 0))
+
+
+@pytest.mark.parametrize(
+    ("mode", "changes"), [("lpt", {"bits": 4, "min_rows": 1}), ("pep", {"ratio": 0.05, "min_rows": 1})]
+)
+def test_what_onnx_has_no_operator_for(tmp_path: Path, mode: str, changes: dict[str, object]) -> None:
+    """Two integers in a byte, and a search among sorted places."""
+    assert_same(tmp_path, "onnx", served(mode, **changes), torch.cat([batch(7), batch(8)]), torch.empty(48, 0))
 
 
 @pytest.mark.parametrize(("kind", "bits"), [("pt2", 8), ("onnx", 4), ("safetensors", 8)])

@@ -61,7 +61,8 @@ class IntegerTable(RowTable):
         """A vector of width W for each row number, of any shape."""
         integers = self.weight[rows]
         if self.packed and self.bits == 4:
-            integers = torch.stack([integers & 15, integers >> 4], -1).flatten(-2).to(torch.int8) - 8
+            pairs = integers.int()
+            integers = torch.stack([pairs % 16, pairs // 16], -1).flatten(-2) - 8
         return integers * self._scales(rows)
 
     def _scales(self, rows: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mlet_bench.embedding.rows import BatchRows, FieldOffsets, PlacedRows, UniqueRows, project_places
+from mlet_bench.embedding.search import places_among
 
 
 class PooledRows(UniqueRows):
@@ -160,20 +161,5 @@ class KeyedFields(PoolFields):
 
     def own_rows(self, ids_BF: Tensor) -> Tensor:
         id_BF = (ids_BF + self.firsts_F).to(self.keys_S.dtype)
-        search = _search if torch.compiler.is_exporting() else torch.searchsorted  # ONNX has no such operator
-        place_BF = search(self.keys_S, id_BF).clamp(max=self.slots - 1)
+        place_BF = places_among(self.keys_S, id_BF).clamp(max=self.slots - 1)
         return torch.where(self.keys_S[place_BF] == id_BF, place_BF, -1)
-
-
-def _search(keys_S: Tensor, ids: Tensor) -> Tensor:
-    """torch.searchsorted in steps of powers of two.
-
-    >>> _search(torch.tensor([2, 3, 7, 7, 9]), torch.tensor([[0, 2, 3], [4, 7, 10]])).tolist()
-    [[0, 0, 1], [2, 2, 5]]
-    """
-    places = torch.zeros_like(ids, dtype=torch.int64)
-    for power in reversed(range(len(keys_S).bit_length())):
-        ahead = places + (1 << power)
-        is_below = (ahead <= len(keys_S)) & (keys_S[(ahead - 1).clamp(max=len(keys_S) - 1)] < ids)
-        places = torch.where(is_below, ahead, places)
-    return places

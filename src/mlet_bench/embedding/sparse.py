@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mlet_bench.embedding.computed import ComputedEmbedding
+from mlet_bench.embedding.search import places_among
 
 BITS = 8
 
@@ -64,7 +65,7 @@ class MarkedPlaces(Places):
     marks: Tensor
     before_group: Tensor
     before_in_group: Tensor
-    bit_8: Tensor
+    power_8: Tensor
 
     def __init__(self, rows: int, dim: int) -> None:
         super().__init__()
@@ -72,7 +73,7 @@ class MarkedPlaces(Places):
         self.register_buffer("marks", torch.zeros(rows, math.ceil(dim / BITS), dtype=torch.uint8))
         self.register_buffer("before_group", torch.zeros(math.ceil(rows / self.group), dtype=torch.int32))
         self.register_buffer("before_in_group", torch.zeros(rows, dtype=torch.uint8))
-        self.register_buffer("bit_8", torch.arange(BITS, dtype=torch.uint8), persistent=False)
+        self.register_buffer("power_8", 2 ** torch.arange(BITS, dtype=torch.int32), persistent=False)
 
     @staticmethod
     def bytes_of(rows: int, dim: int) -> int:
@@ -80,7 +81,7 @@ class MarkedPlaces(Places):
 
     def keep(self, kept_VD: Tensor) -> None:
         bits = F.pad(kept_VD.to(torch.uint8), (0, self.marks.shape[1] * BITS - self.dim))
-        self.marks.copy_((bits.view(*self.marks.shape, BITS) << self.bit_8).sum(2))
+        self.marks.copy_((bits.view(*self.marks.shape, BITS) * self.power_8).sum(2))
         count_V = kept_VD.sum(1)
         before_V = count_V.cumsum(0) - count_V
         before_G = before_V[:: self.group]
@@ -88,7 +89,7 @@ class MarkedPlaces(Places):
         self.before_in_group.copy_(before_V - before_G.repeat_interleave(self.group)[: len(before_V)])
 
     def of_rows(self, row_U: Tensor) -> Tensor:
-        bits_U = (self.marks[row_U][:, :, None] >> self.bit_8) & 1
+        bits_U = self.marks[row_U][:, :, None].int() // self.power_8 % 2
         bits_UD = bits_U.flatten(1)[:, : self.dim]
         before_U = self.before_group[row_U // self.group] + self.before_in_group[row_U]
         return torch.where(bits_UD > 0, before_U[:, None] + bits_UD.cumsum(1) - 1, -1)
@@ -117,10 +118,10 @@ class ListedPlaces(Places):
 
     def of_rows(self, row_U: Tensor) -> Tensor:
         begin_U = row_U * self.dim
-        first_U = torch.searchsorted(self.keys_K, begin_U.to(self.keys_K.dtype))
+        first_U = places_among(self.keys_K, begin_U.to(self.keys_K.dtype))
         place_UD = first_U[:, None] + torch.arange(self.dim, device=row_U.device)
         dimension_UD = self.keys_K[place_UD.clamp(max=len(self.keys_K) - 1)] - begin_U[:, None]
         inside_UD = (dimension_UD < self.dim) & (place_UD < len(self.keys_K))
-        found_UD = torch.full((len(row_U), self.dim + 1), -1, device=row_U.device)
+        found_UD = torch.full((row_U.shape[0], self.dim + 1), -1, device=row_U.device)
         found_UD.scatter_(1, torch.where(inside_UD, dimension_UD, self.dim), place_UD)  # the last takes what is outside
         return found_UD[:, : self.dim]
