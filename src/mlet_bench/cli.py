@@ -187,8 +187,7 @@ def _export(arguments: Arguments) -> int:
     from mlet_bench.report.console.progress import ProgressConsole, make_console
 
     console = make_console()
-    with ProgressConsole(console).preparing() as watched:
-        folder, found = export_run(config, composed.run_dir, watched)
+    folder, found = export_run(config, composed.run_dir, ProgressConsole(console))
     show_export(console, found, folder)
     return DONE
 

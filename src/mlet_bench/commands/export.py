@@ -1,6 +1,6 @@
 """A finished run's collapsed model, written for serving, and checked on the run's test rows before it is there."""
 
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,9 @@ from mlet_bench.config import ExportCommand
 from mlet_bench.data import Prepared
 from mlet_bench.embedding.quantized import quantize_tables, tables_alone
 from mlet_bench.errors import UserError
+from mlet_bench.evaluation.predictions import predict
 from mlet_bench.runs import load
+from mlet_bench.runs.progress import Progress
 from mlet_bench.runs.run_folder import PREDICTIONS, RunFolder
 from mlet_bench.serving import FORMATS
 from mlet_bench.serving.card import CARD, card
@@ -23,8 +25,6 @@ from mlet_bench.serving.network import quantize_network
 from mlet_bench.system import files
 
 EXPORT = "export.json"
-Progress = Callable[[str, int, int, int], None]
-"""Hears of a stage, how much of how much of it is done, and the rows so far."""
 
 
 def export_run(config: ExportCommand, out: str, progress: Progress) -> tuple[Path, dict[str, Any]]:
@@ -58,12 +58,14 @@ def export_run(config: ExportCommand, out: str, progress: Progress) -> tuple[Pat
     if config.bits == config.network_bits == 32:
         reference_R = _predicted(run, prepared)
     else:
-        reference_R = logits(program.runner(), prepared, batch, lambda done: progress("quantised", done, rows, done))
-    with files.whole_folder(folder) as temporary:
-        progress("writing", 0, 1, 0)
+        with progress.evaluating() as advanced:
+            quantised = partial(advanced, "evaluate the quantised model on test")
+            reference_R = predict(model, prepared.pieces("test"), batch, quantised, rows)
+    with files.whole_folder(folder) as temporary, progress.evaluating() as advanced:
+        advanced("write", 0, 0)
         about = chosen.write(temporary, program)
         runner = chosen.read(temporary, program)
-        logit_R = logits(runner, prepared, batch, lambda done: progress("checking", done, rows, done))
+        logit_R = logits(runner, prepared, batch, partial(advanced, "evaluate what was written on test"))
         found = checked(logit_R, reference_R, prepared, trained.eval, f"format={config.format}")
         write_encoding(prepared, temporary)
         sizes = {path.name: path.stat().st_size for path in sorted(temporary.iterdir())}

@@ -15,7 +15,7 @@ from mlet_bench.config import TrainCommand, flat
 from mlet_bench.config.emb import single_of
 from mlet_bench.data import Prepared
 from mlet_bench.errors import RunFailedError, UserError
-from mlet_bench.evaluation.predictions import milliseconds
+from mlet_bench.evaluation.predictions import allowed_change, milliseconds
 from mlet_bench.models import CTRModel
 from mlet_bench.runs import loggers
 from mlet_bench.runs.loggers import MetricLoggers
@@ -28,9 +28,6 @@ from mlet_bench.system import hardware
 from mlet_bench.system.several import joined
 from mlet_bench.training.optimizers import dense_rows
 from mlet_bench.training.trainer import TrainSummary
-
-COLLAPSE_TOLERANCE = 1e-5
-"""Largest difference of logits after collapse, per unit of max(1, largest |logit|)."""
 
 
 def run(
@@ -132,7 +129,7 @@ def _result(work: Work, planned_bytes: int, progress: Progress, metric_loggers: 
             peak_memory_bytes=hardware.peak_memory_bytes(device),
         ),
     )
-    return result, found.difference <= COLLAPSE_TOLERANCE * max(1.0, found.largest)
+    return result, found.difference <= allowed_change(found.largest)
 
 
 def _dataset(prepared: Prepared) -> Dataset:

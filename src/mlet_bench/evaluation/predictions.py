@@ -11,6 +11,16 @@ from mlet_bench.data import Split
 from mlet_bench.system.processes import ALONE, Processes, rounds
 
 
+def allowed_change(largest: float) -> float:
+    """How far a logit may be from what it was where the same model is computed another way: 1e-5 times the largest, or
+    times 1 if that is smaller.
+
+    >>> allowed_change(0.5), allowed_change(20.0)
+    (1e-05, 0.0002)
+    """
+    return 1e-5 * max(1.0, largest)
+
+
 @torch.no_grad()
 def predict(
     model: nn.Module,

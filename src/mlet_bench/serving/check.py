@@ -14,10 +14,9 @@ from mlet_bench.config import EvalConfig
 from mlet_bench.data import Prepared
 from mlet_bench.errors import RunFailedError
 from mlet_bench.evaluation.buckets import EvalRows, evaluate
+from mlet_bench.evaluation.predictions import allowed_change
 from mlet_bench.serving.format import Runner
 
-BOUND = 1e-5
-"""Times the largest logit, or 1 if that is smaller: how far a logit may be from the reference."""
 SPLIT = "test"
 
 
@@ -37,8 +36,8 @@ class Checked:
 
 
 @torch.no_grad()
-def logits(run: Runner, prepared: Prepared, batch_size: int, tick: Callable[[int], None]) -> np.ndarray:
-    """logit_R of the test rows, in their order; `tick` hears how many are done."""
+def logits(run: Runner, prepared: Prepared, batch_size: int, advanced: Callable[[int, int], None]) -> np.ndarray:
+    """logit_R of the test rows, in their order; `advanced` hears how many of how many are done."""
     found, done = [], 0
     for piece in prepared.pieces(SPLIT):
         for start in range(0, len(piece), batch_size):
@@ -46,14 +45,13 @@ def logits(run: Runner, prepared: Prepared, batch_size: int, tick: Callable[[int
             given = torch.from_numpy(piece.ids_BF[rows]), torch.from_numpy(piece.numeric_BN[rows])
             found.append(run(*given).numpy())
             done += len(found[-1])
-            tick(done)
+            advanced(done, prepared.rows[SPLIT])
     return np.concatenate(found)
 
 
 def checked(logit_R: np.ndarray, reference_R: np.ndarray, prepared: Prepared, config: EvalConfig, name: str) -> Checked:
     """RunFailedError if a logit is farther from its reference than rounding takes it."""
-    largest = float(np.abs(reference_R).max(initial=0))
-    allowed = BOUND * max(1.0, largest)
+    allowed = allowed_change(float(np.abs(reference_R).max(initial=0)))
     change = float(np.abs(logit_R - reference_R).max(initial=0))
     if not change <= allowed:  # a NaN too
         raise RunFailedError(f"{name}: a logit changed by {change:.3g}, {allowed:.3g} is allowed; nothing was exported")
