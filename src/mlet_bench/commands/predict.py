@@ -15,7 +15,7 @@ from mlet_bench.config.predict import PredictCommand
 from mlet_bench.data.asked import RowEncoder, asked_source, blocks
 from mlet_bench.data.prefetch import ahead
 from mlet_bench.data.sources.bad_rows import Reading
-from mlet_bench.data.sources.raw import KEPT, check_unchanged, stamp
+from mlet_bench.data.sources.raw import KEPT, stamp, unchanged
 from mlet_bench.errors import UserError
 from mlet_bench.evaluation.predictions import predict
 from mlet_bench.evaluation.probabilities import probability_writer
@@ -54,7 +54,7 @@ def predict_rows(config: PredictCommand, out: str, progress: Progress) -> tuple[
         with (
             progress.preparing() as advanced,
             probability_writer(path, config.predict.format) as writer,
-            _unchanged(before),
+            unchanged(before),
             closing(ahead(source.tables(reading))) as tables,
         ):
             for block, logit_B in _scored(tables, encoder, model.to(device), trained.eval.batch_size, config.run):
@@ -90,17 +90,6 @@ def _scored(
                 f"{run / MODEL}: the logit of row {row} is not finite; its weights are damaged or too large"
             )
         yield block, logit_B
-
-
-@contextmanager
-def _unchanged(before: dict[Path, dict[str, int]]) -> Iterator[None]:
-    """UserError when files changed while they were read: half of a new one looks like a bad row."""
-    try:
-        yield
-    except (UserError, OSError):
-        check_unchanged(before)
-        raise
-    check_unchanged(before)
 
 
 def _rows_fingerprint(config: PredictCommand, before: dict[Path, dict[str, int]]) -> str:

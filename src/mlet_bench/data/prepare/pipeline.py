@@ -24,7 +24,7 @@ from mlet_bench.data.prepare.spool import Assigned, Spool
 from mlet_bench.data.prepare.vocabulary import FieldVocabulary, encoded_with, numbered
 from mlet_bench.data.prepared import BAD_ROWS, Prepared, sealed
 from mlet_bench.data.sources.bad_rows import Reading
-from mlet_bench.data.sources.raw import LABEL, RawFile, RawSource, check_unchanged, clear_leftovers, raw_file, stamp
+from mlet_bench.data.sources.raw import LABEL, RawFile, RawSource, clear_leftovers, raw_file, stamp, unchanged
 from mlet_bench.data.sources.text import CHUNK_BYTES
 from mlet_bench.data.splits import SPLITS
 from mlet_bench.errors import UserError, listing
@@ -125,22 +125,19 @@ def _write(job: Job, folder: Path, best: Summary, progress: Progress) -> str:
     with ThreadPoolExecutor(available_cores()) as pool, ThreadPoolExecutor(1) as hashing:
         hashed = hashing.submit(lambda: [raw_file(path, stop) for path in job.source.files])
         try:
-            encoded, split_words = _encode(job, work, reading, pool, progress)
-            for name in (*SPLITS, "vocab"):
-                (folder / name).mkdir()
-            written = dict(write_vocabularies(encoded.vocabularies, folder, pool))
-            done, total = 0, sum(encoded.assigned.rows.values())
-            for part, facts in write_parts(encoded, folder, pool):
-                written[part.name], done = facts, done + part.rows
-                progress("writing", done, total, done)
-            inputs = hashed.result()
-        except (UserError, OSError):
-            check_unchanged(job.before)  # half of a new file looks like a bad row, a removed one like none at all
-            raise
+            with unchanged(job.before):
+                encoded, split_words = _encode(job, work, reading, pool, progress)
+                for name in (*SPLITS, "vocab"):
+                    (folder / name).mkdir()
+                written = dict(write_vocabularies(encoded.vocabularies, folder, pool))
+                done, total = 0, sum(encoded.assigned.rows.values())
+                for part, facts in write_parts(encoded, folder, pool):
+                    written[part.name], done = facts, done + part.rows
+                    progress("writing", done, total, done)
+                inputs = hashed.result()
         finally:
             stop.set()
             pool.shutdown(cancel_futures=True)
-    check_unchanged(job.before)
     if reading.bad:
         written[BAD_ROWS] = known(folder / BAD_ROWS)
     manifest = _manifest(job, encoded, reading, inputs, written, split_words)

@@ -8,7 +8,7 @@ import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,18 @@ def check_unchanged(before: Mapping[Path, dict[str, int]]) -> None:
             same = False
         if not same:
             raise UserError(f"{path}: changed while it was read; run the command again when it is whole")
+
+
+@contextmanager
+def unchanged(before: Mapping[Path, dict[str, int]]) -> Iterator[None]:
+    """UserError when files changed while they were read, whatever else came of it: half of a new file looks like a bad
+    row, a removed one like none at all."""
+    try:
+        yield
+    except (UserError, OSError):
+        check_unchanged(before)
+        raise
+    check_unchanged(before)
 
 
 def remembered(path: Path) -> RawFile | None:
