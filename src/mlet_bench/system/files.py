@@ -53,19 +53,19 @@ def made(folder: Path) -> Iterator[None]:
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path`, renamed to it if the block ends well and removed if not; with its parents."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_left_by_dead(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.mkdir()
-    try:
-        yield temporary
-        for written in temporary.rglob("*"):
-            if written.is_file():
-                with written.open("rb") as opened:
-                    os.fsync(opened.fileno())
-        temporary.replace(path)  # an empty folder gives way
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with made(path.parent):
+        _remove_left_by_dead(path)
+        temporary.mkdir()
+        try:
+            yield temporary
+            for written in temporary.rglob("*"):
+                if written.is_file():
+                    with written.open("rb") as opened:
+                        os.fsync(opened.fileno())
+            temporary.replace(path)  # an empty folder gives way
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _remove_left_by_dead(path: Path) -> None:
