@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -147,19 +147,9 @@ class Checkpoints:
 
     def _last_sound(self) -> Position | None:
         """The position of the newest state whose files are what they were; why those after it are not is said."""
-        found, self._kept = None, []
-        for path in sorted(self.folder.glob("state-*.json"), reverse=True):
-            try:
-                position, md5 = read_description(path)
-                if found is None:
-                    self._check(md5)
-            except UserError as error:
-                if found is None:
-                    self.say(f"checkpoint not used: {error}; the one before it is taken, or the run begins anew")
-                continue
-            found = found or position
-            self._kept.insert(0, {path.name, *md5})
-        return found
+        states = sound_states(sorted(self.folder.glob("state-*.json"), reverse=True), self._check, self.say)
+        self._kept = [{path.name, *md5} for path, _, md5 in reversed(states)]
+        return states[0][1] if states else None
 
     def _check(self, md5: dict[str, str]) -> None:
         for name, known in md5.items():
@@ -172,6 +162,27 @@ class Checkpoints:
         for path in self.folder.iterdir():
             if path.name not in needed and not path.is_dir():  # a folder is that of a search
                 files.remove(path)
+
+
+def sound_states(
+    paths: Iterable[Path], check: Callable[[dict[str, str]], None], say: Callable[[str], None]
+) -> list[tuple[Path, Position, dict[str, str]]]:
+    """Of states, the newest first, those from the first one on whose files `check` finds to be what they were.
+
+    Why those before it are not is said; of those behind it the description alone is read.
+    """
+    states: list[tuple[Path, Position, dict[str, str]]] = []
+    for path in paths:
+        try:
+            position, md5 = read_description(path)
+            if not states:
+                check(md5)
+        except UserError as error:
+            if not states:
+                say(f"checkpoint not used: {error}; the one before it is taken, or the run begins anew")
+            continue
+        states.append((path, position, md5))
+    return states
 
 
 def read_description(path: Path) -> tuple[Position, dict[str, str]]:

@@ -19,7 +19,7 @@ from mlet_bench.errors import UserError
 from mlet_bench.system import files
 from mlet_bench.system.processes import Processes
 from mlet_bench.system.several import Several
-from mlet_bench.training.checkpoint import Checkpoints, Position, read_description, write_description
+from mlet_bench.training.checkpoint import Checkpoints, Position, sound_states, write_description
 from mlet_bench.training.optimizers import Optimizers
 
 Say = Callable[[str], None]
@@ -133,19 +133,13 @@ class SharedCheckpoints:
 
     def _last_sound(self) -> Position | None:
         """The position of the newest state whose files are what they were; why those after it are not is said."""
-        found, self._kept = None, []
-        for name in self._processes.told([path.name for path in sorted(self.folder.glob("state-*.json"))])[::-1]:
-            try:
-                position, md5 = read_description(self.folder / name)
-                if found is None:
-                    self._check(md5)
-                    self._best_md5 = {file: known for file, known in md5.items() if file.startswith("best-")}
-            except UserError as error:
-                if found is None:
-                    self.say(f"checkpoint not used: {error}; the one before it is taken, or the run begins anew")
-                continue
-            found = found or position
-            self._kept.insert(0, {name, *(file.partition("/")[0] for file in md5)})
+        names = self._processes.told([path.name for path in sorted(self.folder.glob("state-*.json"), reverse=True)])
+        states = sound_states([self.folder / name for name in names], self._check, self.say)
+        self._kept = [{path.name, *(file.partition("/")[0] for file in md5)} for path, _, md5 in reversed(states)]
+        if not states:
+            return None
+        _, found, md5 = states[0]
+        self._best_md5 = {file: known for file, known in md5.items() if file.startswith("best-")}
         return found
 
     def _check(self, md5: dict[str, str]) -> None:
