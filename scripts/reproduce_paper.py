@@ -7,7 +7,7 @@ small   generated rows of Avazu's shape: at most 40 minutes of processor time
 medium  MovieLens-1M and Frappe_x1, one epoch: about 4 hours of processor time
 full    Criteo and Avazu: days, or a GPU; says beforehand what it takes
 
-"As published" are sweeps (`mlet-bench train -m`) with one learning rate for everything; "table rate of its own" are
+"As published" are sweeps (`mlet-bench train -m`) with one learning rate for everything; "tuned table rate" are
 comparisons (`mlet-bench tune`) in which every embedding chooses its table's learning rate among equally many. Then the
 trained tables are truncated and quantised (`mlet-bench evaluate`), and `mlet-bench report` ends with the tables and
 the page's path. The same command goes on where it was stopped and repeats nothing. Data sets are looked for below
@@ -225,7 +225,7 @@ def evaluations(folder: Path) -> list[Job]:
         result, run = json.loads(path.read_text()), path.parent
         config = (run / "config.yaml").read_text()
         if not (run / "DONE").is_file() or "\n  lr: null\n" not in config or "\nreference: null\n" in config:
-            continue  # a table rate of its own
+            continue  # a tuned table rate
         emb, model = result["emb"], result["model"]
         changes = [
             f"rank={rank}" for rank in TRUNCATED.get(emb["dim"], ()) if model == "dcn" and emb["mode"] == "single"

@@ -12,7 +12,6 @@ from mlet_bench.embedding.quantized import tables_alone
 from mlet_bench.errors import RunFailedError, UserError
 from mlet_bench.evaluation.split import evaluate_split
 from mlet_bench.runs import load
-from mlet_bench.runs.model_names import MODEL
 from mlet_bench.runs.progress import Progress
 from mlet_bench.runs.run_folder import PREDICTIONS
 from mlet_bench.system import files, hardware
@@ -51,7 +50,7 @@ def evaluate_run(config: EvaluateCommand, out: str, progress: Progress) -> tuple
                 model.to(device), prepared, config.split, evaluated, folder / PREDICTIONS, group, advanced
             )
     except RunFailedError as error:
-        raise UserError(f"{config.run / MODEL}: {error}; its weights are damaged or too large") from None
+        raise UserError(f"{run.model}: {error}; its weights are damaged or too large") from None
     evaluation = {
         "version": 1,
         "run": {"fingerprint": fingerprint, **result.model_dump(include={"model", "emb", "seed"})},

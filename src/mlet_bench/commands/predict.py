@@ -21,8 +21,8 @@ from mlet_bench.evaluation.predictions import predict
 from mlet_bench.evaluation.probabilities import probability_writer
 from mlet_bench.models import CTRModel
 from mlet_bench.runs import load
-from mlet_bench.runs.model_names import MODEL
 from mlet_bench.runs.progress import Progress
+from mlet_bench.runs.run_folder import RunFolder
 from mlet_bench.system import files, signals
 
 PREDICT, LOCK = "predict.json", ".lock"
@@ -57,7 +57,7 @@ def predict_rows(config: PredictCommand, out: str, progress: Progress) -> tuple[
             unchanged(before),
             closing(ahead(source.tables(reading))) as tables,
         ):
-            for block, logit_B in _scored(tables, encoder, model.to(device), trained.eval.batch_size, config.run):
+            for block, logit_B in _scored(tables, encoder, model.to(device), trained.eval.batch_size, run):
                 writer.add(logit_B, {name: block.column(KEPT + name) for name in config.predict.keep})
                 advanced("predicting", reading.bytes, reading.total_bytes, writer.rows)
         found = {
@@ -77,7 +77,7 @@ def predict_rows(config: PredictCommand, out: str, progress: Progress) -> tuple[
 
 
 def _scored(
-    tables: Iterator[pa.Table], encoder: RowEncoder, model: CTRModel, batch_size: int, run: Path
+    tables: Iterator[pa.Table], encoder: RowEncoder, model: CTRModel, batch_size: int, run: RunFolder
 ) -> Iterator[tuple[pa.RecordBatch, np.ndarray]]:
     """The rows block by block with their logit_B; batches are cut as `evaluate` cuts them."""
     for block in blocks(tables, batch_size * math.ceil(BLOCK_ROWS / batch_size)):
@@ -86,9 +86,7 @@ def _scored(
         logit_B = predict(model, [encoder.encode(block)], batch_size)
         if not np.isfinite(logit_B).all():
             row = first + int(np.flatnonzero(~np.isfinite(logit_B))[0])
-            raise UserError(
-                f"{run / MODEL}: the logit of row {row} is not finite; its weights are damaged or too large"
-            )
+            raise UserError(f"{run.model}: the logit of row {row} is not finite; its weights are damaged or too large")
         yield block, logit_B
 
 

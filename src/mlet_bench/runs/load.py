@@ -17,7 +17,6 @@ from mlet_bench.embedding import empty_served
 from mlet_bench.errors import UserError, nearest_beside
 from mlet_bench.models import CTRModel
 from mlet_bench.runs.model_files import load_model_weights
-from mlet_bench.runs.model_names import MODEL
 from mlet_bench.runs.run_folder import CONFIG, RESULT, RunFolder
 
 MOST_NUMERIC = 1000
@@ -39,7 +38,7 @@ def load_model(run: str | PathLike[str]) -> CTRModel:
     for numeric in counts:
         if _fits(config, cardinalities, numeric, weights):
             return model_of(folder, config, cardinalities, numeric, weights)
-    raise UserError(f"{folder.path / MODEL}: does not fit its config")
+    raise UserError(f"{folder.model}: does not fit its config")
 
 
 def finished(path: Path, key: str = "run") -> RunFolder:
@@ -94,7 +93,7 @@ def model_of(
         model.load_state_dict(weights, strict=True)
     except RuntimeError as error:  # other names or shapes, or more memory than there is
         reason = str(error).splitlines()[-1].strip()
-        raise UserError(f"{folder.path / MODEL}: does not fit its config ({reason})") from None
+        raise UserError(f"{folder.model}: does not fit its config ({reason})") from None
     return model.eval()
 
 
@@ -106,7 +105,7 @@ def _cardinalities(folder: RunFolder, weights: dict[str, Any]) -> list[int]:
         return [int(count) for count in kept]
     offsets = next((value for name, value in sorted(weights.items()) if name.endswith("fields.offsets")), None)
     if offsets is None or offsets.ndim != 1 or not (offsets.diff() > 0).all():
-        raise UserError(f"{folder.path / MODEL}: does not fit its config (it has no offsets of fields)")
+        raise UserError(f"{folder.model}: does not fit its config (it has no offsets of fields)")
     rows: list[int] = offsets.diff().tolist()
     return rows
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from mlet_bench.config.validation import describe_error
 from mlet_bench.errors import UserError
 from mlet_bench.runs.loggers import LOGGERS
-from mlet_bench.runs.model_names import MODEL, model_files
+from mlet_bench.runs.model_names import INDEX, MODEL, model_files
 from mlet_bench.runs.result import Result
 from mlet_bench.system import files
 
@@ -38,6 +38,12 @@ class RunFolder:
     def model_files(self) -> list[str]:
         """The files that are there of the model."""
         return model_files(path.name for path in self.path.iterdir()) if self.path.is_dir() else []
+
+    @property
+    def model(self) -> Path:
+        """The file of the model, or the index of its files."""
+        index = self.path / INDEX
+        return index if index.is_file() else self.path / MODEL
 
     @property
     def search(self) -> Path:

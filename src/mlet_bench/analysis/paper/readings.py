@@ -1,7 +1,7 @@
 """Runs of the paper's experiments, read in two ways.
 
 A run belongs to an experiment by its key `reference`, which conf/experiment/paper/ sets. "As published" takes the runs
-with the paper's optimiser, its start and one learning rate for everything; "table rate of its own" takes, for each
+with the paper's optimiser, its start and one learning rate for everything; "tuned table rate" takes, for each
 embedding, the learning rate of the tables that validation chose among equally many.
 """
 
@@ -15,7 +15,7 @@ from mlet_bench.analysis.variants import SVD, EmbeddingVariant
 from mlet_bench.config.emb import MLETEmbConfig, mode_of
 from mlet_bench.evaluation.statistics import SeedDifference, Spread, paired_by_seed
 
-PUBLISHED, OWN_RATE = "as published", "table rate of its own"
+PUBLISHED, OWN_RATE = "as published", "tuned table rate"
 
 
 def mlet(dim: int, inner: int) -> EmbeddingVariant:
