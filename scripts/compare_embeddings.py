@@ -45,7 +45,7 @@ MEDIUM = ("trials=5", "seeds=[1,2,3,4,5]")
 
 
 def arms() -> list[str]:
-    """Overrides of emb: single tables, MLET, and every mode at every ratio, some with MLET over their rows."""
+    """Overrides of emb: standard embeddings, MLET, and every mode at every ratio, some with MLET over their rows."""
     found = [f"emb=single emb.dim={dim}" for dim in (16, 8, 2)] + [f"emb=mlet emb.dim={dim}" for dim in (16, 8, 2)]
     for ratio in RATIOS:
         modes = [mode for mode in MODES if (mode, ratio) not in UNREACHABLE]

@@ -31,7 +31,7 @@ CURVES = ("dlrm", "dcn")
 RATES = {"sgd": "search.emb_lr=[0.3,60]", "adagrad": "search.emb_lr=[0.05,20]"}
 """Of the tables, in units of the published one."""
 TRUNCATED = {32: (4, 8, 16), 64: (4, 8, 16, 32)}
-"""Widths of single tables of Table 5, and the ranks that they are truncated to."""
+"""Widths of standard embeddings of Table 5, and the ranks that they are truncated to."""
 COMPRESSED = ("dcn", (4, 8, 16))
 """Figure 8."""
 PLACES: dict[str, dict[str, tuple[str, ...]]] = {
@@ -218,7 +218,7 @@ class Runner:
 
 
 def evaluations(folder: Path) -> list[Job]:
-    """Single tables truncated for Table 5, and tables in 8 bits for Figure 8; what is done is left out."""
+    """Standard embeddings truncated for Table 5, and tables in 8 bits for Figure 8; what is done is left out."""
     done = {path.parent.name for path in (folder / "outputs" / "evaluations").glob("*/evaluation.json")}
     wanted = []
     for path in sorted((folder / "outputs").glob("*/*/*/*/result.json")):

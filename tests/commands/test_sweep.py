@@ -92,7 +92,7 @@ def test_folder_of_a_sweep_with_special_characters(command: Command) -> None:
 
 @pytest.mark.usefixtures("criteo_file")
 def test_jobs_that_are_the_same_run_are_one_job(command: Command) -> None:
-    ended = command(*WORDS[:-1], "emb=single,mlet", "emb.inner=3,5")  # a single table has no inner dimension
+    ended = command(*WORDS[:-1], "emb=single,mlet", "emb.inner=3,5")  # the standard embedding has no inner dimension
     assert ended.code == cli.DONE
     (folder,) = Path("outputs/sweeps").iterdir()
     found = SweepFolder(folder).jobs()

@@ -497,7 +497,7 @@ def test_real_criteo_rows_end_to_end(command: Command, shared_data: Path) -> Non
 
 
 @pytest.mark.usefixtures("criteo_file")
-def test_bfloat16_trains_the_network_in_it_and_judges_in_float32(command: Command) -> None:
+def test_bfloat16_trains_the_network_in_it_and_evaluates_in_float32(command: Command) -> None:
     for precision in ("float32", "bfloat16"):
         assert command(*words(f"hardware.precision={precision}", f"hydra.run.dir={precision}")).code == cli.DONE
     weights = [load_file(f"{precision}/model.safetensors") for precision in ("float32", "bfloat16")]

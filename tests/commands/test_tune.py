@@ -171,7 +171,7 @@ def test_same_command_repeats_no_run_and_a_larger_budget_goes_on(command: Comman
     assert again.out.splitlines()[-15:] == first.out.splitlines()[-15:]
     more = command(*FEWER, "search.startup=1", "trials=3", "seeds=[1]")
     assert more.code == cli.DONE
-    assert len(runs) == done + 2  # one trial more for each of two arms
+    assert len(runs) == done + 2  # one trial more for each of two configurations
     other = command(*FEWER, "trials=4", "hydra.run.dir=cmp")
     assert other.code == cli.MISTAKE
     assert "holds another comparison" in other.err
@@ -318,7 +318,7 @@ def test_arms_are_each_named_once() -> None:
     ],
 )
 def test_an_arm_is_any_overrides_of_emb_after_those_of_the_whole_comparison(word: str) -> None:
-    """What `train` makes of the same words is what an arm is."""
+    """What `train` makes of the same words is what a configuration is."""
     shared = ("experiment=frappe_x1/dcn", "emb.l2=0.01")
     config = config_of(*shared, "emb.inner=3", word)
     arms = arms_of(config)

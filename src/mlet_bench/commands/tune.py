@@ -53,7 +53,7 @@ class Arm:
 
 
 def arms_of(config: TuneCommand) -> list[Arm]:
-    """The arms as they were given, or in the order of their d, the single table first, then MLET by k, then its
+    """The arms as they were given, or in the order of their d, the standard embedding first, then MLET by k, then its
     control; each one once."""
     given = config.arms
     if given.overrides:

@@ -73,7 +73,7 @@ def summary(arm: dict[str, Any]) -> dict[str, Any]:
 
 
 def against(arm: dict[str, Any], singles: list[dict[str, Any]]) -> dict[str, Any]:
-    """The arm's differences, paired by seed, to the single tables of its own d and of the largest."""
+    """The arm's differences, paired by seed, to the standard embeddings of its own d and of the largest."""
     by_dim = {single["dim"]: single for single in reversed(singles)}  # of several of a width the first
     bases = {"single_same_dim": by_dim.get(arm["dim"]), "single_largest_dim": by_dim.get(max(by_dim, default=None))}
     return {name: None if base is arm else _differences(arm, base) for name, base in bases.items()}

@@ -164,7 +164,7 @@ def test_too_many_bad_rows_give_up(workplace: Path, name: str, size: dict[str, i
         assert prepared(form, raw, bad_rows="skip", max_bad_share=0.09).manifest["bad_rows"] == 13
 
 
-def test_bad_rows_side_by_side_are_judged_by_the_whole(workplace: Path) -> None:
+def test_bad_rows_side_by_side_count_by_the_whole(workplace: Path) -> None:
     form = FORMATS["criteo"]
     lines = [b"" if at in range(5, 12) else line for at, line in enumerate(form.lines(1_500))]
     raw = form.write(workplace / "raw", form.content(lines))
