@@ -26,8 +26,6 @@ Trains a click-through-rate model, multiplies out the factors of its embedding, 
 and logloss, overall and by how often an item occurred in training. The data set is prepared first if
 necessary.
 
-The baseline is the standard embedding (emb=single): one table of n × d per field.
-
 Choices (--help GROUP lists a group):
 {choices}
 
