@@ -2,7 +2,7 @@
 
     python scripts/bench.py [--steps 50] [--peer PYTHON] [--only dcn,dlrm]
 
-Every figure is of a `mlet-bench bench` of its own, in which MLET and the standard embedding take their steps in turn.
+Every figure comes from a separate `mlet-bench bench`, in which MLET and single take their steps in turn.
 --peer names the Python of an environment with deepctr-torch, which is then timed on rows of the same kind.
 """
 
@@ -74,7 +74,7 @@ class Goals:
 
 
 def call(*command: str | Path, data: Path | None = None) -> str:
-    """What a Python prints; the end of everything if it fails. `data`: in place of data/."""
+    """What a Python prints; the end of everything if it fails. `data`: instead of data/."""
     environment = {**os.environ, "MLET_BENCH_DATA": str(data)} if data else None
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:

@@ -128,7 +128,7 @@ def test_size_ratios_are_held_against_what_the_widths_can_show(
     claim = said(tmp_path, "on average")
     assert claim.paper == "5.8×"
     assert words in claim.measured
-    assert "4.0× at most" in claim.measured
+    assert "at most 4.0×" in claim.measured
     assert claim.holds == holds
 
 

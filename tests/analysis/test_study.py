@@ -99,4 +99,4 @@ def test_a_better_narrower_standard_embedding_is_a_warning(tmp_path: Path) -> No
         write_run(tmp_path, "single", 4, None, seed, valid=0.8)
         write_run(tmp_path, "single", 8, None, seed, valid=0.7)
         write_run(tmp_path, "mlet", 4, 16, seed, valid=0.75)
-    assert any("flatters MLET" in warning for warning in only_study(tmp_path).warnings)
+    assert any("favours MLET" in warning for warning in only_study(tmp_path).warnings)

@@ -260,7 +260,7 @@ def test_stopped_run_goes_on_to_the_same_result(
     monkeypatch.setattr(trainer, "step", interrupted)
     stopped = command(*words(*more, "hydra.run.dir=parts"))
     assert stopped.code == code
-    assert "the same command goes on" in stopped.err
+    assert "the same command resumes it" in stopped.err
     assert not Path("parts/DONE").exists()
     monkeypatch.setattr(trainer, "step", step)
     resumed = command(*words(*more, "hydra.run.dir=parts"))

@@ -1,4 +1,4 @@
-"""Comparisons: equal budgets, the choice on validation alone, and going on after a stop."""
+"""Comparisons: equal budgets, the choice on validation alone, and resuming after a stop."""
 
 import csv
 import json
@@ -199,7 +199,7 @@ def test_stopped_comparison_goes_on_where_it_was(
     stopped = command(*FEWER, "hydra.run.dir=cmp")
     assert stopped.code == code
     assert stopped.err.count("\n") == 1
-    assert "the same command goes on" in stopped.err
+    assert "the same command resumes it" in stopped.err
     assert len(runs) == 3
     assert sum(len(arm["trials"]) for arm in tune_json()["arms"]) == 2
     runs.clear()

@@ -82,7 +82,7 @@ def _arms(config: BenchCommand) -> list[EmbConfig]:
 
 
 def _planned_memory(config: BenchCommand, arms: list[EmbConfig]) -> MemoryPlan:
-    """All arms are held at a time and take their steps in turn."""
+    """All embeddings are held at once and take their steps in turn."""
     plans = [
         plan(config.model, emb, config.train, CARDINALITIES[config.categories], NUMERIC, device=config.hardware.device)
         for emb in arms

@@ -31,7 +31,7 @@ class EmbConfig(Section):
     table_init: Literal["dlrm", "glorot"] = "dlrm"
     """The start of a table of n rows: uniform ±1/√n, or Glorot's."""
     init_std: float | None = Field(gt=0)
-    """Standard deviation of an entry of the table at the start, in place of `table_init`'s."""
+    """Standard deviation of an entry of the table at the start, instead of `table_init`'s."""
     inner_std: float | None = Field(default=None, gt=0)
     """Standard deviation of an entry of W2 at the start; null: 1/√k."""
     ratio: float | None = Field(default=None, gt=0, le=1)

@@ -71,7 +71,7 @@ def popularity(counts_BF: np.ndarray) -> np.ndarray:
 
 
 def tenths_of(popularity_R2: np.ndarray) -> np.ndarray:
-    """tenth_R (uint8): rows in the order of the product of their categories' training counts, cut into tenths.
+    """tenth_R (uint8): rows in the order of the product of their categories' training counts, divided into tenths.
 
     A product is 0 where a category was never seen. Such rows are ordered by how many were not, then by the product of
     the other counts; rows that are still equal keep their order in the split.
@@ -95,7 +95,7 @@ def evaluate(
     """Metrics of all rows, and of the rows of every bucket that has some: by field, by `rarest`, by `popularity`.
 
     `edges` are the lowest counts of the buckets; below the first lies bucket 0, never seen. Where the true
-    logits are known, `best_auc` and `best_logloss` say what the truth itself scores on the same rows. Ids below
+    logits are known, `best_auc` and `best_logloss` are the reachable ones (oracle): those of the truth. Ids below
     `reserved` stand for no single category. A field that has the name of a pseudo-field is called `NAME (column)`.
     """
     scored, order_R = Scored.of(rows.label_R, logit_R)

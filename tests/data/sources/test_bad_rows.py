@@ -25,7 +25,7 @@ WHOLE_ROWS = {
     "carriage return": (lambda line, sign: line.replace(sign, b"\r" + sign, 2), r"has a carriage return inside it"),
     "two rows by carriage return": (lambda line, sign: line + b"\r" + line, r"has a carriage return inside it"),
 }
-"""How a sound line is damaged, and what is said of it."""
+"""How a sound line is damaged, and the message about it."""
 
 
 def unseen(monkeypatch: pytest.MonkeyPatch) -> None:
