@@ -1,4 +1,4 @@
-"""A comparison: equally many trials for every configuration, chosen on validation, then the chosen settings on the seeds.
+"""A comparison: equally many trials for every configuration, a choice on validation, then the chosen ones on the seeds.
 
 Nothing but the runs themselves is remembered: the same config proposes the same trials again, and those that are
 finished are found in their folders.

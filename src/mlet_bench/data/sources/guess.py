@@ -92,7 +92,7 @@ def _warning(name: str, categorical: bool, sample: Sample, label: Cells) -> str 
     if OTHER_LABELS.fullmatch(name) or name.lower() in LABELS or (len(distinct) == 2 and _agrees(cells, label)):
         return "looks like a second label, which is unknown at prediction time"
     if categorical and len(cells) >= FEWEST_ROWS and len(distinct) > UNIQUE_SHARE * len(cells):
-        return f"is nearly unique per row ({len(distinct):,} values in {len(cells):,} rows), so it says little about others"
+        return f"is nearly unique per row ({len(distinct):,} values in {len(cells):,} rows), so it tells little"
     return None
 
 
