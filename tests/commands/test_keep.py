@@ -144,7 +144,7 @@ def test_the_join_of_the_documentation(command: Command, workplace: Path) -> Non
     [
         (["eval.keep=[idd]"], "dataset.keep=idd (eval.keep): rows.csv has no such column; it has label, id, "
                               "item, price, day. Did you mean id?"),
-        (["eval.keep=[label]"], "keep=label: predictions.parquet has such a column of its own"),
+        (["eval.keep=[label]"], "keep=label: predictions.parquet already has a column of that name"),
         (["eval.keep=id"], "eval.keep=id: not allowed; allowed: a list, each text"),
         (["eval.keep=[id]", "dataset=criteo"], "eval.keep=id: dataset=criteo keeps no columns of its raw rows; allowed "
                                                "with dataset=table"),
