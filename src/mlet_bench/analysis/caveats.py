@@ -56,7 +56,7 @@ def _seeds(comparison: StudyComparison) -> Iterator[str]:
     fewest = min(len(group.runs) for group in groups)
     if fewest < DECIDING_SEEDS:
         counted = "one seed" if fewest == 1 else f"{fewest} seeds"
-        yield f"{counted} at least once: a verdict needs at least {DECIDING_SEEDS} pairs of runs"
+        yield f"only {counted} for some embeddings: a verdict needs at least {DECIDING_SEEDS} pairs of runs"
     singles = {group.variant.dim: group for group in groups if group.variant.is_baseline}
     alone = sorted({group.variant.dim for group in groups} - singles.keys())
     if alone and comparison.budget.is_fair:
