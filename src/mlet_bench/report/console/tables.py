@@ -30,7 +30,6 @@ def show_table(console: Console, table: Table, whole: str = "on the page and in 
             justify="left" if column.words else "right",
             overflow="fold",
             no_wrap=not column.words,
-            vertical="top" if table.is_prose else "bottom",
         )
     for place, texts in enumerate(table.texts()):
         shown.add_row(*(Text(printable(texts[position])) for position in fitting), end_section=place in table.rules)
