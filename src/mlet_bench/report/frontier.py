@@ -16,7 +16,7 @@ KIB = 1024
 def _kib(size: float) -> str:
     """
     >>> _kib(1536), _kib(17_286_439_424)
-    ('1.5', '16,881,289')
+    ('1.5', '16,881,288')
     """
     return f"{size / KIB:,.1f}" if size < 10_000 * KIB else f"{size / KIB:,.0f}"
 

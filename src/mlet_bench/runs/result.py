@@ -100,6 +100,10 @@ class Collapse(_Part):
     embedding_bytes_inference: Count
     parameters_training: Count
     parameters_inference: Count
+    ratio: float | None = None
+    """Bytes served over those of the single table of the same d."""
+    ratio_small: float | None = None
+    """The same of the fields that the mode makes small alone, without those that stay whole."""
 
 
 class Inference(_Part):
