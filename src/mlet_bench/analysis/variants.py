@@ -8,7 +8,7 @@ from mlet_bench.runs.result import Emb
 
 BASELINE = mode_of(SingleEmbConfig)
 SVD = "svd"
-"""A single table whose rank was truncated after training; no mode that anything is trained with."""
+"""A standard embedding whose rank was truncated after training; no mode that anything is trained with."""
 
 
 def short_names(variants: Iterable["EmbeddingVariant"]) -> dict["EmbeddingVariant", "EmbeddingVariant"]:

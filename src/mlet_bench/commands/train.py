@@ -37,7 +37,7 @@ def run(
     """Train, collapse, evaluate and save one run, or show the finished one; returns its folder and result.
 
     `{dataset}` and `{fingerprint}` in `run_dir` are replaced; `begun` is called with the folder that they make.
-    UserError for what the user can mend, before anything of the run is created; RunFailedError when the run itself goes
+    UserError for what the user can correct, before the run creates anything; RunFailedError when the run itself goes
     wrong; Interrupted after a signal, with a checkpoint saved.
     """
     device = check(config)
