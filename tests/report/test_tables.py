@@ -13,7 +13,7 @@ from mlet_bench.report import size_ratio, study_tables
 from mlet_bench.report.console.report_tables import show_report
 from mlet_bench.report.console.runs_table import show_runs
 from mlet_bench.report.console.sweep_table import show_sweep
-from mlet_bench.report.console.tables import show_table
+from mlet_bench.report.console.tables import say_whole, show_table
 from mlet_bench.report.table import Column, Table, csv_text
 from tests.analysis.runs import bucket, only_study, studies, write_grid, write_run
 
@@ -219,3 +219,11 @@ def test_folders_of_runs_are_never_broken(width: int) -> None:
     lines = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue()).splitlines()
     assert any(line.endswith(str(path)) for line in lines)
     assert "0.7500" in out.getvalue()
+
+
+def test_a_path_to_copy_is_one_line_on_any_terminal() -> None:
+    path = "outputs/" + "/".join(["a_very_long_data_set_name_of_my_own"] * 4)
+    console = Console(width=40, force_terminal=True, color_system=None)
+    with console.capture() as captured:
+        say_whole(console, f"run folder: {path}")
+    assert captured.get() == f"run folder: {path}\n"

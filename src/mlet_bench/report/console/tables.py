@@ -47,6 +47,11 @@ def say(console: Console, text: str, style: str = "") -> None:
     console.print(Text(printable(text), style=style), soft_wrap=not console.is_terminal)
 
 
+def say_whole(console: Console, text: str) -> None:
+    """A line with a path or a command to copy: only the terminal itself wraps it."""
+    console.print(Text(printable(text)), soft_wrap=True)
+
+
 def _fitting(table: Table, width: int) -> tuple[list[int], list[str]]:
     """Positions of the columns that fit, and the names of those left out.
 
