@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _end(str(error), FAILED)
     except Interrupted as stop:
         how = " without rerun=true" if "rerun=true" in words else ""
-        return _end(f"{str(stop) or 'stopped'}; the same command{how} goes on", 128 + stop.signal_number)
+        return _end(f"{str(stop) or 'stopped'}; the same command{how} resumes it", 128 + stop.signal_number)
     except KeyboardInterrupt:  # before our handlers were in place: nothing was begun
         return _end("stopped", 130)
     except OSError as error:  # a full disk, a missing right: what was written before is whole

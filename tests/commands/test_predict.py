@@ -130,7 +130,7 @@ def cut(path: Path) -> None:
 
 
 Mistake = tuple[str, Callable[[Path], Any] | None, tuple[str, ...], str]
-"""What it is, what is done before, further words, and what is said."""
+"""What it is, what is done before, further words, and the message."""
 MISTAKES: list[Mistake] = [
     ("no rows", None, ("dataset.raw=null",), "dataset.raw=null: give the file of rows, a folder or a glob"),
     ("no run", None, ("run=null",), "run=null: give the folder of a finished run"),

@@ -34,15 +34,15 @@ def points_table(study: Study) -> Table:
         Column("peak MiB", "peak_memory", lambda spread: _mean(spread, KIB * KIB), "peak_memory", SPREAD, dropped=1),
     )
     note = (
-        "Bytes of all that is served: rows, indices, projections, networks, fields that stay whole. Front: nobody "
-        "serves as few bytes with a higher mean AUC. Lowest tenth: the test rows whose categories training saw least. "
-        "Training time and memory are of use only if nothing else ran."
+        "Bytes of everything that is served: rows, indices, projections, networks, fields that stay whole. Front: no "
+        "other embedding has a higher mean AUC in as few bytes. Lowest tenth: the test rows with the least frequent "
+        "categories in training. Training time and memory are meaningful only if nothing else ran."
     )
     return Table("Quality by bytes served", columns, frontier(study), note)
 
 
 def summary_table(study: Study) -> Table:
-    """What each method needs for the full table's quality, and what it reaches with a share of its bytes."""
+    """Bytes each method needs for the full table's quality, and the quality it reaches with a share of them."""
 
     def at(share: float) -> Column:
         def value(row: MethodSummary) -> Spread | None:
@@ -57,10 +57,10 @@ def summary_table(study: Study) -> Table:
         *(at(share) for share in SHARES),
     )
     note = (
-        f"{NONE}: no embedding that ran is as good, or as small. The full table: the single one of the most bytes. At "
-        "a share of it: the best on test of those that are small enough."
+        f"{NONE}: no embedding that ran is as good, or as small. Full table: the standard embedding (single) with the "
+        "most bytes. At a share of it: the best on test among those that are small enough."
     )
-    return Table("What each method needs, and what it reaches", columns, summaries(frontier(study)), note)
+    return Table("Bytes needed and quality reached by each method", columns, summaries(frontier(study)), note)
 
 
 def frontier_figures(study: Study) -> Iterator[FigureFile]:
@@ -78,7 +78,7 @@ def frontier_figures(study: Study) -> Iterator[FigureFile]:
 
 def _figure(study: Study, points: Sequence[Point], name: str, label: str, number: Number) -> FigureFile:
     figure, plot = axes(
-        f"{label} by bytes served", study.title, "KiB of embeddings that are served", label[0].lower() + label[1:]
+        f"{label} by bytes served", study.title, "KiB of embeddings served", label[0].lower() + label[1:]
     )
     figure.set_size_inches(7.0, 5.2)
     for place, row in enumerate(summaries(points)):

@@ -67,7 +67,7 @@ class Look(NamedTuple):
 
 
 def looks(variants: Iterable[EmbeddingVariant]) -> dict[str, Look]:
-    """Of each curve where d is an axis or fixed, single tables first; the same ones look alike in all figures."""
+    """Of each curve where d is an axis or fixed, standard embeddings first; the same ones look alike in all figures."""
     ordered = sorted(set(variants), key=lambda variant: variant.order)
     ordered.sort(key=lambda variant: (not variant.is_baseline, variant.mode, variant.inner or 0))
     others = dict.fromkeys(variant.curve for variant in ordered if not variant.is_baseline)

@@ -131,7 +131,7 @@ def test_other_files_beside_ready_split_ones_are_left_out_and_that_is_said(workp
         (["train.csv", "b.csv"], "say train: train.csv; nothing: b.csv. Training files and at least one of"),
         (["val.csv", "test.csv"], "say valid: val.csv; test: test.csv. Training files"),
         (["train.csv", "train_test.csv"], "train_test.csv says by its name that it is train and test; rename it"),
-        (["a.csv", "a.csv.gz"], "a.csv: lies there packed"),
+        (["a.csv", "a.csv.gz"], "a.csv: is also there packed"),
         (["train.csv", "test.parquet"], "are of different kinds"),
     ],
     ids=lambda names: "+".join(names) if isinstance(names, list) else "",

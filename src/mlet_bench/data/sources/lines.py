@@ -29,7 +29,7 @@ class Known:
 
     cells: Container[str]
     otherwise: str
-    """What is said of another cell, in words that follow it."""
+    """The message about another cell, in words that follow it."""
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,7 @@ def _check_twice(paths: Sequence[Path]) -> None:
     """UserError where a file lies there packed and unpacked: its rows would count twice."""
     for path, times in Counter(path.with_name(path.name.removesuffix(".gz")) for path in paths).items():
         if times > 1:
-            raise UserError(f"{path}: lies there packed (.gz) too; keep one of the two")
+            raise UserError(f"{path}: is also there packed (.gz); keep one of the two")
 
 
 def _short(names: Sequence[Path], most: int = 4) -> str:

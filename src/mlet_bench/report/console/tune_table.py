@@ -16,7 +16,7 @@ KEYS = {"lr": "train.lr", "emb_lr": "emb.lr", "emb_l2": "emb.l2"}
 
 
 def show_tuning(console: Console, comparison: dict[str, Any], folder: Path) -> None:
-    """What was chosen for each arm, what came of it on the seeds, the failures, and every reason for doubt."""
+    """The choice for each configuration, its results on the seeds, the failures, and every reason for doubt."""
     trials = comparison["config"]["trials"]
     console.print()
     say(console, f"{comparison['dataset']['name']} · {comparison['model']} · best of {trials} trials each", "bold")
@@ -95,7 +95,7 @@ def _doubts(comparison: dict[str, Any]) -> list[str]:
             times = name == "emb_lr" and comparison["config"]["search"]["emb_lr_as"] == "multiple"
             units = f" ({value / settings['lr']:.3g} times train.lr)" if times else ""
             lines.append(
-                f"warning: {arm['label']}: the chosen {KEYS[name]} {value:g}{units} lies at the {end} end of its "
+                f"warning: {arm['label']}: the chosen {KEYS[name]} {value:g}{units} is at the {end} end of its "
                 f"search; search.{name}=[{ends[0]:g},{ends[1]:g}] may be too narrow"
             )
     if len(comparison["config"]["seeds"]) < DECIDING_SEEDS:
