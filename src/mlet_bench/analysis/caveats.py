@@ -73,6 +73,8 @@ def _reference(comparison: StudyComparison, headline: SizeRatio | None) -> Itera
     if headline is None:
         if len({variant.dim for variant in comparison.variants if variant.is_baseline or variant.is_method}) < 2:
             yield "no size ratio: it needs two widths d or more"
+        elif not any(variant.is_method for variant in comparison.variants):
+            yield "no size ratio: it is MLET's, and none ran here"
         elif comparison.budget.is_fair and BASELINE in modes and len(modes) > 1:
             yield "no size ratio: no standard embedding has the given d_ref, or none shares a seed with another mode"
         return
