@@ -36,25 +36,25 @@ def study_of_runs(folder: Path) -> Study:
 def test_every_mode_of_a_sweep_is_in_it_with_the_front_of_each_figure(tmp_path: Path) -> None:
     study = study_of_runs(tmp_path)
     points = frontier(study)
-    assert [point.method for point in points] == ["robe", "tt", "hash", "hash", "lpt, 8 bits", "single"]
+    assert [point.method for point in points] == ["robe", "tt", "hash, shrink=cap", "hash", "lpt, 8 bits", "single"]
     assert [point.method for point in front(points, auc_on_test)] == ["robe"]
     assert [point.method for point in front(points, logloss_on_test, low=True)] == ["tt", "lpt, 8 bits"]
     rows = points_table(study).csv_rows()
     assert [row["share_of_small_fields"] for row in rows] == [row["bytes"] / 2000 for row in rows]
     assert csv_text([points_table(study)]).splitlines()[0].startswith("method,d,ratio,bytes,share,")
     figures = {figure.name: figure.figure.axes[0] for figure in frontier_figures(study)}
-    assert list(figures) == ["bytes-auc", "bytes-logloss", "bytes-rare"]
-    circles = {name: plot.lines[-1].get_xydata().tolist() for name, plot in figures.items() if name != "bytes-rare"}
-    assert circles["bytes-auc"] == [[90 / 1024, 0.81]]
-    assert circles["bytes-logloss"] == [[90 / 1024, 0.51], [250 / 1024, 0.49]]
+    assert list(figures) == ["bytes-auc", "bytes-logloss"]
+    circles = {name: plot.lines[-1].get_xydata().tolist() for name, plot in figures.items()}
+    assert circles["bytes-auc"] == [[90, 0.81]]
+    assert circles["bytes-logloss"] == [[90, 0.51], [250, 0.49]]
 
 
 def test_what_a_method_needs_and_reaches(tmp_path: Path) -> None:
     found = {row.method: row for row in summaries(frontier(study_of_runs(tmp_path)))}
     assert {name: row.bytes_at_full_quality for name, row in found.items()} == {
-        **{"single": 1000, "hash": None, "lpt, 8 bits": None, "robe": 90, "tt": None}
+        **{"single": 1000, "hash": None, "hash, shrink=cap": None, "lpt, 8 bits": None, "robe": 90, "tt": None}
     }
-    best = found["hash"].at(0.1)
+    best = found["hash, shrink=cap"].at(0.1)
     assert best is not None
     assert best.spread(auc_on_test).mean == pytest.approx(0.79)
     assert found["lpt, 8 bits"].at(0.1) is None

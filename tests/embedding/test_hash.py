@@ -1,4 +1,4 @@
-"""Hashed rows: single tables and MLET over rows that ids share, against a slow reference."""
+"""Hashed rows: one table, or MLET, over rows that ids share, against a slow reference."""
 
 from typing import Any
 
@@ -95,7 +95,7 @@ def test_collapse_is_a_hashed_table_with_the_same_vectors(inner: int | None) -> 
     assert torch.equal(plain_BFD, served(IDS_BF))
 
 
-def test_a_row_for_every_id_is_the_single_table_bit_for_bit() -> None:
+def test_a_row_for_every_id_is_the_standard_embedding_bit_for_bit() -> None:
     torch.manual_seed(0)
     hashed = build(config(ratio=1.0), CARDINALITIES)
     torch.manual_seed(0)
@@ -112,7 +112,7 @@ def test_rows_that_training_reads_for_none_of_their_ids_are_zero() -> None:
 
 
 @pytest.mark.parametrize("ratio", [1.0, 0.5, 0.29, 0.1, 0.01])
-def test_numbers_served_are_the_ratio_of_the_single_tables(ratio: float) -> None:
+def test_numbers_served_are_the_ratio_of_the_standard_embeddings(ratio: float) -> None:
     cardinalities = [100_000, 40, 250_000, 947, 13]
     rows = hashed_rows(cardinalities, ratio, 1000)
     assert sum(rows) == round(ratio * 351_000)

@@ -79,7 +79,7 @@ def test_what_is_served_has_the_trained_ones_vectors_and_the_planned_bytes(mode:
 @pytest.mark.parametrize(
     ("optimizer", "update"), [("adam", "lazy"), ("adam", "exact"), ("adagrad", "exact"), ("sgd", "exact")]
 )
-def test_with_room_for_all_it_is_a_single_table_bit_for_bit(pieces: int, optimizer: str, update: str) -> None:
+def test_with_room_for_all_it_is_a_standard_embedding_bit_for_bit(pieces: int, optimizer: str, update: str) -> None:
     torch.manual_seed(0)
     given = config("fiited", pieces=pieces, ratio=0.999)
     emb = build(given, CARDINALITIES)

@@ -150,7 +150,7 @@ def test_collapsed_it_gives_the_same_vectors_and_loads_into_an_empty_one(mode: s
 
 
 @pytest.mark.parametrize("mode", OWN)
-def test_a_ratio_of_one_is_the_single_table_bit_for_bit(mode: str) -> None:
+def test_a_ratio_of_one_is_the_standard_embedding_bit_for_bit(mode: str) -> None:
     if mode == "dhe":
         pytest.skip("a network of any width is no table")
     assert torch.equal(built(mode, ratio=1.0)(ids()), built("single")(ids()))
@@ -239,7 +239,7 @@ def test_robes_gradient_is_the_same_again_with_several_threads() -> None:
 
 
 @pytest.mark.parametrize(("mode", "changes"), [*CASES, ("dhe", {})])
-def test_vectors_start_with_the_single_tables_variance(mode: str, changes: dict[str, Any]) -> None:
+def test_vectors_start_with_the_standard_embeddings_variance(mode: str, changes: dict[str, Any]) -> None:
     if changes.get("start") == "dlrm":
         pytest.skip("as its code draws it")
     cardinalities = (5000, 5000)

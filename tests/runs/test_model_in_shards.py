@@ -61,8 +61,12 @@ def test_evaluate_and_predict_give_the_same_bytes(command: Command, finished_run
     for folder in (finished_run, run):
         words = (f"run={folder}", "dataset.raw=train.txt", f"hydra.run.dir=predicted-{folder.name}")
         assert command("predict", *words).code == cli.DONE
-        assert command("evaluate", f"run={folder}", f"hydra.run.dir=judged-{folder.name}").code == cli.DONE
-    for path in ("predicted-{}/predictions.parquet", "judged-{}/predictions.parquet", "judged-{}/evaluation.json"):
+        assert command("evaluate", f"run={folder}", f"hydra.run.dir=evaluated-{folder.name}").code == cli.DONE
+    for path in (
+        "predicted-{}/predictions.parquet",
+        "evaluated-{}/predictions.parquet",
+        "evaluated-{}/evaluation.json",
+    ):
         assert Path(path.format(run.name)).read_bytes() == Path(path.format(finished_run.name)).read_bytes()
 
 

@@ -20,7 +20,7 @@ class Point:
 
     result: GroupResult
     full: GroupResult
-    """The single table of the most bytes."""
+    """The standard embedding of the most bytes."""
 
     @property
     def variant(self) -> EmbeddingVariant:
@@ -89,11 +89,12 @@ def method(variant: EmbeddingVariant) -> str:
     mode, inner = variant.kind, variant.inner
     if inner is not None:
         mode = f"{mode}, k = {inner}" if mode.startswith("mlet") else f"{mode} × MLET, k = {inner}"
+    mode = f"{mode}, {variant.own}" if variant.own else mode
     return mode if variant.bits is None else f"{mode}, {variant.bits} bits"
 
 
 def frontier(study: Study) -> list[Point]:
-    """Points of all methods, where more than one and other modes than the paper's ran beside a single table."""
+    """Points of all methods, where more than one and other modes than the paper's ran beside a standard embedding."""
     chosen = [row for row in study.chosen if not row.variant.is_control and row.auc.mean is not None]
     singles = [row for row in chosen if row.variant.is_baseline]
     trained = [row.variant for row in chosen if row.variant.is_trained]
@@ -118,7 +119,7 @@ def front(points: Sequence[Point], number: Number, *, low: bool = False) -> list
 
 
 def summaries(points: Sequence[Point]) -> list[MethodSummary]:
-    """A row for each method, single tables first."""
+    """A row for each method, standard embeddings first."""
     methods = dict.fromkeys(point.method for point in sorted(points, key=lambda point: point.variant.order))
     return [MethodSummary(name, tuple(point for point in points if point.method == name)) for name in methods]
 

@@ -8,7 +8,7 @@ from mlet_bench.runs.result import Emb
 
 BASELINE = mode_of(SingleEmbConfig)
 SVD = "svd"
-"""A single table whose rank was truncated after training; no mode that anything is trained with."""
+"""A standard embedding whose rank was truncated after training; no mode that anything is trained with."""
 
 
 def short_names(variants: Iterable["EmbeddingVariant"]) -> dict["EmbeddingVariant", "EmbeddingVariant"]:
@@ -57,6 +57,11 @@ class EmbeddingVariant(NamedTuple):
     @property
     def label(self) -> str:
         return f"{self.curve}, d = {self.dim}"
+
+    @property
+    def name(self) -> str:
+        """Beside d and k."""
+        return f"{self.mode}, {self.own}" if self.own else self.mode
 
     @property
     def curve(self) -> str:

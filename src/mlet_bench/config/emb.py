@@ -239,6 +239,6 @@ def mode_of(section: type[EmbConfig]) -> str:
 
 
 def single_of(config: EmbConfig) -> SingleEmbConfig:
-    """A single table of the same width, with everything else alike."""
+    """A standard embedding of the same width, with everything else alike."""
     shared = {name: value for name, value in config.model_dump().items() if name in SingleEmbConfig.model_fields}
     return SingleEmbConfig.model_validate({**shared, "mode": mode_of(SingleEmbConfig)})

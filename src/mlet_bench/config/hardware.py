@@ -22,7 +22,7 @@ class HardwareConfig(Section):
 
     @model_serializer(mode="wrap")
     def _as_given(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Of hardware that holds tables whole nothing is said of how they are sharded."""
+        """Hardware that holds tables whole takes no setting for sharding."""
         return {name: value for name, value in whole(self).items() if name != "sharding" or value is not None}
 
     @property

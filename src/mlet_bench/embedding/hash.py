@@ -1,6 +1,6 @@
 """Hashed rows (Weinberger et al. 2009): the ids of a large field share the rows of a smaller table, by modulo.
 
-What is read of those rows is nothing of theirs: a single table, or with `emb.inner` MLET, of fewer rows than ids.
+The rows are those of one plain table or, with `emb.inner`, of MLET, with fewer rows than ids.
 B batch, F sparse fields, N ids of a field.
 """
 

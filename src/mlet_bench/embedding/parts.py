@@ -181,7 +181,7 @@ def beside_whole_fields(
 
 
 def served_ratios(config: EmbConfig, served: Embedding) -> tuple[float | None, float | None]:
-    """Bytes served over those of the single table of the same d: of all fields, and of those that are made small.
+    """Bytes served over those of the standard embedding of the same d: of all fields, and of those that are made small.
 
     None where there is nothing to divide by.
     """
