@@ -91,9 +91,10 @@ def test_killed_at_random_and_gone_on_from(room: Path, tally: Callable[..., None
         others = [end for end in ends if end.code != -signal.SIGKILL]
         codes = {0, 1, 128 + signal.SIGTERM} if (place / "run/DONE").exists() else {1, 128 + signal.SIGTERM}
         assert {end.code for end in others} <= codes, ends
-        assert all(end.err.count("\n") <= 1 for end in ends), ends
+        said = [_said(end.err) for end in ends]
+        assert max(said) <= 1, ends
         first_is_there = job.ranks[0] not in chosen  # it holds what the others agree by on who speaks
-        assert not first_is_there or sum(end.err.count("\n") for end in ends) <= 1, ends
+        assert not first_is_there or sum(said) <= 1, ends
         tally(f"kills of {'all' if len(chosen) == size else 'one'} of {size} processes, {states} states on disk")
         tally("processes that the launcher had to end", asked)
         tally("seconds in all until the other processes had ended", round(time.monotonic() - began))
@@ -104,6 +105,12 @@ def test_killed_at_random_and_gone_on_from(room: Path, tally: Callable[..., None
             tally(f"results after kills, ended by {size} processes, equal to one process's")
             finished, place = finished + 1, place_in(room)
     assert killed >= KILLS / 2
+
+
+def _said(err: str) -> int:
+    """Lines of ours; PyTorch's C++ code warns too that the first process's store is gone."""
+    assert "Traceback" not in err, err
+    return sum(line.startswith("mlet-bench: ") for line in err.splitlines())
 
 
 def _parts(run: Path) -> int:
