@@ -73,8 +73,8 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _train(arguments: Arguments) -> int:
-    from mlet_bench.config.compose import Composer
-
+    with loading():
+        from mlet_bench.config.compose import Composer
     composer = Composer("config", arguments.config_dir)
     if arguments.multirun and arguments.show_config:
         raise UserError("--cfg job: shows one config; leave out -m")
@@ -193,7 +193,8 @@ def _export(arguments: Arguments) -> int:
 
 
 def _tune(arguments: Arguments) -> int:
-    from mlet_bench.config.arms import compose_tune
+    with loading():
+        from mlet_bench.config.arms import compose_tune
 
     composed = _composed("tune", arguments, compose_tune)
     if composed is None:
@@ -268,7 +269,8 @@ def _composed(
     command: str, arguments: Arguments, compose: "Callable[[Composer, Sequence[str]], Composed] | None" = None
 ) -> "Composed | None":
     """The one config of a command that does not sweep; None when it was only to be shown."""
-    from mlet_bench.config.compose import Composer
+    with loading():
+        from mlet_bench.config.compose import Composer
 
     if arguments.multirun:
         raise UserError(f"-m: {command} takes one config a call; sweeps are for train")

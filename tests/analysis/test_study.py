@@ -100,3 +100,13 @@ def test_a_better_narrower_standard_embedding_is_a_warning(tmp_path: Path) -> No
         write_run(tmp_path, "single", 8, None, seed, valid=0.7)
         write_run(tmp_path, "mlet", 4, 16, seed, valid=0.75)
     assert any("favours MLET" in warning for warning in only_study(tmp_path).warnings)
+
+
+@pytest.mark.parametrize(("mode", "dims", "reason"), [
+    ("robe", (4, 8), "it is MLET's, and none ran here"), ("mlet", (4,), "it needs two widths d or more"),
+])  # fmt: skip
+def test_a_missing_size_ratio_has_its_reason(tmp_path: Path, mode: str, dims: tuple[int, ...], reason: str) -> None:
+    for dim in dims:
+        write_run(tmp_path, "single", dim, None, 1)
+        write_run(tmp_path, mode, dim, 16 if mode == "mlet" else None, 1)
+    assert f"no size ratio: {reason}" in only_study(tmp_path).warnings

@@ -177,7 +177,7 @@ def test_same_command_repeats_no_run_and_a_larger_budget_goes_on(command: Comman
     assert "holds another comparison" in other.err
     foreign = command(*FEWER, "hydra.run.dir=data")
     assert foreign.code == cli.MISTAKE
-    assert "files of others (prepared)" in foreign.err
+    assert "other files (prepared)" in foreign.err
 
 
 @pytest.mark.usefixtures("criteo_file")

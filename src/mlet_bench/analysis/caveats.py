@@ -56,7 +56,7 @@ def _seeds(comparison: StudyComparison) -> Iterator[str]:
     fewest = min(len(group.runs) for group in groups)
     if fewest < DECIDING_SEEDS:
         counted = "one seed" if fewest == 1 else f"{fewest} seeds"
-        yield f"{counted} at least once: a verdict needs at least {DECIDING_SEEDS} pairs of runs"
+        yield f"only {counted} for some embeddings: a verdict needs at least {DECIDING_SEEDS} pairs of runs"
     singles = {group.variant.dim: group for group in groups if group.variant.is_baseline}
     alone = sorted({group.variant.dim for group in groups} - singles.keys())
     if alone and comparison.budget.is_fair:
@@ -73,6 +73,8 @@ def _reference(comparison: StudyComparison, headline: SizeRatio | None) -> Itera
     if headline is None:
         if len({variant.dim for variant in comparison.variants if variant.is_baseline or variant.is_method}) < 2:
             yield "no size ratio: it needs two widths d or more"
+        elif not any(variant.is_method for variant in comparison.variants):
+            yield "no size ratio: it is MLET's, and none ran here"
         elif comparison.budget.is_fair and BASELINE in modes and len(modes) > 1:
             yield "no size ratio: no standard embedding has the given d_ref, or none shares a seed with another mode"
         return

@@ -59,6 +59,11 @@ class EmbeddingVariant(NamedTuple):
         return f"{self.curve}, d = {self.dim}"
 
     @property
+    def name(self) -> str:
+        """Beside d and k."""
+        return f"{self.mode}, {self.own}" if self.own else self.mode
+
+    @property
     def curve(self) -> str:
         """Its name where d is an axis."""
         name = self.mode if self.inner is None else f"{self.mode} k = {self.inner}"

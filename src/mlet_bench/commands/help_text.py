@@ -35,9 +35,9 @@ Common keys:
   train.epochs=1       train.batch_size=1024 train.lr=0.001 train.optimizer=adam (sgd, adagrad, …)
   train.update=lazy    a step moves only the batch's rows; exact: as PyTorch's dense optimiser
   train.patience=4     evaluations without improvement before training stops; train.plateau_factor=0.1
-  train.spectra=true   spectra.jsonl: singular values of the tables, and real against predicted updates
+  train.spectra=true   spectra.jsonl: singular values, and real against predicted updates
   dataset.raw=PATH     raw file or folder                  dataset.prepared=DIR  a prepared folder
-  dataset.min_count=1  dataset.train_share=1.0  dataset.group=null  a field within which to average AUC (GAUC)
+  dataset.min_count=1  dataset.train_share=1.0  dataset.group=null  AUC within this field too (GAUC)
   hardware.threads=2   seed=1  rerun=true (start again)    logger=tensorboard (mlflow)
   hydra.run.dir=DIR    the run folder; default outputs/DATASET/MODEL/EMB/seedS-FINGERPRINT
 

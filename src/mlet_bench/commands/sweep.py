@@ -67,7 +67,7 @@ def sweep(
     @contextmanager
     def held(folder: Path) -> Iterator[None]:
         with SweepFolder(folder).opened(running):
-            progress.say(f"{len(running)} jobs; mlet-bench report runs={folder} shows how far they are")
+            progress.say(f"{len(running)} jobs; mlet-bench report runs={folder} shows their progress")
             yield
 
     outcomes = composer.sweep(overrides, partial(job, make_progress, numbers), held)

@@ -54,7 +54,7 @@ def run(
         begun(folder.path)
         if folder.finished:
             result = folder.result()
-            progress.say(f"finished before: {folder.path} (rerun=true starts anew)")
+            progress.say(f"finished before: {folder.path} (rerun=true starts again)")
             _warn(result, progress)
             return folder.path, result
         described = {"fingerprint": planned.fingerprint, **dict(flat(values))}
@@ -98,7 +98,7 @@ def check(config: TrainCommand) -> torch.device:
     """All that can be checked before anything is created."""
     models.settings_of(config.model)
     if config.emb.rows_alone and dense_rows(config.train, config.emb):
-        raise UserError(f"train.update=exact: emb={config.emb.mode} moves the rows of a batch alone; allowed: lazy, or "
+        raise UserError(f"train.update=exact: emb={config.emb.mode} moves only the rows of a batch; allowed: lazy, or "
                         "train.optimizer=sgd or adagrad without emb.l2_rows=table")  # fmt: skip
     together.check(config)
     loggers.check(config.logger)

@@ -10,7 +10,7 @@ from mlet_bench.analysis.claims import LARGEST_RATIO, MEAN_RATIO
 from mlet_bench.analysis.formatting import ratio_interval
 from mlet_bench.analysis.size_ratio import SizeRatio, Summary
 from mlet_bench.analysis.study import Study
-from mlet_bench.report.plotting import BLACK, FigureFile, axes, log_ticks, look, powers_of_two, short
+from mlet_bench.report.plotting import BLACK, FigureFile, axes, lines, log_ticks, look, powers_of_two
 from mlet_bench.report.study_tables import TASK
 from mlet_bench.report.table import DIFFERENCE, INTERVAL, Column, Table
 
@@ -90,17 +90,18 @@ def summaries(studies: Sequence[Study]) -> Table:
 
 def size_ratio_figure(studies: Sequence[Study]) -> Iterator[FigureFile]:
     """The headline ratio of every comparison with its interval, and the paper's ratios."""
-    ratios = [(study.title, study.headline) for study in studies if study.headline]
+    ratios = [(lines(study.title, 34), study.headline) for study in studies if study.headline]
     if not any(ratio.ratio for _, ratio in ratios):
         return
-    figure, plot = axes("Size ratio at equal quality", "", "d_ref of single over d of MLET", "", rows=len(ratios))
+    height = sum(len(title) for title, _ in ratios)
+    figure, plot = axes("Size ratio at equal quality", "", "d_ref over d of MLET", "", rows=height)
     ends = [2.0**-1, 2.0**4]
     for place, (_, ratio) in enumerate(ratios):
         ends += _draw_ratio(plot, place, ratio)
     for value in (MEAN_RATIO, LARGEST_RATIO):
         plot.axvline(value, color=look(1).color, linestyle=":", linewidth=1.4)
     plot.axvline(1, color=BLACK, linewidth=0.8)
-    plot.set_yticks(range(len(ratios)), [short(title, 34) for title, _ in ratios])
+    plot.set_yticks(range(len(ratios)), ["\n".join(title) for title, _ in ratios])
     plot.set_ylim(len(ratios) - 0.5, -0.5)
     log_ticks(plot, powers_of_two(min(ends), max(ends)))
     caption = (

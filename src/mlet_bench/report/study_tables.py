@@ -17,7 +17,7 @@ from mlet_bench.analysis.formatting import diff_ci, interval, mean_sd, number, p
 from mlet_bench.analysis.study import GroupResult, Study, peak_bytes, samples_per_s
 from mlet_bench.evaluation.buckets import RAREST
 from mlet_bench.evaluation.statistics import Spread
-from mlet_bench.report.table import DIFFERENCE, INTERVAL, SPREAD, Column, Table
+from mlet_bench.report.table import DIFFERENCE, INTERVAL, SPREAD, Column, Table, find
 
 TASK = (
     Column("", "group.task.dataset", key="dataset"),
@@ -27,9 +27,11 @@ TASK = (
     Column("", "group.task.budget", key="tuning"),
 )
 VARIANT = (
-    Column("embedding", "group.variant.mode", key="mode", words=True),
+    Column("", "group.variant.mode", key="mode"),
+    Column("embedding", "group.variant.name", words=True),
     Column("d", "group.variant.dim", key="d"),
     Column("k", "group.variant.inner", key="k"),
+    Column("", lambda row: find(row, "group.variant.own") or None, key="own", if_known=True),
     Column("bits", "group.variant.bits", key="bits", if_known=True),
 )
 SIZES = ("training", "inference")

@@ -121,7 +121,7 @@ def test_other_files_beside_ready_split_ones_are_left_out_and_that_is_said(workp
     (workplace / "raw" / "feature_map.json").write_text("{}")
     prepared = prepare("table", workplace / "raw")
     assert prepared.rows == ROWS
-    left = "left out, since their names say no split: feature_map.json, sample_submission.csv"
+    left = "left out, because their names give no split: feature_map.json, sample_submission.csv"
     assert prepared.notes[0] == left
 
 

@@ -88,7 +88,7 @@ def _warning(name: str, categorical: bool, sample: Sample, label: Cells) -> str 
     cells = sample.cells[name]
     distinct = {cell for cell in cells if cell is not None}
     if INDEX.fullmatch(name):
-        return "its name is that of a row's number, which says nothing of other rows"
+        return "its name is that of a row's number, which says nothing about other rows"
     if OTHER_LABELS.fullmatch(name) or name.lower() in LABELS or (len(distinct) == 2 and _agrees(cells, label)):
         return "looks like a second label, which is unknown at prediction time"
     if categorical and len(cells) >= FEWEST_ROWS and len(distinct) > UNIQUE_SHARE * len(cells):

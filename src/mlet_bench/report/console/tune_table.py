@@ -9,7 +9,7 @@ from mlet_bench.analysis.formatting import mean_sd, number
 from mlet_bench.analysis.variants import BASELINE
 from mlet_bench.config import monitored_name
 from mlet_bench.evaluation.statistics import DECIDING_SEEDS, Spread
-from mlet_bench.report.console.tables import say, show_table
+from mlet_bench.report.console.tables import say, say_whole, show_table
 from mlet_bench.report.table import Column, Table
 
 KEYS = {"lr": "train.lr", "emb_lr": "emb.lr", "emb_l2": "emb.l2"}
@@ -22,9 +22,10 @@ def show_tuning(console: Console, comparison: dict[str, Any], folder: Path) -> N
     say(console, f"{comparison['dataset']['name']} · {comparison['model']} · best of {trials} trials each", "bold")
     show_table(console, _chosen(comparison), "in tune.json")
     show_table(console, _seeds(comparison), "in tune.json")
-    report = f"mlet-bench report runs={folder} shows it with figures and claims"
-    for line in (*_failures(comparison), *_doubts(comparison), report, f"comparison: {folder / 'tune.json'}"):
+    for line in (*_failures(comparison), *_doubts(comparison)):
         say(console, line)
+    say_whole(console, f"mlet-bench report runs={folder} shows it with figures and claims")
+    say_whole(console, f"comparison: {folder / 'tune.json'}")
 
 
 def _chosen(comparison: dict[str, Any]) -> Table:
