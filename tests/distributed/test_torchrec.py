@@ -52,21 +52,24 @@ def assert_an_epoch_comes_to_the_same(found: list[dict[str, Any]]) -> None:
     assert len({line["auc"] for line in found}) == 8  # no two cases are the same
 
 
-def test_two_processes_train_as_one(of_two: list[dict[str, Any]]) -> None:
+@pytest.mark.more
+def test_every_case_of_two_processes_trains_as_one(of_two: list[dict[str, Any]]) -> None:
     found = [line for line in of_two if line["rows"] == "random"]
     assert len(found) == 18
     assert max(max(line["tables"], line["network"], line["whole"]) for line in found) < 1e-5
     assert_an_epoch_comes_to_the_same([line for line in of_two if line["rows"] == "synthetic"])
 
 
+@pytest.mark.more
 def test_two_processes_train_as_one_on_real_rows(shared_data: Path, of_two: list[dict[str, Any]]) -> None:
     assert_an_epoch_comes_to_the_same([line for line in of_two if line["rows"] == "criteo"])
 
 
-def test_three_processes_train_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows that do not divide, a field of one category, and a last batch of which two processes have nothing."""
+@pytest.mark.parametrize("processes", [2, 3])
+def test_processes_train_as_one(processes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that do not divide, a field of one category, and a last batch of which all but one process have nothing."""
     monkeypatch.chdir(ROOT)
-    found = equal_steps(3)
+    found = equal_steps(processes)
     assert len(found) == 5
     assert max(max(line["tables"], line["network"], line["whole"]) for line in found) < 1e-5
 
