@@ -16,6 +16,7 @@ from mlet_bench.system import launch, signals
 from mlet_bench.system.streams import NO_PATH, OUT_OF_MEMORY, write_whatever
 
 if TYPE_CHECKING:
+    from mlet_bench.config import TrainCommand
     from mlet_bench.config.compose import Composed, Composer
 
 DONE, FAILED, MISTAKE = 0, 1, 2
@@ -91,6 +92,8 @@ def _train(arguments: Arguments) -> int:
 
     with composed.origin.named():
         config = convert_command(TrainCommand, composed.values)
+    if config.plan:
+        return _plan(config)
     with loading():
         from mlet_bench.commands import train as recipe
     from mlet_bench.report.console.progress import ProgressConsole, make_console
@@ -104,6 +107,16 @@ def _train(arguments: Arguments) -> int:
     with composed.origin.named():
         folder, result = recipe.run(config, composed.run_dir, ProgressConsole(console))
     show_result(console, result.as_json(), folder, config.dataset.item_field)
+    return DONE
+
+
+def _plan(config: "TrainCommand") -> int:
+    with loading():
+        from mlet_bench.commands.plan import plan
+    from mlet_bench.report.console.plan_table import show_plan
+    from mlet_bench.report.console.progress import make_console
+
+    show_plan(make_console(), plan(config))
     return DONE
 
 
