@@ -104,7 +104,9 @@ def test_row_wise_tables_lie_evenly(command: Command, workplace: Path, optimizer
     words = (*GPUS, f"train.optimizer={optimizer}", "hardware.sharding=row_wise", "emb=mlet", "emb.inner=64")
     ended = command(*words, "hardware.world=2x8", "hardware.memory_gib=80")
     assert ended.code == cli.DONE, ended.err
-    least, most = (int(text.replace(",", "")) for text in re.search(r"a GPU holds ([\d,]+) to ([\d,]+)", ended.out).groups())  # type: ignore[union-attr]  # fmt: skip
+    found = re.search(r"a GPU holds ([\d,]+) to ([\d,]+)", ended.out)
+    assert found is not None, ended.out
+    least, most = (int(text.replace(",", "")) for text in found.groups())
     part = 882_774_585 * 64 * 4 * (1 + state) / 16
     assert part < least <= most < 1.01 * part
     assert len(re.findall(r"^C\d+ .* (?:row wise +all|table wise +process \d+) *$", ended.out, re.MULTILINE)) == 26

@@ -7,7 +7,6 @@ from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, mode
 
 from mlet_bench.config.base import Section
 
-
 MOST_PROCESSES = 4096
 
 

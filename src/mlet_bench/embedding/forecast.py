@@ -135,7 +135,9 @@ def _read(chosen: Sequence[ShardingOption], topology: Topology) -> Forecast:
     held, milliseconds = [0] * topology.world_size, [0.0] * topology.world_size
     for option in chosen:
         for shard in option.shards:
-            assert shard.rank is not None and shard.storage is not None and shard.perf is not None
+            assert shard.rank is not None
+            assert shard.storage is not None
+            assert shard.perf is not None
             held[shard.rank] += shard.storage.hbm + shard.storage.ddr
             milliseconds[shard.rank] += shard.perf.total
     in_order = sorted(chosen, key=lambda option: int(option.name.rpartition("_")[2]))

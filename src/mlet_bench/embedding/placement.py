@@ -133,8 +133,8 @@ def planner_of(
     """TorchRec's planner; a batch reads a row of a table at most once, since different ids alone are asked for.
 
     Tables lie in the processes' own memory: none is left to the machine's beside a GPU's, of which the planner would
-    have to guess how much there is. A table of few rows is not split whatever is asked for: the last processes would get none of them, and FBGEMM's
-    kernels fail on tables without rows.
+    have to guess how much there is. A table of few rows is not split whatever is asked for: the last processes would
+    get none of them, and FBGEMM's kernels fail on tables without rows.
     """
     return EmbeddingShardingPlanner(
         topology=topology,

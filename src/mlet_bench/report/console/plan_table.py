@@ -38,8 +38,8 @@ def show_plan(console: Console, plan: RunPlan) -> None:
     )
     say(
         console,
-        f"a step of {tables.batch_rows:,} rows: {found.milliseconds:.2f} ms for the tables on the slowest {what}, by the "
-        "planner's own model of a machine (not measured; without the network)",
+        f"a step of {tables.batch_rows:,} rows: {found.milliseconds:.2f} ms for the tables on the slowest {what}, by "
+        "the planner's own model of a machine (not measured; without the network)",
     )
     fetched = tables.exchanged_bytes(world.size)
     say(
