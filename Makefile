@@ -21,12 +21,11 @@ help: ## list the targets
 setup: .venv/installed ## make .venv with everything in it
 
 # TorchRec asks for the CUDA build of FBGEMM everywhere: without its dependencies, which are named here.
-TORCHREC ?= 1.8.0
 FBGEMM ?= fbgemm-gpu-cpu
 .venv/torchrec: .venv/installed
-	$(BIN)/pip install --quiet "$(FBGEMM)==$(TORCHREC)"
-	$(BIN)/pip install --quiet --no-deps "torchrec==$(TORCHREC)"
-	$(BIN)/pip install --quiet "torchmetrics==1.0.3" tensordict pyre-extensions tqdm
+	versions="$$($(BIN)/python -m mlet_bench.system.torchrec)" && set -- $$versions && \
+	$(BIN)/pip install --quiet "$(FBGEMM)==$$1" "torchmetrics==1.0.3" tensordict pyre-extensions tqdm && \
+	$(BIN)/pip install --quiet --no-deps "torchrec==$$2"
 	@touch $@
 
 .PHONY: setup-torchrec

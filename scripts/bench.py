@@ -2,7 +2,7 @@
 
     python scripts/bench.py [--steps 50] [--peer PYTHON] [--only dcn,dlrm]
 
-Every figure is of a `mlet-bench bench` of its own, in which MLET and the single table take their steps in turn.
+Every figure comes from a separate `mlet-bench bench`, in which MLET and single take their steps in turn.
 --peer names the Python of an environment with deepctr-torch, which is then timed on rows of the same kind.
 """
 
@@ -32,7 +32,7 @@ EVALUATION = 1.05
 """Of a collapsed model, over the same network around PyTorch's own embedding."""
 FLAT = 1.15
 PEER = {"dcn": (3.3, 3.0), "autoint_plus": (2.5, None)}
-"""Samples/s over the peer's: of the single table, of MLET k = 64."""
+"""Samples/s over the peer's: of the standard embedding, of MLET k = 64."""
 PEER_SIZES = {"autoint_plus": ("model.attention_dim=16",)}
 """Where the peer's network is smaller than the model's defaults: two heads share the width of a vector."""
 PEER_BATCHES = 22
@@ -74,7 +74,7 @@ class Goals:
 
 
 def call(*command: str | Path, data: Path | None = None) -> str:
-    """What a Python prints; the end of everything if it fails. `data`: in place of data/."""
+    """What a Python prints; the end of everything if it fails. `data`: instead of data/."""
     environment = {**os.environ, "MLET_BENCH_DATA": str(data)} if data else None
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:

@@ -5,7 +5,7 @@
 small   generated rows with shared and with independent structure, three seeds: about half an hour of processor time
 medium  MovieLens-1M and Frappe_x1, three seeds: about an hour and a half of processor time each
 
-Every embedding chooses its table's learning rate among equally many; DCN, one epoch of Adam. The same command goes on
+Every embedding chooses its table's learning rate among equally many; DCN, one epoch of Adam. The same command resumes
 where it was stopped and repeats nothing.
 """
 
@@ -48,7 +48,7 @@ MEDIUM = ("trials=4", "search.emb_lr=[2,50]", "seeds=[1,2,3]")
 
 
 def arms() -> list[str]:
-    """Overrides of emb: single tables, MLET, and every mode at every ratio, some with MLET over their rows."""
+    """Overrides of emb: standard embeddings, MLET, and every mode at every ratio, some with MLET over their rows."""
     found = [f"emb=single emb.dim={dim}" for dim in (16, 8, 2)] + [f"emb=mlet emb.dim={dim}" for dim in (16, 8, 2)]
     for ratio in RATIOS:
         modes = [mode for mode in MODES if (mode, ratio) not in UNREACHABLE]
@@ -109,7 +109,7 @@ def main(given: Sequence[str] | None = None) -> int:
     with ThreadPoolExecutor(options.jobs) as pool:
         codes = list(pool.map(run, jobs(options.profile, options.raw.absolute())))
     if stopped:
-        print("stopped; the same command goes on", file=sys.stderr)
+        print("stopped; the same command resumes it", file=sys.stderr)
         return 128 + stopped[0]
     report = [sys.executable, "-m", "mlet_bench", "report", "runs=outputs", f"hydra.run.dir={folder / 'report'}"]
     return subprocess.run(report, cwd=folder).returncode or max(codes, default=2)

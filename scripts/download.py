@@ -2,7 +2,7 @@
 
     python scripts/download.py frappe_x1
 
-Needs the extra `download`. What was fetched before an interruption is kept, and the same command goes on with it.
+Needs the extra `download`. What was fetched before an interruption is kept, and the same command resumes from it.
 """
 
 import argparse
@@ -52,7 +52,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except RunFailedError as error:
         return end(str(error), 1)
     except KeyboardInterrupt:
-        return end("stopped; the same command goes on", 130)
+        return end("stopped; the same command resumes it", 130)
     except OSError as error:  # a full disk, a missing right
         where = f"{error.filename}: " if error.filename else ""
         return end(f"{where}{error.strerror or error}", 1)
@@ -67,7 +67,7 @@ def parser() -> Parser:
     made = Parser(
         prog="download.py",
         description="Fetch a ready-split BARS set from the Hugging Face hub and check it against its published md5.",
-        epilog="A stopped download goes on with the same command. HF_ENDPOINT names another hub, for example a mirror.",
+        epilog="The same command resumes a stopped download. HF_ENDPOINT names another hub, for example a mirror.",
         allow_abbrev=False,
     )
     made.add_argument("name", help=f"the set: {listing(REPOSITORIES)}")

@@ -3,7 +3,7 @@
     python scripts/reproduce_frappe.py --raw data/raw/frappe_x1 [--models dcn,dlrm] [--seeds 1,2,3]
 
 Every run is an ordinary `mlet-bench train experiment=frappe_x1/MODEL`: a finished one is not repeated, a stopped one
-goes on. The embedding and its learning rate can be changed for all of them by words behind --, as `-- emb=mlet`.
+resumes. Words after -- change the embedding and its learning rate for all of them: `-- emb=mlet`.
 """
 
 import argparse

@@ -1,17 +1,17 @@
-"""The MLET paper (arXiv 2309.15881), table for table: its experiments run here, beside what it printed.
+"""The MLET paper (arXiv 2309.15881), table for table: its experiments run here, beside the published numbers.
 
     python scripts/reproduce_paper.py [--profile small|medium|full] [--raw data/raw] [--models dlrm,dcn]
         [--sets frappe_x1] [--jobs N] [-- hardware=cuda]
 
 small   generated rows of Avazu's shape: at most 40 minutes of processor time
 medium  MovieLens-1M and Frappe_x1, one epoch: about 4 hours of processor time
-full    Criteo and Avazu: days, or a GPU; says beforehand what it takes
+full    Criteo and Avazu: days, or a GPU; shows an estimate beforehand
 
 "As published" are sweeps (`mlet-bench train -m`) with one learning rate for everything; "tuned table rate" are
 comparisons (`mlet-bench tune`) in which every embedding chooses its table's learning rate among equally many. Then the
 trained tables are truncated and quantised (`mlet-bench evaluate`), and `mlet-bench report` ends with the tables and
-the page's path. The same command goes on where it was stopped and repeats nothing. Data sets are looked for below
---raw; those that are missing are named and left out. Words behind -- go to every run.
+the page's path. The same command resumes where it was stopped and repeats nothing. Data sets are looked for below
+--raw; missing ones are named and left out. Words after -- go to every run.
 """
 
 import argparse
@@ -31,7 +31,7 @@ CURVES = ("dlrm", "dcn")
 RATES = {"sgd": "search.emb_lr=[0.3,60]", "adagrad": "search.emb_lr=[0.05,20]"}
 """Of the tables, in units of the published one."""
 TRUNCATED = {32: (4, 8, 16), 64: (4, 8, 16, 32)}
-"""Widths of single tables of Table 5, and the ranks that they are truncated to."""
+"""Widths of standard embeddings of Table 5, and the ranks that they are truncated to."""
 COMPRESSED = ("dcn", (4, 8, 16))
 """Figure 8."""
 PLACES: dict[str, dict[str, tuple[str, ...]]] = {
@@ -218,7 +218,7 @@ class Runner:
 
 
 def evaluations(folder: Path) -> list[Job]:
-    """Single tables truncated for Table 5, and tables in 8 bits for Figure 8; what is done is left out."""
+    """Standard embeddings truncated for Table 5, and tables in 8 bits for Figure 8; what is done is left out."""
     done = {path.parent.name for path in (folder / "outputs" / "evaluations").glob("*/evaluation.json")}
     wanted = []
     for path in sorted((folder / "outputs").glob("*/*/*/*/result.json")):
@@ -277,7 +277,7 @@ def main() -> int:
         later = [] if runner.stopped else evaluations(folder)
         failed += [name for names in pool.map(runner.run_all, [[job] for job in later]) for name in names]
     if runner.stopped:
-        print("stopped; the same command goes on", file=sys.stderr)
+        print("stopped; the same command resumes it", file=sys.stderr)
         return 128 + runner.stopped
     report = [sys.executable, "-m", "mlet_bench", "report", f"runs={folder / 'outputs'}",
               f"hydra.run.dir={folder / 'report'}"]  # fmt: skip

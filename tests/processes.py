@@ -41,20 +41,25 @@ class Trouble:
     """Rights of files hold for it, also where root runs the tests."""
 
 
-class Running:
-    """A command on its way in the folder `place`, with its data in `place/data`."""
+PRELOADED = ["config.compose", "commands.train", "commands.sweep", "commands.tune", "commands.evaluate",
+             "commands.report", "report.console.progress", "report.console.run_table"]  # fmt: skip
+"""What the server imports before it forks the first command."""
 
-    def __init__(self, words: list[str], place: Path, trouble: Trouble | None = None) -> None:
+
+class Running:
+    """A command on its way in the folder `place`, with its data in `place/data`, and `variables` of its environment."""
+
+    def __init__(
+        self, words: list[str], place: Path, trouble: Trouble | None = None, variables: dict[str, str] | None = None
+    ) -> None:
         context = multiprocessing.get_context("forkserver")
-        modules = [
-            *("config.compose", "commands.train", "commands.sweep", "commands.tune", "commands.evaluate"),
-            *("commands.report", "report.console.progress", "report.console.run_table"),
-        ]
-        context.set_forkserver_preload([*(f"mlet_bench.{name}" for name in modules), "tests.processes"])
+        context.set_forkserver_preload([*(f"mlet_bench.{name}" for name in PRELOADED), "tests.processes"])
         pipes = [context.Pipe(duplex=False) for _ in range(3)]  # no limit on the size of files holds for them
         self._out, self._err, self._passed = (reader for reader, _ in pipes)
         writers = [writer for _, writer in pipes]
-        self.process = context.Process(target=_command, args=(words, place, trouble or Trouble(), *writers))
+        self.process = context.Process(
+            target=_command, args=(words, place, trouble or Trouble(), variables or {}, *writers)
+        )
         self.began_ns = time.time_ns()
         self.process.start()
         for writer in writers:
@@ -75,7 +80,7 @@ class Running:
 
     def ended(self) -> Ended:
         """Its exit code and what it printed."""
-        self.process.join(timeout=120)
+        self.process.join(timeout=900)
         assert self.process.exitcode is not None
         said = [os.fdopen(reader.fileno(), closefd=False).read() for reader in (self._out, self._err)]
         return Ended(self.process.exitcode, *said)
@@ -104,13 +109,19 @@ class Fresh:
 
 
 def _command(
-    words: list[str], place: Path, trouble: Trouble, out: Connection, err: Connection, passed: Connection
+    words: list[str],
+    place: Path,
+    trouble: Trouble,
+    variables: dict[str, str],
+    out: Connection,
+    err: Connection,
+    passed: Connection,
 ) -> None:
     for connection, stream in ((out, sys.stdout), (err, sys.stderr)):
         os.dup2(connection.fileno(), stream.fileno())
         connection.close()
     os.chdir(place)
-    os.environ["MLET_BENCH_DATA"] = str(place / "data")
+    os.environ |= {"MLET_BENCH_DATA": str(place / "data"), **variables}
     if trouble.ordinary and os.getuid() == 0:
         _give_up_rights()
     if trouble.largest_file is not None:

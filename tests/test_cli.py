@@ -256,9 +256,10 @@ def test_help_of_train_fits_a_screen_and_each_group_is_listed_whole(command: Com
 
 
 @pytest.mark.parametrize("words", ["train", "tune", "report runs=."])
-def test_a_terminal_says_that_a_command_is_loading(workplace: Path, words: str) -> None:
-    """Before PyTorch and SciPy are, which take seconds: without them a command comes no further than that."""
-    code = "import sys; sys.modules.update(torch=None, scipy=None); from mlet_bench import cli; cli.main()"
+@pytest.mark.parametrize("missing", ["hydra=None", "torch=None, scipy=None"])
+def test_a_terminal_says_that_a_command_is_loading(workplace: Path, words: str, missing: str) -> None:
+    """Before Hydra, PyTorch and SciPy are, which take seconds: without them a command comes no further than that."""
+    code = f"import sys; sys.modules.update({missing}); from mlet_bench import cli; cli.main()"
     ours, theirs = os.openpty()
     arguments = [sys.executable, "-c", code, *words.split()]
     with subprocess.Popen(arguments, stdout=theirs, stderr=subprocess.PIPE) as process:

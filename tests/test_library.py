@@ -103,7 +103,7 @@ def test_gradients_accumulate_over_passes() -> None:
         torch.testing.assert_close(at_once.grad, in_parts.grad)
 
 
-def test_copies_state_and_single_tables() -> None:
+def test_copies_state_and_plain_tables() -> None:
     net = Net()
     net(ids())
     other = copy.deepcopy(net)
@@ -208,9 +208,9 @@ def test_the_model_of_a_run_is_loaded(model: str, emb: str, command) -> None:  #
     loaded = load_model("run")
     assert not loaded.training
     assert loaded(torch.zeros(3, 26, dtype=torch.int32), torch.zeros(3, 13)).shape == (3,)
-    assert command("evaluate", "run=run", "bits=8", "hydra.run.dir=judged").code == 0
+    assert command("evaluate", "run=run", "bits=8", "hydra.run.dir=evaluated").code == 0
     if emb == "hash":
-        found, rows = json.loads(Path("judged/evaluation.json").read_text()), len(loaded.embedding.table.weight)
+        found, rows = json.loads(Path("evaluated/evaluation.json").read_text()), len(loaded.embedding.table.weight)
         assert rows == sum(loaded.embedding.cardinalities) // 2
         assert found["embedding_bytes"] == rows * loaded.embedding.dim + 26 * 4
     result = Path("run/result.json")

@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _end(str(error), FAILED)
     except Interrupted as stop:
         how = " without rerun=true" if "rerun=true" in words else ""
-        return _end(f"{str(stop) or 'stopped'}; the same command{how} goes on", 128 + stop.signal_number)
+        return _end(f"{str(stop) or 'stopped'}; the same command{how} resumes it", 128 + stop.signal_number)
     except KeyboardInterrupt:  # before our handlers were in place: nothing was begun
         return _end("stopped", 130)
     except OSError as error:  # a full disk, a missing right: what was written before is whole
@@ -74,8 +74,8 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _train(arguments: Arguments) -> int:
-    from mlet_bench.config.compose import Composer
-
+    with loading():
+        from mlet_bench.config.compose import Composer
     composer = Composer("config", arguments.config_dir)
     if arguments.multirun and arguments.show_config:
         raise UserError("--cfg job: shows one config; leave out -m")
@@ -206,7 +206,8 @@ def _export(arguments: Arguments) -> int:
 
 
 def _tune(arguments: Arguments) -> int:
-    from mlet_bench.config.arms import compose_tune
+    with loading():
+        from mlet_bench.config.arms import compose_tune
 
     composed = _composed("tune", arguments, compose_tune)
     if composed is None:
@@ -281,7 +282,8 @@ def _composed(
     command: str, arguments: Arguments, compose: "Callable[[Composer, Sequence[str]], Composed] | None" = None
 ) -> "Composed | None":
     """The one config of a command that does not sweep; None when it was only to be shown."""
-    from mlet_bench.config.compose import Composer
+    with loading():
+        from mlet_bench.config.compose import Composer
 
     if arguments.multirun:
         raise UserError(f"-m: {command} takes one config a call; sweeps are for train")

@@ -1,4 +1,4 @@
-"""What can go wrong, by whose doing, and how it is said."""
+"""What can go wrong, whose mistake it is, and the message."""
 
 import difflib
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Which runs count, and what is said of the others."""
+"""Which runs count, and the notes about the others."""
 
 import json
 from pathlib import Path

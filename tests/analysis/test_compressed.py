@@ -59,7 +59,7 @@ def test_a_truncated_table_stands_beside_the_narrow_ones(tmp_path: Path) -> None
     assert not any("svd" in warning for warning in made.warnings)
 
 
-def test_quantised_tables_stand_beside_the_single_table_whole(tmp_path: Path) -> None:
+def test_quantised_tables_stand_beside_the_whole_standard_embedding(tmp_path: Path) -> None:
     for seed in (1, 2):
         for mode, inner, auc in (("single", None, 0.7), ("mlet", 16, 0.73)):
             name = f"{mode}{seed}"
@@ -97,11 +97,11 @@ def test_other_data_and_factorised_tables_make_no_control(tmp_path: Path) -> Non
 
 
 def test_the_setting_of_a_truncated_table_is_the_one_that_is_best_on_validation_whole(tmp_path: Path) -> None:
-    for rate, valid, cut in ((0.1, 0.6, 0.72), (0.01, 0.8, 0.71), (0.001, 0.7, 0.73)):
+    for rate, valid, truncated in ((0.1, 0.6, 0.72), (0.01, 0.8, 0.71), (0.001, 0.7, 0.73)):
         name = f"wide{rate}"
         own = {"fingerprint": name, "emb": {"lr": rate}}
         write_run(tmp_path, "single", 16, None, 1, valid=valid, test=0.75, name=name, config=own)
-        write_evaluation(tmp_path / f"cut{rate}", name, 4, cut)
+        write_evaluation(tmp_path / f"truncated{rate}", name, 4, truncated)
     runs = collected(tmp_path)
     (comparison,), _ = compare(runs.runs)
     assert comparison.chosen(TRUNCATED).tuned.emb_lr == 0.01

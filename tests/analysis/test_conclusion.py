@@ -1,4 +1,4 @@
-"""The sentence that a report comes to, and where its runs come from."""
+"""The concluding sentence of a report, and where its runs come from."""
 
 import os
 from pathlib import Path
@@ -16,25 +16,25 @@ def test_gains_are_counted_by_their_verdicts(tmp_path: Path) -> None:
     write_side(tmp_path, "single", None, OWN, 0.70)
     for inner, test in ((16, 0.71), (32, 0.69), (64, 0.70)):
         write_side(tmp_path, "mlet", inner, OWN, test)
-    write_side(tmp_path, "mlet_frozen", 64, OWN, 0.9)  # a control is none of it
+    write_side(tmp_path, "mlet_frozen", 64, OWN, 0.9)  # a control does not count
     assert conclusion(studies(tmp_path)) == (
-        "MLET against single tables of the same d, 3 comparisons: 1 higher, 1 lower, 1 undecided; -0.0100 to +0.0100 "
-        "test AUC. Nothing was tuned, so a gain can be a matter of learning rates."
+        "MLET against the standard embedding (emb=single) with the same d, 3 comparisons: 1 higher, 1 lower, "
+        "1 undecided; -0.0100 to +0.0100 test AUC. Nothing was tuned, so learning rates alone may explain a gain."
     )
 
 
-def test_what_was_tuned_is_concluded_without_reserve(tmp_path: Path) -> None:
+def test_what_was_tuned_gets_a_conclusion_without_reservation(tmp_path: Path) -> None:
     tuned_single_and_mlet(tmp_path)
     assert conclusion(studies(tmp_path)) == (
-        "MLET against a single table of the same d, 5 pairs of runs: higher, +0.0050 test AUC."
+        "MLET against the standard embedding (emb=single) with the same d, 5 pairs of runs: higher, +0.0050 test AUC."
     )
 
 
 def test_few_seeds_or_no_pair_conclude_nothing(tmp_path: Path) -> None:
     write_side(tmp_path, "single", None, OWN, 0.70, (1, 2))
-    assert "Nothing is concluded" in conclusion(studies(tmp_path))
+    assert "No conclusion" in conclusion(studies(tmp_path))
     write_side(tmp_path, "mlet", 16, HIGH, 0.80, (1, 2))
-    assert "Nothing is concluded" in conclusion(studies(tmp_path))
+    assert "No conclusion" in conclusion(studies(tmp_path))
     write_side(tmp_path, "mlet", 16, OWN, 0.80, (1, 2))
     assert "undecided" in conclusion(studies(tmp_path))
     assert "A verdict needs 5 seeds." in conclusion(studies(tmp_path))

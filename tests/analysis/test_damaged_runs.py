@@ -106,4 +106,4 @@ def test_a_result_that_is_edited_is_left_out_with_the_reason(runs: Path) -> None
     (folder / "result.json").write_text(json.dumps(values))
     (out,) = collect([runs]).left_out
     assert (out.path, out.state) == (folder, "damaged")
-    assert out.reason == "result.json: damaged, it is not what the run wrote; rerun=true makes the run anew"
+    assert out.reason == "result.json: damaged, it is not what the run wrote; rerun=true makes the run again"

@@ -116,7 +116,7 @@ def test_gains_stand_by_tenth(tmp_path: Path) -> None:
     assert gains_by_bucket(row)["lowest tenth"].mean == pytest.approx(0.05)
 
 
-def test_mlet_stands_beside_the_single_table_with_the_rate_times_k_sigma_squared(tmp_path: Path) -> None:
+def test_mlet_stands_beside_the_standard_embedding_with_the_rate_times_k_sigma_squared(tmp_path: Path) -> None:
     write(tmp_path, 0.70, 8, like=DLRM)
     write(tmp_path, 0.74, 8, like=DLRM, emb={"lr": 0.8})
     write(tmp_path, 0.75, 8, 64, like=DLRM)  # 64 · 0.25² = 4
@@ -157,8 +157,8 @@ def test_the_verdict_follows_the_second_reading(tmp_path: Path) -> None:
     one, own, last = verdict([only(tmp_path)])
     assert one.startswith("Adagrad, one learning rate for everything: MLET with k = 64 is higher in 1 of 1 comparisons")
     assert "MLET is higher in 0 of 1 comparisons, lower in 1, undecided in 0, by -0.0100" in own
-    assert "gave the single table +0.0500 on average" in own
-    assert last == "Tune emb.lr first: here it does for a single table what MLET does, for nothing."
+    assert "gave the standard embedding +0.0500 on average" in own
+    assert last == "Tune emb.lr first: here it gives the standard embedding what MLET gives, at no cost."
 
 
 def test_the_packaged_figures_are_plain_json() -> None:

@@ -94,9 +94,19 @@ def test_headline_ratio_is_at_the_largest_width_or_the_one_asked_for(tmp_path: P
     assert (largest.ref_dim, asked.ref_dim) == (8, 4)
 
 
-def test_a_better_narrower_single_table_is_a_warning(tmp_path: Path) -> None:
+def test_a_better_narrower_standard_embedding_is_a_warning(tmp_path: Path) -> None:
     for seed in (1, 2):
         write_run(tmp_path, "single", 4, None, seed, valid=0.8)
         write_run(tmp_path, "single", 8, None, seed, valid=0.7)
         write_run(tmp_path, "mlet", 4, 16, seed, valid=0.75)
-    assert any("flatters MLET" in warning for warning in only_study(tmp_path).warnings)
+    assert any("favours MLET" in warning for warning in only_study(tmp_path).warnings)
+
+
+@pytest.mark.parametrize(("mode", "dims", "reason"), [
+    ("robe", (4, 8), "it is MLET's, and none ran here"), ("mlet", (4,), "it needs two widths d or more"),
+])  # fmt: skip
+def test_a_missing_size_ratio_has_its_reason(tmp_path: Path, mode: str, dims: tuple[int, ...], reason: str) -> None:
+    for dim in dims:
+        write_run(tmp_path, "single", dim, None, 1)
+        write_run(tmp_path, mode, dim, 16 if mode == "mlet" else None, 1)
+    assert f"no size ratio: {reason}" in only_study(tmp_path).warnings

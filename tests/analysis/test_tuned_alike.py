@@ -73,7 +73,7 @@ def verdicts(made: Sequence[Study]) -> dict[tuple[str, str], tuple[int, float, s
     }
 
 
-def test_a_tuned_single_table_decides_nothing_over_untuned_mlet(tmp_path: Path) -> None:
+def test_a_tuned_standard_embedding_decides_nothing_over_untuned_mlet(tmp_path: Path) -> None:
     tuned_single_and_mlet(tmp_path)
     write_side(tmp_path / "runs", "mlet", 16, OWN, 0.71)
     found = verdicts(studies(tmp_path))
@@ -157,7 +157,7 @@ def test_starts_and_penalties_of_factors_alone_are_no_more_trials(tmp_path: Path
 
 
 def test_widths_without_a_pair_of_their_own_join_what_was_tuned_like_them(tmp_path: Path) -> None:
-    """For size ratios: a wide single table beside narrow MLET."""
+    """For size ratios: a wide standard embedding beside narrow MLET."""
     write_side(tmp_path, "single", None, OWN, 0.7, dim=16)
     write_side(tmp_path, "mlet", 64, OWN, 0.71, valid=0.71)
     write_side(tmp_path, "single", None, HIGH, 0.7, dim=8)
@@ -181,7 +181,7 @@ def test_names_are_short_and_what_sets_comparisons_apart_stands_beside(tmp_path:
 @pytest.mark.parametrize(
     ("more", "state", "words"),
     [
-        ({"state": "trials"}, "unfinished", "the command that began it goes on"),
+        ({"state": "trials"}, "unfinished", "the command that began it resumes it"),
         ({"version": 9}, "damaged", "tune.json"),
         ({"arms": 3}, "damaged", "tune.json"),
     ],
@@ -201,4 +201,4 @@ def test_claims_are_about_what_was_tuned_where_something_was(tmp_path: Path) -> 
     tuned_single_and_mlet(tmp_path)
     write_side(tmp_path / "later", "mlet", 16, OWN, 0.9)
     claims = {claim.claim: claim.measured for claim in findings([tmp_path], 0.0, None, [tmp_path]).claims}
-    assert claims["At equal d, MLET is better than a single table"].startswith("higher in 1 of 1")
+    assert claims["At equal d, MLET is better than the standard embedding"].startswith("higher in 1 of 1")

@@ -1,4 +1,4 @@
-"""A finished run judged again: on its own data, on other data, and what is refused."""
+"""A finished run evaluated again: on its own data, on other data, and what is refused."""
 
 import json
 import random
@@ -171,7 +171,7 @@ def test_training_with_a_group_says_what_evaluate_says(command: Command, run: Pa
     assert result["metrics"]["valid"]["gauc_field"] == "C2"
 
 
-def test_a_run_made_before_groups_is_judged_as_ever(command: Command, run: Path) -> None:
+def test_a_run_made_before_groups_is_evaluated_as_before(command: Command, run: Path) -> None:
     lines = (run / "config.yaml").read_text().splitlines(keepends=True)
     (run / "config.yaml").write_text("".join(line for line in lines if line != "  group: null\n"))
     (run / "DONE").write_text("")  # of that time
@@ -196,7 +196,7 @@ def test_another_vocabulary_is_refused(command: Command, run: Path) -> None:
     assert not Path("other").exists()
 
 
-def test_training_on_rows_for_judging_is_refused(command: Command, run: Path) -> None:
+def test_training_on_rows_for_evaluation_is_refused(command: Command, run: Path) -> None:
     write_criteo(Path("later.txt"), criteo_cells(90, seed=5))
     own = next(Path("data/prepared").iterdir())
     other = prepared_with(command, f"dataset.vocab={own}", "dataset.split=test")
@@ -300,7 +300,7 @@ def test_damage_is_noticed_or_changes_nothing(command: Command, run: Path) -> No
         path.write_bytes(content)
 
 
-def test_a_run_without_checksums_is_judged_or_refused(run: Path) -> None:
+def test_a_run_without_checksums_is_evaluated_or_refused(run: Path) -> None:
     (run / "DONE").write_bytes(b"")
     for number in range(times(8)):
         rng = random.Random(number)

@@ -32,7 +32,12 @@ def test_all_end_well_at_a_tenth_or_say_what_they_can_reach(command: Callable[..
     for mode in set(MODES) - TOO_SMALL:
         (done,) = Path(f"outputs/synthetic/dcn/{mode}").glob("*/DONE")
         single = 4 * 16 * sum(prepared.cardinalities)
-        assert 0.05 * single < result_of(done.parent)["collapse"]["embedding_bytes_inference"] <= 0.1 * single, mode
+        sizes = result_of(done.parent)["collapse"]
+        assert 0.05 * single < sizes["embedding_bytes_inference"] <= 0.1 * single, mode
+        assert sizes["ratio"] == pytest.approx(sizes["embedding_bytes_inference"] / single)
+        least = 200 if mode == "qr" else 10
+        whole = 4 * 16 * sum(ids for ids in prepared.cardinalities if ids < least)
+        assert sizes["ratio_small"] == pytest.approx((sizes["embedding_bytes_inference"] - whole) / (single - whole))
         assert_loaded_model_gives_the_logits(done.parent, prepared)
 
 

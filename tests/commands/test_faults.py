@@ -18,10 +18,8 @@ WORDS = {
     "train": ["train", *COMMON, "emb=mlet", "emb.inner=6"],
     "sweep": ["train", "-m", *COMMON, "train.epochs=1", "emb=single,mlet", "emb.inner=5"],
     "tune": ["tune", *COMMON, "train.epochs=1", "trials=2", "seeds=[1,2]", "arms.inner=[5]"],
-    **{
-        mode: ["train", *COMMON, f"emb={mode}", "emb.ratio=0.3", "emb.min_rows=1", "emb.check_every=2"]
-        for mode in ("cafe", "fiited")
-    },
+    "cafe": ["train", *COMMON, "emb=cafe", "emb.ratio=0.3", "emb.min_rows=1", "emb.threshold=1.5", "emb.decay=0.5"],
+    "fiited": ["train", *COMMON, "emb=fiited", "emb.ratio=0.3", "emb.min_rows=1", "emb.check_every=2"],
     "pep": ["train", *COMMON, "emb=pep", "emb.ratio=0.3", "emb.min_rows=1"],
     "prepare": ["prepare", "dataset=criteo", "dataset.raw=train.txt", "dataset.min_count=2"],
 }

@@ -122,7 +122,7 @@ def test_predictions_can_be_joined(command: Command, workplace: Path) -> None:
     assert pq.read_table("evaluated/predictions.parquet").column_names == plain.column_names
     ended = command("evaluate", "run=run", f"dataset.prepared={folder}", "hydra.run.dir=evaluated")
     assert ended.code == cli.MISTAKE
-    assert f"keep=item: {folder} keeps id; prepare it anew with dataset.keep=[item]" in ended.err
+    assert f"keep=item: {folder} keeps id; prepare it again with dataset.keep=[item]" in ended.err
 
 
 def test_the_join_of_the_documentation(command: Command, workplace: Path) -> None:
@@ -144,11 +144,11 @@ def test_the_join_of_the_documentation(command: Command, workplace: Path) -> Non
     [
         (["eval.keep=[idd]"], "dataset.keep=idd (eval.keep): rows.csv has no such column; it has label, id, "
                               "item, price, day. Did you mean id?"),
-        (["eval.keep=[label]"], "keep=label: predictions.parquet has such a column of its own"),
+        (["eval.keep=[label]"], "keep=label: predictions.parquet already has a column of that name"),
         (["eval.keep=id"], "eval.keep=id: not allowed; allowed: a list, each text"),
         (["eval.keep=[id]", "dataset=criteo"], "eval.keep=id: dataset=criteo keeps no columns of its raw rows; allowed "
                                                "with dataset=table"),
-        (["eval.keep=[id]", "dataset.prepared=DIR"], "keep=id: DIR keeps no raw columns; prepare it anew with "
+        (["eval.keep=[id]", "dataset.prepared=DIR"], "keep=id: DIR keeps no raw columns; prepare it again with "
                                                      "dataset.keep=[id]"),
     ],
 )  # fmt: skip

@@ -130,7 +130,7 @@ def cut(path: Path) -> None:
 
 
 Mistake = tuple[str, Callable[[Path], Any] | None, tuple[str, ...], str]
-"""What it is, what is done before, further words, and what is said."""
+"""What it is, what is done before, further words, and the message."""
 MISTAKES: list[Mistake] = [
     ("no rows", None, ("dataset.raw=null",), "dataset.raw=null: give the file of rows, a folder or a glob"),
     ("no run", None, ("run=null",), "run=null: give the folder of a finished run"),
@@ -149,8 +149,8 @@ MISTAKES: list[Mistake] = [
     ("weights of infinity", changed_weights, (), "the logit of row 0 is not finite"),
     ("no data", lambda run: shutil.rmtree("data/prepared"), (), "the run's data is not there"),
     ("an edited vocabulary", lambda run: cut(next(Path("data").glob("prepared/*/vocab/C1.parquet"))), (), "C1.parquet"),
-    ("a folder of others", lambda run: (made("out") / "notes.txt").touch(), (), "holds files of others"),
-    ("the run's own folder", None, ("hydra.run.dir=run",), "holds files of others"),
+    ("a folder of others", lambda run: (made("out") / "notes.txt").touch(), (), "holds other files"),
+    ("the run's own folder", None, ("hydra.run.dir=run",), "holds other files"),
     ("unfinished", lambda run: (run / "DONE").unlink(), (), "not the folder of a finished run"),
 ]  # fmt: skip
 

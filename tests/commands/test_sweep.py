@@ -20,7 +20,7 @@ WORDS = ("train", "-m", "dataset=criteo", "dataset.raw=train.txt", *TINY, "hardw
 
 
 @pytest.mark.usefixtures("criteo_file")
-def test_stopped_sweep_goes_on(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stopped_sweep_resumes(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     step, taken = trainer.step, []
 
     def interrupted(*given: Any) -> torch.Tensor:
@@ -32,18 +32,18 @@ def test_stopped_sweep_goes_on(command: Command, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(trainer, "step", interrupted)
     stopped = command(*WORDS, "emb.inner=3,5,7")
     assert (stopped.code, stopped.err.count("\n")) == (130, 1)
-    assert "the same command goes on" in stopped.err
+    assert "the same command resumes it" in stopped.err
     again = command(*WORDS, "emb.inner=3,5,7")
     assert again.code == cli.DONE
     assert again.out.count("finished before") == 1
     assert len(taken) == 3 * 6  # no step was taken twice
     first, second = sorted(Path("outputs/sweeps").iterdir())
     shown = command("report", f"runs={first}").out.splitlines()
-    assert shown[0].endswith("3 jobs, 1 waiting, 1 done, 1 stopped; it was broken off, the same sweep goes on")
+    assert shown[0].endswith("3 jobs, 1 waiting, 1 done, 1 stopped; it was interrupted, the same sweep resumes it")
     assert [line.split()[1] for line in shown[1:7] if line.split()[:1] in (["1"], ["2"], ["3"])] == [
         *("done", "stopped", "not")
     ]
-    assert command("report", f"runs={second}").out.splitlines()[0].endswith("3 jobs, 3 done; it is over")
+    assert command("report", f"runs={second}").out.splitlines()[0].endswith("3 jobs, 3 done; it has ended")
     assert len(list(Path("outputs/criteo/dlrm/mlet").glob("*/DONE"))) == 3
 
 
@@ -67,7 +67,7 @@ def test_sweep_says_how_far_it_is_while_it_runs(command: Command, monkeypatch: p
     report = command("report", f"runs={folder}")
     assert report.code == cli.DONE
     assert report.out.splitlines()[-1] == "outputs/report/report.html"
-    assert "3 jobs, 2 done, 1 failed; it is over" in report.out
+    assert "3 jobs, 2 done, 1 failed; it has ended" in report.out
     assert sorted(path.name for path in folder.iterdir()) == ["multirun.yaml", "sweep.json"]
 
 
@@ -92,7 +92,7 @@ def test_folder_of_a_sweep_with_special_characters(command: Command) -> None:
 
 @pytest.mark.usefixtures("criteo_file")
 def test_jobs_that_are_the_same_run_are_one_job(command: Command) -> None:
-    ended = command(*WORDS[:-1], "emb=single,mlet", "emb.inner=3,5")  # a single table has no inner dimension
+    ended = command(*WORDS[:-1], "emb=single,mlet", "emb.inner=3,5")  # the standard embedding has no inner dimension
     assert ended.code == cli.DONE
     (folder,) = Path("outputs/sweeps").iterdir()
     found = SweepFolder(folder).jobs()

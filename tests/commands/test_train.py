@@ -260,7 +260,7 @@ def test_stopped_run_goes_on_to_the_same_result(
     monkeypatch.setattr(trainer, "step", interrupted)
     stopped = command(*words(*more, "hydra.run.dir=parts"))
     assert stopped.code == code
-    assert "the same command goes on" in stopped.err
+    assert "the same command resumes it" in stopped.err
     assert not Path("parts/DONE").exists()
     monkeypatch.setattr(trainer, "step", step)
     resumed = command(*words(*more, "hydra.run.dir=parts"))
@@ -497,7 +497,7 @@ def test_real_criteo_rows_end_to_end(command: Command, shared_data: Path) -> Non
 
 
 @pytest.mark.usefixtures("criteo_file")
-def test_bfloat16_trains_the_network_in_it_and_judges_in_float32(command: Command) -> None:
+def test_bfloat16_trains_the_network_in_it_and_evaluates_in_float32(command: Command) -> None:
     for precision in ("float32", "bfloat16"):
         assert command(*words(f"hardware.precision={precision}", f"hydra.run.dir={precision}")).code == cli.DONE
     weights = [load_file(f"{precision}/model.safetensors") for precision in ("float32", "bfloat16")]

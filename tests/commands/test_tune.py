@@ -1,4 +1,4 @@
-"""Comparisons: equal budgets, the choice on validation alone, and going on after a stop."""
+"""Comparisons: equal budgets, the choice on validation alone, and resuming after a stop."""
 
 import csv
 import json
@@ -171,13 +171,13 @@ def test_same_command_repeats_no_run_and_a_larger_budget_goes_on(command: Comman
     assert again.out.splitlines()[-15:] == first.out.splitlines()[-15:]
     more = command(*FEWER, "search.startup=1", "trials=3", "seeds=[1]")
     assert more.code == cli.DONE
-    assert len(runs) == done + 2  # one trial more for each of two arms
+    assert len(runs) == done + 2  # one trial more for each of two configurations
     other = command(*FEWER, "trials=4", "hydra.run.dir=cmp")
     assert other.code == cli.MISTAKE
     assert "holds another comparison" in other.err
     foreign = command(*FEWER, "hydra.run.dir=data")
     assert foreign.code == cli.MISTAKE
-    assert "files of others (prepared)" in foreign.err
+    assert "other files (prepared)" in foreign.err
 
 
 @pytest.mark.usefixtures("criteo_file")
@@ -199,7 +199,7 @@ def test_stopped_comparison_goes_on_where_it_was(
     stopped = command(*FEWER, "hydra.run.dir=cmp")
     assert stopped.code == code
     assert stopped.err.count("\n") == 1
-    assert "the same command goes on" in stopped.err
+    assert "the same command resumes it" in stopped.err
     assert len(runs) == 3
     assert sum(len(arm["trials"]) for arm in tune_json()["arms"]) == 2
     runs.clear()
@@ -318,7 +318,7 @@ def test_arms_are_each_named_once() -> None:
     ],
 )
 def test_an_arm_is_any_overrides_of_emb_after_those_of_the_whole_comparison(word: str) -> None:
-    """What `train` makes of the same words is what an arm is."""
+    """What `train` makes of the same words is what a configuration is."""
     shared = ("experiment=frappe_x1/dcn", "emb.l2=0.01")
     config = config_of(*shared, "emb.inner=3", word)
     arms = arms_of(config)

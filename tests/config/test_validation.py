@@ -214,7 +214,7 @@ def changed(values: dict[str, Any], key: str, how: str, value: Any) -> None:
 
 
 def refusal(schema: type[Section], values: dict[str, Any]) -> str | None:
-    """What is said of values that are refused before anything is created."""
+    """Messages about values that are refused before anything is created."""
     try:
         config = convert_command(schema, values)
         if isinstance(config, TrainCommand):

@@ -112,10 +112,10 @@ BAD_CELLS = [
     *(("table", "day", cell, NO_TIME) for cell in ("", "NA", "soon", "1.5", "2020-02-30", "9" * 30)),
     *(("movielens1m", "rating", cell, "is no rating from 1 to 5") for cell in ("four", "4.0", "0", "6", "", "0x4")),
     *(("movielens1m", "timestamp", cell, NO_INTEGER) for cell in ("", "1.5", "0x10")),
-    *(("movielens1m", "user_id", cell, "stands in no row of users.dat") for cell in ("7", "", "01")),
-    ("movielens1m", "movie_id", "77", "stands in no row of movies.dat"),
+    *(("movielens1m", "user_id", cell, "is in no row of users.dat") for cell in ("7", "", "01")),
+    ("movielens1m", "movie_id", "77", "is in no row of movies.dat"),
     *((name, column, "\xff\xfe", NO_TEXT) for name, column in
       (("criteo", "C9"), ("avazu", "C1"), ("criteo_x1", "C26"), ("avazu_x4", "C14"), ("table", "kind"),
        ("movielens1m", "movie_id"))),
 ]  # fmt: skip
-"""Format, column, cell, and what is said of it."""
+"""Format, column, cell, and the message about it."""

@@ -2,12 +2,16 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import torch
+
+from tests.conftest import Ended
+from tests.processes import Running
 
 ROWS = ("dataset.rows=12000", "train.batch_size=512", "hardware.threads=1", "emb.dim=8")
 TIMID = ("train.lr=0.001", "emb.lr=0.005")
@@ -22,7 +26,7 @@ def launched(processes: int, *words: str) -> subprocess.Popen[str]:
                             start_new_session=True)  # fmt: skip
 
 
-def ended(process: "subprocess.Popen[str]", seconds: float = 400) -> tuple[int, str, str]:
+def ended(process: "subprocess.Popen[str]", seconds: float = 900) -> tuple[int, str, str]:
     """Exit code, output and errors; nothing of it is left when it takes too long."""
     try:
         out, err = process.communicate(timeout=seconds)
@@ -35,6 +39,36 @@ def ended(process: "subprocess.Popen[str]", seconds: float = 400) -> tuple[int, 
 
 def mlet_bench(processes: int, *words: str) -> "subprocess.Popen[str]":
     return launched(processes, "-m", "mlet_bench", *words)
+
+
+class Forked:
+    """The processes of a command, forked from a server that has all imported, and told of each other as by torchrun."""
+
+    def __init__(self, size: int, words: list[str], place: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        shared = {"WORLD_SIZE": str(size), "LOCAL_WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1",
+                  "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}  # fmt: skip
+        self.ranks = [
+            Running(words, place, None, {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in range(size)
+        ]
+
+    def ended_by_launcher(self, patience: float = 60) -> int:
+        """Those still there some time after one has ended, which a launcher would end at once; how many these were."""
+        until = time.monotonic() + patience
+        while any(rank.alive() for rank in self.ranks) and time.monotonic() < until:
+            time.sleep(0.1)
+        left = [rank for rank in self.ranks if rank.alive()]
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for rank in left:
+                rank.kill(number)
+            for rank in left:
+                rank.process.join(30)
+        return len(left)
+
+    def ended(self) -> list[Ended]:
+        return [rank.ended() for rank in self.ranks]
 
 
 def ranks(folder: str) -> list[int]:

@@ -4,12 +4,15 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mlet_bench import cli, load_model
+from tests.conftest import prepare
 from tests.distributed.launcher import ROWS, TIMID, ended, launched, mlet_bench, ranks, wait_for
 
 pytestmark = [
@@ -20,15 +23,52 @@ WORDS = (*ROWS, *TIMID, "emb=mlet", "emb.inner=16", "train.optimizer=rowwise_ada
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("processes", [2, 3])
-def test_tables_after_20_steps_are_those_of_one_process(processes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    code, out, err = ended(launched(processes, "-m", "tests.distributed.equal_steps"))
+def equal_steps(processes: int, *prepared: Path) -> list[dict[str, Any]]:
+    code, out, err = ended(launched(processes, "-m", "tests.distributed.equal_steps", *map(str, prepared)))
     assert code == 0, err
     found = [json.loads(line) for line in out.splitlines()]
+    assert all(0 < line["held"] < line["of"] for line in found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def of_two(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> list[dict[str, Any]]:
+    """What two processes found, launched once: over random and generated rows, and Criteo's where they are."""
+    place = tmp_path_factory.mktemp("rows")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        folders = [place / prepare("synthetic", rows=8_000).folder]
+        with suppress(pytest.skip.Exception):  # whoever asks for them is skipped then
+            raw = request.getfixturevalue("shared_data") / "criteo" / "train.txt"
+            folders.append(place / prepare("criteo", raw).folder)
+        patch.chdir(ROOT)
+        return equal_steps(2, *folders)
+
+
+def assert_an_epoch_comes_to_the_same(found: list[dict[str, Any]]) -> None:
+    assert len(found) == 8
+    assert max(max(line["tables"], line["network"]) for line in found) < 1e-5
+    assert all(abs(line["auc"] - line["auc_of_several"]) < 5e-4 for line in found), found
+    assert len({line["auc"] for line in found}) == 8  # no two cases are the same
+
+
+def test_two_processes_train_as_one(of_two: list[dict[str, Any]]) -> None:
+    found = [line for line in of_two if line["rows"] == "random"]
     assert len(found) == 18
     assert max(max(line["tables"], line["network"], line["whole"]) for line in found) < 1e-5
-    assert all(0 < line["held"] < line["of"] for line in found)
+    assert_an_epoch_comes_to_the_same([line for line in of_two if line["rows"] == "synthetic"])
+
+
+def test_two_processes_train_as_one_on_real_rows(shared_data: Path, of_two: list[dict[str, Any]]) -> None:
+    assert_an_epoch_comes_to_the_same([line for line in of_two if line["rows"] == "criteo"])
+
+
+def test_three_processes_train_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that do not divide, a field of one category, and a last batch of which two processes have nothing."""
+    monkeypatch.chdir(ROOT)
+    found = equal_steps(3)
+    assert len(found) == 5
+    assert max(max(line["tables"], line["network"], line["whole"]) for line in found) < 1e-5
 
 
 def test_killed_processes_are_gone_on_from_by_others(command: Callable[..., "object"], workplace: Path) -> None:

@@ -1,4 +1,4 @@
-"""Hashed rows: single tables and MLET over rows that ids share, against a slow reference."""
+"""Hashed rows: one table, or MLET, over rows that ids share, against a slow reference."""
 
 from typing import Any
 
@@ -95,7 +95,7 @@ def test_collapse_is_a_hashed_table_with_the_same_vectors(inner: int | None) -> 
     assert torch.equal(plain_BFD, served(IDS_BF))
 
 
-def test_a_row_for_every_id_is_the_single_table_bit_for_bit() -> None:
+def test_a_row_for_every_id_is_the_standard_embedding_bit_for_bit() -> None:
     torch.manual_seed(0)
     hashed = build(config(ratio=1.0), CARDINALITIES)
     torch.manual_seed(0)
@@ -112,7 +112,7 @@ def test_rows_that_training_reads_for_none_of_their_ids_are_zero() -> None:
 
 
 @pytest.mark.parametrize("ratio", [1.0, 0.5, 0.29, 0.1, 0.01])
-def test_numbers_served_are_the_ratio_of_the_single_tables(ratio: float) -> None:
+def test_numbers_served_are_the_ratio_of_the_standard_embeddings(ratio: float) -> None:
     cardinalities = [100_000, 40, 250_000, 947, 13]
     rows = hashed_rows(cardinalities, ratio, 1000)
     assert sum(rows) == round(ratio * 351_000)
@@ -140,7 +140,7 @@ def test_the_smallest_ratio_is_two_rows_a_field_and_less_is_refused_with_it() ->
     assert hashed_rows([900, 50, 50], 0.006, 0) == [2, 2, 2]
     assert hashed_rows([989, 10, 1], 0.013, 11) == [2, 10, 1]
     assert hashed_rows([3, 1, 2], 5 / 6, 0) == [2, 1, 2]
-    with pytest.raises(UserError, match=r"emb.ratio=0.012: .* emb.min_rows=11 ids stay whole; .*: 0.0130 to 1$"):
+    with pytest.raises(UserError, match=r"emb.ratio=0.012: .* emb.min_rows=11 ids stay whole; .*: 0.013 to 1$"):
         hashed_rows([989, 10, 1], 0.012, 11)
 
 

@@ -168,8 +168,11 @@ def test_unseen_categories_are_zero_vectors() -> None:
 
 
 def test_bits_decide_and_a_smaller_ratio_is_refused() -> None:
-    with pytest.raises(UserError, match=r"^emb\.ratio=0\.1: too small for emb=lpt .*; allowed: 0\.252 to 1$"):
+    with pytest.raises(UserError, match=r"^emb\.ratio=0\.1: too small for emb=lpt .*; allowed: 0\.252 to 1; "
+                                        r"with emb\.bits=4: 0\.127 to 1$"):  # fmt: skip
         build(config("lpt", ratio=0.1, min_rows=1), CARDINALITIES)
+    with pytest.raises(UserError, match=r"^emb\.ratio=0\.1: too small for emb=alpt .*; allowed: 0\.375 to 1$"):
+        build(config("alpt", ratio=0.1, min_rows=1, bits=4), CARDINALITIES)
 
 
 def test_state_goes_on_where_it_stopped() -> None:

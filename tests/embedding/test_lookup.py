@@ -86,7 +86,7 @@ def config(mode: str, **changes: object) -> EmbConfig:
 
 
 @pytest.mark.parametrize("inner", [1, 8, 16, 64])
-def test_product_starts_with_the_variance_of_the_single_table(inner: int) -> None:
+def test_product_starts_with_the_variance_of_the_standard_embedding(inner: int) -> None:
     cardinalities = (2_000, 50_000)
     seen_V = torch.ones(sum(cardinalities), dtype=torch.bool)
     torch.manual_seed(0)

@@ -59,7 +59,7 @@ def test_the_search_reads_and_moves_by_the_papers_formula(thresholds: str) -> No
 
 
 @pytest.mark.parametrize(("optimizer", "update"), [("adam", "lazy"), ("adam", "exact"), ("rowwise_adagrad", "exact")])
-def test_without_thresholds_both_trainings_are_a_single_table_bit_for_bit(optimizer: str, update: str) -> None:
+def test_without_thresholds_both_trainings_are_a_standard_embedding_bit_for_bit(optimizer: str, update: str) -> None:
     given = config(threshold_start=-150)
     single = test_smaller.config("single", init_std=0.3)
     one = trained(built(single), single, 9, optimizer, update)

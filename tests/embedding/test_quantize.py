@@ -51,10 +51,10 @@ def test_every_field_has_its_own_scale_and_zero_stays_zero() -> None:
 
 def test_with_a_rank_the_numbers_of_the_tall_factor_are_quantised() -> None:
     embedding = SingleEmbedding([50], dim=6, generator=torch.Generator().manual_seed(1))
-    cut = embedding.collapse()
-    cut.compress(rank=2)
+    truncated = embedding.collapse()
+    truncated.compress(rank=2)
     assert embedding.compress(rank=2, bits=8) == packed_bytes(100, 8) + 4 * 12
     assert torch.linalg.matrix_rank(embedding.table.weight, rtol=1e-5) == 2
     torch.testing.assert_close(
-        embedding.table.weight, cut.table.weight, rtol=0, atol=0.01 * float(cut.table.weight.abs().max())
+        embedding.table.weight, truncated.table.weight, rtol=0, atol=0.01 * float(truncated.table.weight.abs().max())
     )

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from mlet_bench.config import EMBEDDINGS, EmbConfig
 from mlet_bench.config.base import convert
+from mlet_bench.config.emb_base import SmallerEmbConfig
 from mlet_bench.embedding import Embedding, SingleEmbedding, build, empty_served
 from mlet_bench.embedding.dhe import DHEEmbedding, network_numbers
 from mlet_bench.embedding.mixed import ProjectedEmbedding, widths
@@ -148,7 +150,7 @@ def test_collapsed_it_gives_the_same_vectors_and_loads_into_an_empty_one(mode: s
 
 
 @pytest.mark.parametrize("mode", OWN)
-def test_a_ratio_of_one_is_the_single_table_bit_for_bit(mode: str) -> None:
+def test_a_ratio_of_one_is_the_standard_embedding_bit_for_bit(mode: str) -> None:
     if mode == "dhe":
         pytest.skip("a network of any width is no table")
     assert torch.equal(built(mode, ratio=1.0)(ids()), built("single")(ids()))
@@ -237,7 +239,7 @@ def test_robes_gradient_is_the_same_again_with_several_threads() -> None:
 
 
 @pytest.mark.parametrize(("mode", "changes"), [*CASES, ("dhe", {})])
-def test_vectors_start_with_the_single_tables_variance(mode: str, changes: dict[str, Any]) -> None:
+def test_vectors_start_with_the_standard_embeddings_variance(mode: str, changes: dict[str, Any]) -> None:
     if changes.get("start") == "dlrm":
         pytest.skip("as its code draws it")
     cardinalities = (5000, 5000)
@@ -247,7 +249,26 @@ def test_vectors_start_with_the_single_tables_variance(mode: str, changes: dict[
     assert found == pytest.approx((3 * 5000) ** -0.5, rel=0.25)
 
 
-@pytest.mark.parametrize("mode", ["qr", "mixed", "robe", "hash"])
-def test_a_ratio_that_cannot_be_reached_is_said(mode: str) -> None:
-    with pytest.raises(UserError, match=r"^emb\.ratio=1e-05: .*; allowed( with them)?: 0\.\d+ to 1$"):
-        build(config(mode, ratio=1e-5, min_rows=100), LARGE)
+SMALLER = [mode for mode, section in EMBEDDINGS.items() if issubclass(section, SmallerEmbConfig)]
+
+
+@pytest.mark.parametrize("mode", SMALLER)
+@pytest.mark.parametrize("cardinalities", [LARGE, (9, 3), (1, 2, 5), (40, 7, 90), (33_762, 17, 1_000_003), (130_411,)])
+@pytest.mark.parametrize("min_rows", [0, 50])
+def test_the_smallest_ratio_that_is_said_is_reached(mode: str, cardinalities: tuple[int, ...], min_rows: int) -> None:
+    """And what is then served is no smaller than it has to be, but for the digits of the ratio."""
+    own = {
+        **{"dim": 16, "min_rows": min_rows, "pieces": 2, "check_every": 5, "decay": 0.9, "changed": 0.0},
+        **{"hash_share": None, "threshold": None, "bits": 8, "scale": 0.01, "scale_lr": 0.1},
+        **{"thresholds": "feature", "threshold_start": -8.0},
+    }
+    with pytest.raises(UserError, match=r"^emb\.ratio=1e-09: ") as refused, torch.device("meta"):
+        build(config(mode, ratio=1e-9, **own), cardinalities)
+    allowed = r"allowed(?: with them)?: ([\d.e-]+)( to 1)?(; with emb\.bits=4: [\d.e-]+( to 1)?)?$"
+    smallest = re.search(allowed, str(refused.value))
+    assert smallest
+    ratio = float(smallest[1])
+    with torch.device("meta"):
+        served = empty_served(config(mode, ratio=ratio, **own), cardinalities).bytes / (64 * sum(cardinalities))
+    assert served <= ratio
+    assert served > 0.9 * ratio - 1.1e-4

@@ -66,7 +66,7 @@ def test_one_class_has_no_auc(labels: list[int], reason: str) -> None:
     assert (found["pr_auc"], found["pr_auc_ci95"]) == (None, None)
 
 
-def judged(
+def eval_rows(
     label_R: np.ndarray, counts_RF: np.ndarray, edges: list[int], true_logit_R: np.ndarray | None = None
 ) -> EvalRows:
     return EvalRows(label_R, buckets_of(counts_RF, edges), tenths_of(popularity(counts_RF)), true_logit_R)
@@ -76,7 +76,7 @@ def test_buckets_split_every_field_and_the_rarest() -> None:
     label_B, logit_B = sample(5_000, 2, ties=True)
     rng = np.random.default_rng(3)
     counts_BF = rng.choice([0, 1, 9, 10, 99, 100, 5_000], (5_000, 3))
-    whole, buckets = evaluate(judged(label_B, counts_BF, [1, 10, 100]), logit_B, ["a", "b", "c"], [1, 10, 100])
+    whole, buckets = evaluate(eval_rows(label_B, counts_BF, [1, 10, 100]), logit_B, ["a", "b", "c"], [1, 10, 100])
     for field in ("a", "b", "c", "rarest"):
         chosen = [bucket for bucket in buckets if bucket["field"] == field]
         assert sum(bucket["rows"] for bucket in chosen) == whole["rows"] == 5_000
@@ -95,7 +95,7 @@ def test_buckets_split_every_field_and_the_rarest() -> None:
 def test_truth_is_scored_on_the_same_rows() -> None:
     label_B, logit_B = sample(2_000, 5, ties=False)
     counts_B1 = np.arange(2_000)[:, None] % 20
-    whole, buckets = evaluate(judged(label_B, counts_B1, [1, 10], logit_B), -logit_B, ["a"], [1, 10])
+    whole, buckets = evaluate(eval_rows(label_B, counts_B1, [1, 10], logit_B), -logit_B, ["a"], [1, 10])
     assert whole["best_auc"] == pytest.approx(1 - whole["auc"], abs=1e-12)
     for bucket in buckets:
         assert bucket["best_auc"] == pytest.approx(1 - bucket["auc"], abs=1e-12)
@@ -117,7 +117,7 @@ def test_popularity_tenths_add_up_in_the_order_of_the_product() -> None:
     label_B, logit_B = sample(5_003, 2, ties=False)
     rng = np.random.default_rng(3)
     counts_BF = rng.integers(1, 10_000, (5_003, 3)) * (rng.random((5_003, 3)) > 0.05)
-    whole, buckets = evaluate(judged(label_B, counts_BF, [1, 10]), logit_B, ["a", "b", "c"], [1, 10])
+    whole, buckets = evaluate(eval_rows(label_B, counts_BF, [1, 10]), logit_B, ["a", "b", "c"], [1, 10])
     tenths = [bucket for bucket in buckets if bucket["field"] == "popularity"]
     assert [bucket["bucket"] for bucket in tenths] == list(TENTHS)
     assert {bucket["rows"] for bucket in tenths} == {500, 501}
@@ -136,6 +136,6 @@ def test_popularity_tenths_add_up_in_the_order_of_the_product() -> None:
 def test_a_column_named_as_a_pseudo_field_is_told_apart() -> None:
     label_B, logit_B = sample(100, 2, ties=False)
     counts_BF = np.tile([[0, 5], [20, 5]], (50, 1))
-    _, buckets = evaluate(judged(label_B, counts_BF, [1, 10]), logit_B, ["rarest", "b"], [1, 10])
+    _, buckets = evaluate(eval_rows(label_B, counts_BF, [1, 10]), logit_B, ["rarest", "b"], [1, 10])
     by_field = [(bucket["field"], bucket["bucket"]) for bucket in buckets if bucket["field"].startswith("rarest")]
     assert by_field == [("rarest (column)", "0"), ("rarest (column)", "10+"), ("rarest", "0"), ("rarest", "1-9")]

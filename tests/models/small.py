@@ -24,7 +24,7 @@ SMALL: dict[str, Any] = {
     "num_experts": 2,
     "top_mlp": [7],
 }
-"""In place of the sizes in conf/model/, in the models that have such a setting."""
+"""Instead of the sizes in conf/model/, in the models that have such a setting."""
 
 
 def section(name: str, **changes: Any) -> ModelSection:

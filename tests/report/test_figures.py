@@ -8,7 +8,8 @@ from matplotlib.container import ErrorbarContainer
 from mlet_bench.analysis.study import Study
 from mlet_bench.analysis.variants import EmbeddingVariant
 from mlet_bench.report.figures import study_figures
-from mlet_bench.report.plotting import BLACK, COLOURS, FigureFile, looks, styled
+from mlet_bench.report.frontier import frontier_figures
+from mlet_bench.report.plotting import BLACK, COLOURS, FigureFile, looks, styled, titled
 from mlet_bench.report.size_ratio import size_ratio_figure
 from tests.analysis.runs import only_study, write_grid, write_run
 
@@ -92,3 +93,24 @@ def test_curves_over_k_are_told_apart_by_mode_where_several_have_a_k(tmp_path: P
     for mode, inner in (("single", None), ("later", 4), ("later", 8), ("mlet", 4), ("mlet", 8)):
         write_run(tmp_path, mode, 4, inner)
     assert list(curves(drawn(tmp_path)[1]["auc-by-k"])) == ["later, d = 4", "mlet, d = 4"]
+
+
+def test_long_names_stand_whole_in_a_title() -> None:
+    name = "movielenslatest_x1_with_a_name_of_its_own · autoint_plus · tuned with 20 trials each (2)"
+    lines = titled("Test AUC by embedding width", name).split("\n")
+    assert " ".join(lines[1:]) == name
+    assert max(map(len, lines)) <= 46
+
+
+def test_quality_by_bytes_has_few_named_ticks_and_no_empty_figure(tmp_path: Path) -> None:
+    for dim in (2, 4):  # the buckets of these runs have no tenths
+        size = {"collapse": {"embedding_bytes_inference": 1024**dim}}
+        write_run(tmp_path, "single", dim, None, 1, result=size)
+        write_run(tmp_path, "robe", dim, None, 1, result=size)
+    with styled():
+        figures = {figure.name: figure for figure in frontier_figures(only_study(tmp_path))}
+    assert list(figures) == ["bytes-auc", "bytes-logloss"]
+    (plot,) = figures["bytes-auc"].figure.axes
+    assert [label.get_text() for label in plot.get_xticklabels()] == [
+        "1 MiB", "8 MiB", "64 MiB", "512 MiB", "4 GiB", "32 GiB", "256 GiB"
+    ]  # fmt: skip

@@ -155,7 +155,7 @@ def test_one_run_alone(command: Command, workplace: Path) -> None:
     write_run(workplace / "a run = [1]", "mlet", 4, 8, 1, test=None)
     ended = command("report", "runs='a run = [1]'")
     assert ended.code == cli.DONE, ended.err
-    assert "no single table of d = 4" in ended.out
+    assert "no standard embedding with d = 4" in ended.out
     assert "nan" not in Path("outputs/report/report.html").read_text().lower().replace("nano", "")
 
 

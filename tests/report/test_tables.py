@@ -13,7 +13,7 @@ from mlet_bench.report import size_ratio, study_tables
 from mlet_bench.report.console.report_tables import show_report
 from mlet_bench.report.console.runs_table import show_runs
 from mlet_bench.report.console.sweep_table import show_sweep
-from mlet_bench.report.console.tables import show_table
+from mlet_bench.report.console.tables import say_whole, show_table
 from mlet_bench.report.table import Column, Table, csv_text
 from tests.analysis.runs import bucket, only_study, studies, write_grid, write_run
 
@@ -109,6 +109,38 @@ def test_a_narrow_terminal_shows_less_and_says_so(grid: Findings, width: int) ->
     assert ("no room here for" in text) == (width < 200)
 
 
+def test_the_report_says_a_note_once_however_many_comparisons_have_it(tmp_path: Path) -> None:
+    for model in ("dlrm", "dcn"):
+        for inner in (None, 8):
+            changes = {"result": {"model": model}, "config": {"model": {"name": model}}}
+            write_run(tmp_path / model, "mlet" if inner else "single", inner=inner, **changes)
+    console = Console(width=4096, force_terminal=True, color_system=None)
+    with console.capture() as captured:
+        show_report(console, findings([tmp_path], 0.0, None, [tmp_path]))
+    text = captured.get()
+    assert text.count("Test AUC and logloss") == 2
+    assert text.count("Mean ± standard deviation over seeds. Gain in AUC") == 1
+
+
+def test_a_row_begins_on_its_first_line() -> None:
+    columns = [Column("#", "0"), Column("data", "1", words=True), Column("AUC", "2")]
+    console = Console(width=30, force_terminal=True, color_system=None)
+    with console.capture() as captured:
+        show_table(console, Table("", columns, [(7, "a_very_long_data_set_name_of_my_own", "0.7654")]))
+    (line,) = [line for line in captured.get().splitlines() if "0.7654" in line]
+    assert line.split()[0] == "7"
+    assert line.split()[1].startswith("a_very")
+
+
+def test_embeddings_that_differ_in_a_key_of_their_mode_are_told_apart(tmp_path: Path) -> None:
+    for compose in ("sum", "product"):
+        write_run(tmp_path, "qr", 4, None, 1, name=compose, config={"emb": {"compose": compose}},
+                  result={"emb": {"compose": compose}})  # fmt: skip
+    table = study_tables.quality(only_study(tmp_path))
+    assert [texts[0] for texts in table.texts()] == ["qr, compose=product", "qr, compose=sum"]
+    assert "own" in csv_text([table]).splitlines()[0].split(",")
+
+
 def test_columns_are_dropped_in_their_order_until_the_others_fit() -> None:
     columns = [Column(name * 10, "0", dropped=dropped) for name, dropped in (("a", 0), ("b", 2), ("c", 1), ("d", 3))]
     console = Console(width=25, force_terminal=True, color_system=None)
@@ -187,3 +219,11 @@ def test_folders_of_runs_are_never_broken(width: int) -> None:
     lines = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue()).splitlines()
     assert any(line.endswith(str(path)) for line in lines)
     assert "0.7500" in out.getvalue()
+
+
+def test_a_path_to_copy_is_one_line_on_any_terminal() -> None:
+    path = "outputs/" + "/".join(["a_very_long_data_set_name_of_my_own"] * 4)
+    console = Console(width=40, force_terminal=True, color_system=None)
+    with console.capture() as captured:
+        say_whole(console, f"run folder: {path}")
+    assert captured.get() == f"run folder: {path}\n"

@@ -49,13 +49,13 @@ def test_file_of_a_finished_run(
 ) -> None:
     copied(finished[0], workplace)
     rows = [line for line in command(*TRAIN).out.splitlines() if line]
-    assert command("evaluate", "run=run", "hydra.run.dir=judged").code == cli.DONE
-    judged = Path("judged/evaluation.json").read_bytes()
+    assert command("evaluate", "run=run", "hydra.run.dir=evaluated").code == cli.DONE
+    evaluated = Path("evaluated/evaluation.json").read_bytes()
     tally("damages tried")
     DAMAGE[damage](Path("run") / name)
     ends = {
         "train": command(*TRAIN),
-        "evaluate": command("evaluate", "run=run", "hydra.run.dir=judged"),
+        "evaluate": command("evaluate", "run=run", "hydra.run.dir=evaluated"),
         "report": command("report", "runs=run", "hydra.run.dir=report"),
     }
     for ended in ends.values():
@@ -64,7 +64,7 @@ def test_file_of_a_finished_run(
     if ends["train"].code == cli.DONE:
         assert [line for line in ends["train"].out.splitlines() if line] == rows
     if ends["evaluate"].code == cli.DONE:
-        assert Path("judged/evaluation.json").read_bytes() == judged
+        assert Path("evaluated/evaluation.json").read_bytes() == evaluated
     said = "".join(ended.out + ended.err for ended in ends.values())
     if (name, damage) == ("predictions.parquet", "flip"):  # of a single run nothing reads them
         with pytest.raises(UserError, match=name):

@@ -1,4 +1,4 @@
-"""A full disk, lost rights and missing folders: one line, what was there stays whole, and afterwards all goes on."""
+"""A full disk, lost rights and missing folders: one line, existing files stay whole, and later everything continues."""
 
 import random
 import shutil

@@ -177,7 +177,7 @@ def test_a_logger_that_fails_is_said_and_the_run_goes_on(command: Command, monke
     monkeypatch.setitem(loggers.LOGGERS, "mlflow", Broken)  # type: ignore[arg-type]
     ended = command(*WORDS, "logger=mlflow")
     assert ended.code == cli.DONE
-    assert ended.out.count("note: logger=mlflow failed (ConnectionError: gone); the run goes on without it") == 1
+    assert ended.out.count("note: logger=mlflow failed (ConnectionError: gone); the run continues without it") == 1
     assert Broken.heard == ["evaluated"]
 
 

@@ -1,12 +1,12 @@
 """A run whose model lies in shards, made by hand as several processes write it, is read as any other."""
 
+import itertools
 import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -29,7 +29,7 @@ def in_shards(whole: Path, folder: Path) -> Path:
     table_VD = tensors.pop(TABLE)
     cuts = [0, 1, 7, 40, len(table_VD) // 2, len(table_VD)]
     held: list[dict[str, torch.Tensor]] = [tensors, {}, {}]
-    for place, (first, end) in enumerate(zip(cuts, cuts[1:], strict=False)):
+    for place, (first, end) in enumerate(itertools.pairwise(cuts)):
         held[(2 * place + 1) % 3][f"{TABLE}.rows.{first:012d}"] = table_VD[first:end].clone()
     for name, part in zip(PARTS, held, strict=True):
         save_file(part, folder / name)
@@ -61,8 +61,12 @@ def test_evaluate_and_predict_give_the_same_bytes(command: Command, finished_run
     for folder in (finished_run, run):
         words = (f"run={folder}", "dataset.raw=train.txt", f"hydra.run.dir=predicted-{folder.name}")
         assert command("predict", *words).code == cli.DONE
-        assert command("evaluate", f"run={folder}", f"hydra.run.dir=judged-{folder.name}").code == cli.DONE
-    for path in ("predicted-{}/predictions.parquet", "judged-{}/predictions.parquet", "judged-{}/evaluation.json"):
+        assert command("evaluate", f"run={folder}", f"hydra.run.dir=evaluated-{folder.name}").code == cli.DONE
+    for path in (
+        "predicted-{}/predictions.parquet",
+        "evaluated-{}/predictions.parquet",
+        "evaluated-{}/evaluation.json",
+    ):
         assert Path(path.format(run.name)).read_bytes() == Path(path.format(finished_run.name)).read_bytes()
 
 

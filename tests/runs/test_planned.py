@@ -1,4 +1,4 @@
-"""What cannot fit memory or disk is said before anything is begun, by every command that takes much of them."""
+"""What cannot fit memory or disk is reported before anything begins, by every command that needs much of them."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""What a trial is given: the same for every arm at first, within its ranges, and the same again on another day."""
+"""What a trial is given: at first the same for every configuration, within its ranges, and the same on another day."""
 
 from typing import Any
 

@@ -309,7 +309,7 @@ def test_ctrl_c_is_one_line_and_the_next_call_goes_on(hub: Hub, workplace: Path)
     while not any(path.stat().st_size for path in DEFAULT.glob("*.part")):
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    one_line(finish(process), 130, "stopped", "goes on")
+    one_line(finish(process), 130, "stopped", "resumes it")
     (part,) = DEFAULT.glob("*.part")
     have = part.stat().st_size
     assert 0 < have < 24 << 20

@@ -95,7 +95,7 @@ def test_a_line_for_the_start_and_every_evaluation(mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", TRACED)
-def test_only_exact_adam_moves_absent_rows_of_a_single_table(mode: str) -> None:
+def test_only_exact_adam_moves_absent_rows_of_a_standard_embedding(mode: str) -> None:
     for update in ("lazy", "exact"):
         run(update, mode, update=update)
         for moved in movements(update):

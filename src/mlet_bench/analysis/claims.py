@@ -1,7 +1,7 @@
-"""The paper's claims (arXiv 2309.15881) beside what the runs of a report say, and the controls that explain them.
+"""The paper's claims (arXiv 2309.15881) beside what the runs of a report show, and the controls that explain them.
 
-A difference counts as higher or lower only with five or more paired seeds whose 95 % interval leaves out 0. "MLET" is
-the method with k > d; of several k the best on validation counts.
+A difference counts as higher or lower only with five or more paired seeds and a 95 % interval that excludes 0. "MLET"
+is the method with k > d; of several k the best on validation counts.
 """
 
 from collections import Counter
@@ -26,7 +26,7 @@ OF_A_CLASS = 50
 MEAN_RATIO, LARGEST_RATIO = 5.8, 16.0
 """Of sizes at equal quality, over the paper's models."""
 TIME_RATIO = 1.25
-"""Training time over the single table's, of the predecessor (arXiv 2006.05623)."""
+"""Training time over the standard embedding's, of the predecessor (arXiv 2006.05623)."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ Differences = dict[str, list[SeedDifference]]
 
 
 PAPER = {
-    "gain": "At equal d, MLET is better than a single table",
+    "gain": "At equal d, MLET is better than the standard embedding",
     "rare gain": "It gains more on rare items than on frequent ones",
     "over square": "k matters: the best k > d is better than k = d",
 }
@@ -55,12 +55,12 @@ CONTROLS = {
     "over frozen": "Control: training W2 is better than freezing it",
     "over svd": "Control: MLET is better than a wide table truncated to d by SVD",
     "independent gain": "Control: it gains where categories share nothing",
-    "tuning gain": "Control: the single table gains by its own tuning",
+    "tuning gain": "Control: the standard embedding gains from tuning",
 }
 
 
 def claims(studies: Sequence[Study]) -> list[Claim]:
-    """All that the runs can speak of; none where no single table stands beside MLET with k > d."""
+    """Every claim that the runs can test; none without a standard embedding and MLET with k > d."""
     pairs = [pair for study in studies for pair in _pairs(study.comparison)]
     if not pairs:
         return []
@@ -176,7 +176,7 @@ def _is_mlet(variant: EmbeddingVariant) -> bool:
 
 
 def _pairs(comparison: StudyComparison) -> Iterator[tuple[RunGroup, RunGroup]]:
-    """For each d the single table, and the best of MLET."""
+    """For each d the standard embedding, and the best of MLET."""
     for group in comparison.chosen_groups:
         mlet = _best(comparison, group.variant.dim)
         if group.variant.is_baseline and mlet is not None:
@@ -189,7 +189,7 @@ def _best(comparison: StudyComparison, dim: int) -> RunGroup | None:
 
 
 def _rare_gain(comparison: StudyComparison, mlet: RunGroup, single: RunGroup) -> SeedDifference | None:
-    """The gain in the rarest bucket that can be judged minus the gain in the most frequent one."""
+    """The gain in the rarest bucket with enough rows minus the gain in the most frequent one."""
     ends = _ends(comparison, single)
     merged = any((run.config.get("dataset.min_count") or 1) != 1 for run in comparison.runs)
     return None if ends is None or merged else paired_by_seed(*(_gaps(mlet, single, bucket) for bucket in ends))
@@ -223,7 +223,7 @@ def _gaps(group: RunGroup, other: RunGroup, bucket: Bucket) -> dict[int, float]:
 
 
 def _sizes(studies: Sequence[Study]) -> Iterator[Claim]:
-    """The size ratios at the largest d of the single table."""
+    """The size ratios at the largest d of the standard embedding."""
     ratios, bounds = [], []
     for study in studies:
         if study.headline is not None:
@@ -234,7 +234,7 @@ def _sizes(studies: Sequence[Study]) -> Iterator[Claim]:
         return
     summary = Summary.of("all", ratios)
     most = formatting.ratio(max(bounds))
-    reached = f"reached in {summary.reached} of {summary.comparisons}; these widths can show {most} at most"
+    reached = f"reached in {summary.reached} of {summary.comparisons}; these widths can show at most {most}"
     decided = min(ratio.seeds for ratio in ratios) >= DECIDING_SEEDS
     everywhere = summary.reached == summary.comparisons
     for which, paper, wanted, value, bound, enough in (
@@ -259,7 +259,7 @@ def _training_time(studies: Sequence[Study]) -> Iterator[Claim]:
         return
     mean = fmean(ratios)
     average, least, most = (formatting.percent(value - 1) for value in (mean, min(ratios), max(ratios)))
-    measured = f"{average} on average, {least} to {most}; of use only if nothing else ran"
+    measured = f"{average} on average, {least} to {most}; meaningful only if nothing else ran"
     holds = "yes" if mean <= TIME_RATIO else "no"
     if min(spread.n for spread in spreads) < DECIDING_SEEDS:
         holds = "undecided"
@@ -267,14 +267,14 @@ def _training_time(studies: Sequence[Study]) -> Iterator[Claim]:
 
 
 def _inference(pairs: Sequence[tuple[RunGroup, RunGroup]]) -> Claim:
-    """Bytes after collapse beside the single table's, and what collapse changed."""
+    """Bytes after collapse beside the standard embedding's, and what collapse changed."""
     changes = [run.result.collapse.max_abs_logit_diff for _, mlet in pairs for run in mlet.runs.values()]
     sizes = [
         {run.result.collapse.embedding_bytes_inference for group in pair for run in group.runs.values()}
         for pair in pairs
     ]
     equal = all(len(of_pair) == 1 for of_pair in sizes)
-    size = "the single table's bytes" if equal else "other bytes than the single table's"
+    size = "the same bytes as the standard embedding" if equal else "not the bytes of the standard embedding"
     largest = max((change for change in changes if change is not None), default=None)
-    logits = "" if largest is None else f"; a logit moved by {largest:.1g} at most"
+    logits = "" if largest is None else f"; logits changed by at most {largest:.1g}"
     return Claim("After collapse, inference costs no more", "yes", f"{size}{logits}", "yes" if equal else "no")

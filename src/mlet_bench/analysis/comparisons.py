@@ -131,7 +131,7 @@ class Budget:
     trials: int | None = None
     """Of `tune`, for each side."""
     is_fair: bool = True
-    """Both sides had the same; without it nothing is measured over a single table."""
+    """Both sides had the same; without it nothing is measured over a standard embedding."""
 
     @property
     def is_tuned(self) -> bool:
@@ -182,7 +182,7 @@ class StudyComparison:
         return [self.chosen(variant) for variant in self.variants]
 
     def baseline(self, dim: int) -> RunGroup | None:
-        """The chosen single table of width `dim`, if any ran and was tuned like the others."""
+        """The chosen standard embedding of width `dim`, if any ran and was tuned like the others."""
         if not self.budget.is_fair:
             return None
         variant = EmbeddingVariant.baseline(dim)

@@ -1,6 +1,6 @@
 """Runs whose tables `evaluate` compressed, by `rank=` or `bits=`, as variants of their own.
 
-A single table cut to a rank says what a wide table is worth in a narrow one; fewer bits are what anybody may serve.
+A standard embedding truncated to a rank shows what a wide table is worth in a narrow one; fewer bits are for serving.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,9 +49,9 @@ def _compressed_run(folder: Path, runs: Mapping[str, Run]) -> Run | LeftOut | No
         return LeftOut(folder, "no control", f"{what} of a run with emb={result.emb.mode}")
     if evaluation.dataset.fingerprint != result.dataset.fingerprint:
         return LeftOut(folder, "no control", f"{what}, evaluated on other data than the run's")
-    cut = result.emb if rank is None else Emb(mode=SVD, dim=rank, inner=result.emb.dim)
+    truncated = result.emb if rank is None else Emb(mode=SVD, dim=rank, inner=result.emb.dim)
     changes = {
-        "emb": cut.model_copy(update={"bits": bits}),
+        "emb": truncated.model_copy(update={"bits": bits}),
         "metrics": Metrics(valid=result.metrics.valid, test=evaluation.metrics),
         "buckets": evaluation.buckets,
         "collapse": _sizes(result.collapse, evaluation, result.emb.dim),

@@ -10,25 +10,28 @@ from mlet_bench.evaluation.statistics import DECIDING_SEEDS
 
 
 def conclusion(studies: Sequence[Study]) -> str:
-    """The gains of MLET over single tables that were tuned alike, counted by their verdicts."""
+    """The gains of MLET over standard embeddings that were tuned alike, counted by their verdicts."""
     gains = [row.auc_gain for study in studies for row in study.chosen if row.variant.is_method and row.auc_gain]
     if not gains:
-        return "Nothing is concluded: no MLET run stands beside a single table of the same d that was tuned alike."
+        return "No conclusion: no MLET run stands beside a standard embedding (emb=single) with the same d and tuning."
     verdicts = [gain.verdict for gain in gains]
     means = sorted(gain.mean for gain in gains)
     size = formatting.signed(means[0])
     if len(gains) == 1:
-        what = f"MLET against a single table of the same d, {gains[0].n} pairs of runs: {verdicts[0]}, {size} test AUC."
+        what = (
+            f"MLET against the standard embedding (emb=single) with the same d, {gains[0].n} pairs of runs: "
+            f"{verdicts[0]}, {size} test AUC."
+        )
     else:
         counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in ("higher", "lower", "undecided"))
         what = (
-            f"MLET against single tables of the same d, {len(gains)} comparisons: {counts}; "
+            f"MLET against the standard embedding (emb=single) with the same d, {len(gains)} comparisons: {counts}; "
             f"{size} to {formatting.signed(means[-1])} test AUC."
         )
     if max(gain.n for gain in gains) < DECIDING_SEEDS:
         what += f" A verdict needs {DECIDING_SEEDS} seeds."
     if not any(study.comparison.budget.is_tuned or row.tried > 1 for study in studies for row in study.chosen):
-        what += " Nothing was tuned, so a gain can be a matter of learning rates."
+        what += " Nothing was tuned, so learning rates alone may explain a gain."
     return what
 
 

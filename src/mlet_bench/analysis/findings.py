@@ -31,8 +31,8 @@ def findings(folders: Sequence[Path], margin: float, dim: int | None, evaluation
     """Of the runs below `folders`; comparisons of `tune`, with the runs that they name wherever these are, and
     evaluations of compressed tables are looked for below `evaluations`.
 
-    `margin` is by how much AUC a size ratio may fall short, `dim` the width of the single table that its headline is
-    about (the largest if None). UserError if no run is finished, or if no single table is `dim` wide.
+    `margin` is by how much AUC a size ratio may fall short, `dim` the width of the standard embedding that the headline
+    ratio refers to (the largest if None). UserError if no run is finished, or if no standard embedding is `dim` wide.
     """
     tunings, unread = tunings_below(evaluations)
     compared = sorted(_from_here(path) for tuning in tunings for path in tuning.runs)
@@ -53,7 +53,7 @@ def findings(folders: Sequence[Path], margin: float, dim: int | None, evaluation
     if dim is not None and dim not in dims:
         allowed = [str(width) for width in sorted(dims)]
         raise UserError(
-            f"dim={dim}: no single table of that width among the runs; allowed: {listing(allowed) or 'null'}."
+            f"dim={dim}: no standard embedding of that width among the runs; allowed: {listing(allowed) or 'null'}."
             + nearest(str(dim), allowed)
         )
     studies = [study(comparison, margin, dim) for comparison in tuned_alike(comparisons, tunings, elsewhere)]

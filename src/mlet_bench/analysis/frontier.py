@@ -19,7 +19,7 @@ class Point:
 
     result: GroupResult
     full: GroupResult
-    """The single table of the most bytes."""
+    """The standard embedding of the most bytes."""
     on_front: bool
     """Nobody serves fewer bytes, or as many, with a higher mean test AUC."""
 
@@ -94,7 +94,7 @@ def method(variant: EmbeddingVariant) -> str:
 
 
 def frontier(study: Study) -> list[Point]:
-    """Points of all methods, where more than one and other modes than the paper's ran beside a single table."""
+    """Points of all methods, where more than one and other modes than the paper's ran beside a standard embedding."""
     chosen = [row for row in study.chosen if not row.variant.is_control and row.auc.mean is not None]
     singles = [row for row in chosen if row.variant.is_baseline]
     trained = [row.variant for row in chosen if row.variant.is_trained]
@@ -110,7 +110,7 @@ def frontier(study: Study) -> list[Point]:
 
 
 def summaries(points: Sequence[Point]) -> list[MethodSummary]:
-    """A row for each method, single tables first."""
+    """A row for each method, standard embeddings first."""
     methods = dict.fromkeys(point.method for point in sorted(points, key=lambda point: point.variant.order))
     return [MethodSummary(name, tuple(point for point in points if point.method == name)) for name in methods]
 

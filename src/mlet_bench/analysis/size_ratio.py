@@ -1,4 +1,4 @@
-"""How much narrower an MLET embedding may be at the single table's quality.
+"""How much narrower an MLET embedding may be at the standard embedding's quality.
 
 The width that counts is chosen on validation alone. Bootstrap: Efron & Tibshirani (1993), percentile intervals.
 """
@@ -19,7 +19,7 @@ NOT_REACHED = 0.0
 """The ratio where no width that was tried reaches the quality."""
 
 Gaps = Mapping[int, Sequence[Mapping[int, float]]]
-"""d → for each group of that width, seed → its validation AUC minus the single table's at d_ref."""
+"""d → for each group of that width, seed → its validation AUC minus the standard embedding's at d_ref."""
 Interval = tuple[float, float]
 
 
@@ -36,15 +36,15 @@ class Reached:
 
 @dataclass(frozen=True)
 class SizeRatio:
-    """d_ref over the smallest MLET width that reaches the validation AUC of the single table of width d_ref."""
+    """d_ref over the smallest MLET width that reaches the validation AUC of the standard embedding of width d_ref."""
 
     group: RunGroup
-    """The single table."""
+    """The standard embedding."""
     is_headline: bool
-    """At the d_ref asked for, or the single table's largest d."""
+    """At the d_ref asked for, or the standard embedding's largest d."""
     margin: float
     seeds: int
-    """Seeds that the single table shares with some MLET group."""
+    """Seeds that the standard embedding shares with some MLET group."""
     widest: int
     """The largest MLET width that was tried; where none reaches, the ratio is below d_ref / widest."""
     reached: Reached | None
@@ -60,7 +60,7 @@ class SizeRatio:
 
     @property
     def valid_auc(self) -> float | None:
-        """Of the single table, mean over its seeds."""
+        """Of the standard embedding, mean over its seeds."""
         return self.group.spread(auc_on_valid).mean
 
     @property
@@ -73,7 +73,7 @@ class SizeRatio:
 
     @property
     def test(self) -> SeedDifference | None:
-        """Test AUC of the MLET group minus the single table's."""
+        """Test AUC of the MLET group minus the standard embedding's."""
         return None if self.mlet is None else self.mlet.minus(self.group, auc_on_test)
 
     @property
@@ -129,7 +129,7 @@ def smallest_width(gap_of_dim: Mapping[int, float], margin: float) -> Reached | 
 
 
 def size_ratios(comparison: StudyComparison, margin: float, dim: int | None = None) -> list[SizeRatio]:
-    """One for each width of the single table, smallest first; none without a single and an MLET group, or of one width.
+    """One for each width of the standard embedding, smallest first; none without both modes, or of one width.
 
     The headline is at `dim`, or the largest width.
     """

@@ -21,7 +21,7 @@ peak_bytes: Number = attrgetter("result.train.peak_memory_bytes")
 
 @dataclass(frozen=True)
 class RunPair:
-    """A run beside that of the single table of the same d and seed, by the test rows alone."""
+    """A run beside that of the standard embedding of the same d and seed, by the test rows alone."""
 
     group: RunGroup
     seed: int
@@ -34,7 +34,7 @@ class _Measured:
 
     group: RunGroup
     baseline: RunGroup | None
-    """The chosen single table of the same d; None for that one itself."""
+    """The chosen standard embedding of the same d; None for that one itself."""
 
     @property
     def variant(self) -> EmbeddingVariant:
@@ -65,7 +65,7 @@ class GroupResult(_Measured):
 
     @property
     def time_ratio(self) -> Spread | None:
-        """Training time of a sample over that of the single table, paired by seed."""
+        """Training time of a sample over that of the standard embedding, paired by seed."""
         return None if self.baseline is None else self.baseline.over(self.group, samples_per_s)
 
     @property
@@ -78,7 +78,7 @@ class GroupResult(_Measured):
 
     @property
     def embedding_ratio(self) -> float | None:
-        """Bytes in training, over those of the single table."""
+        """Bytes in training, over those of the standard embedding."""
         base = None if self.baseline is None else self.baseline.first.result.collapse.embedding_bytes_training
         return self.sizes.embedding_bytes_training / base if base else None
 
@@ -155,7 +155,7 @@ def study(comparison: StudyComparison, margin: float, dim: int | None) -> Study:
 
 
 def _pairs(chosen: Sequence[RunGroup], predictions: PredictionCache) -> Mapping[EmbeddingVariant, list[RunPair]]:
-    """Paired DeLong of each chosen group, seed by seed, with the single table of the same d.
+    """Paired DeLong of each chosen group, seed by seed, with the standard embedding of the same d.
 
     All groups of a width follow each other within a seed, so that the single run's predictions are read once.
     """

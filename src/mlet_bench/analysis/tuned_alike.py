@@ -1,8 +1,8 @@
-"""What was tuned alike, and may be set beside each other.
+"""Which runs were tuned alike and may be compared.
 
-With more settings to choose from an embedding has more chances to be lucky. So a gain is measured only where both sides
-had the same: the same number of trials in one `tune`, whose folder says so; or the same learning rates and L2, of which
-the best on validation counts. What was tuned in another way stands in a comparison of its own, without gains.
+An embedding with more settings to choose from has more chances to be lucky. So a gain is measured only where both sides
+had the same: the same number of trials in one `tune`, whose folder records it; or the same learning rates and L2, of
+which the best on validation counts. What was tuned in another way forms a separate comparison, without gains.
 """
 
 from collections import Counter, defaultdict
@@ -158,7 +158,7 @@ def _tried(comparison: StudyComparison) -> dict[EmbeddingVariant, Tried]:
 def _shared(
     variant: EmbeddingVariant, kinds: Tried, baselines: Mapping[EmbeddingVariant, Tried]
 ) -> tuple[frozenset[Setting], list[RunGroup]] | None:
-    """The settings that a single table, of the same d where there is one, tried too, and the groups that have them."""
+    """The settings that a standard embedding (of the same d where there is one) tried too, and the groups with them."""
     own = baselines.get(EmbeddingVariant.baseline(variant.dim))
     best: tuple[frozenset[Setting], list[RunGroup]] | None = None
     for kind in sorted(kinds, key=lambda kind: (kind.inner_std or 0, str(kind.l2_on))):

@@ -71,7 +71,7 @@ class Tuning:
 
     path: Path
     trials: int
-    """Of each arm."""
+    """Of each configuration."""
     arms: tuple[TunedArm, ...]
 
     @property
@@ -101,7 +101,7 @@ def _read(folder: Path) -> Tuning:
     except (UserError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{TUNE} is not what tune writes: {error}") from None
     if tune.state != "done":
-        raise UserError(f"{UNFINISHED}; the command that began it goes on")
+        raise UserError(f"{UNFINISHED}; the command that began it resumes it")
     return Tuning(folder, trials, tuple(_arm(arm, folder, own_first) for arm in tune.arms))
 
 

@@ -1,6 +1,6 @@
 """Embedding variants, what a reader of a report compares: here alone they are named, ordered and given their roles."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import NamedTuple
 
 from mlet_bench.config.emb import EMBEDDINGS, SingleEmbConfig, mode_of
@@ -8,7 +8,7 @@ from mlet_bench.runs.result import Emb
 
 BASELINE = mode_of(SingleEmbConfig)
 SVD = "svd"
-"""A single table whose rank was truncated after training; no mode that anything is trained with."""
+"""A standard embedding whose rank was truncated after training; no mode that anything is trained with."""
 
 
 def short_names(variants: Iterable["EmbeddingVariant"]) -> dict["EmbeddingVariant", "EmbeddingVariant"]:
@@ -36,7 +36,7 @@ class EmbeddingVariant(NamedTuple):
     dim: int
     inner: int | None
     bits: int | None = None
-    """Of a number of the tables, where they were quantised after training."""
+    """Of a number of the tables, where they are integers: quantised after training, or trained so."""
     own: str = ""
     """What else sets it apart from others of a comparison, as it was given."""
 
@@ -59,6 +59,11 @@ class EmbeddingVariant(NamedTuple):
         return f"{self.curve}, d = {self.dim}"
 
     @property
+    def name(self) -> str:
+        """Beside d and k."""
+        return f"{self.mode}, {self.own}" if self.own else self.mode
+
+    @property
     def curve(self) -> str:
         """Its name where d is an axis."""
         name = self.mode if self.inner is None else f"{self.mode} k = {self.inner}"
@@ -71,8 +76,12 @@ class EmbeddingVariant(NamedTuple):
 
     @property
     def is_trained(self) -> bool:
-        """As it is; not made of a trained one afterwards."""
-        return self.mode != SVD and self.bits is None
+        """As it is; not made of a trained one afterwards.
+
+        >>> [EmbeddingVariant(mode, 16, None, bits=8).is_trained for mode in ("lpt 0.5", "hash 0.5", "single")]
+        [True, False, False]
+        """
+        return self.mode != SVD and (self.bits is None or "bits" in self._keys)
 
     @property
     def is_baseline(self) -> bool:
@@ -88,6 +97,11 @@ class EmbeddingVariant(NamedTuple):
     def is_control(self) -> bool:
         """It explains a gain and is no offer itself: figures and size ratios leave it out."""
         return self._role == "control"
+
+    @property
+    def _keys(self) -> Container[str]:
+        """Of the mode's section."""
+        return EMBEDDINGS[self.kind].model_fields if self.kind in EMBEDDINGS else ()
 
     @property
     def _role(self) -> str:

@@ -1,4 +1,4 @@
-"""Training speed on generated rows of Criteo's shape: MLET beside a single table, beside what the machine can do."""
+"""Training speed on generated rows of Criteo's shape: MLET, the standard embedding, and the machine's peak."""
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -37,7 +37,7 @@ BATCHES = 32
 
 
 def bench(config: BenchCommand, run_dir: str, say: Callable[[str], None]) -> tuple[Path, dict[str, Any]]:
-    """Time the requested mode, and a single table of the same d beside it; returns the folder and the result."""
+    """Time the requested mode and the standard embedding of the same d in turn; returns the folder and the result."""
     models.settings_of(config.model)
     device = hardware.device_for(**config.hardware.machine)
     arms = _arms(config)
@@ -76,13 +76,13 @@ def bench(config: BenchCommand, run_dir: str, say: Callable[[str], None]) -> tup
 
 
 def _arms(config: BenchCommand) -> list[EmbConfig]:
-    """A single table, and the requested mode where that is another one."""
+    """A standard embedding, and the requested mode where that is another one."""
     single = single_of(config.emb)
     return [single] if config.emb == single else [single, config.emb]
 
 
 def _planned_memory(config: BenchCommand, arms: list[EmbConfig]) -> MemoryPlan:
-    """All arms are held at a time and take their steps in turn."""
+    """All embeddings are held at once and take their steps in turn."""
     plans = [
         plan(config.model, emb, config.train, CARDINALITIES[config.categories], NUMERIC, device=config.hardware.device)
         for emb in arms
@@ -112,7 +112,7 @@ def _chosen(config: BenchCommand) -> dict[str, Any]:
 
 
 def _speed(config: BenchCommand, timed: list[TimedModel], torch_mm_flops: float, peak: float) -> dict[str, Any]:
-    """Of the single table and of the requested mode, the last one."""
+    """Of the standard embedding and of the requested mode, the last one."""
     single, requested = timed[0], timed[-1]
     flops = flops_per_sample(config.model, len(CARDINALITIES[config.categories]), config.emb.dim, NUMERIC)
     batch_flops = config.train.batch_size * flops

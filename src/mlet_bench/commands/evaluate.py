@@ -95,4 +95,4 @@ def _check_folder(folder: Path) -> None:
     """A run has files of the same names: an evaluation must not take their place."""
     files.check_foreign(folder, (EVALUATION, PREDICTIONS))
     if (folder / PREDICTIONS).exists() and not (folder / EVALUATION).exists():
-        raise UserError(f"hydra.run.dir={folder}: holds files of others ({PREDICTIONS}); choose another folder")
+        raise UserError(f"hydra.run.dir={folder}: holds other files ({PREDICTIONS}); choose another folder")

@@ -103,7 +103,7 @@ def _held(folder: Path, name: str) -> Iterator[None]:
     """
     files.check_foreign(folder, (name, PREDICT, LOCK))
     if (folder / name).exists() and not (folder / PREDICT).exists():
-        raise UserError(f"hydra.run.dir={folder}: holds files of others ({name}); choose another folder")
+        raise UserError(f"hydra.run.dir={folder}: holds other files ({name}); choose another folder")
     with files.made(folder), files.locked(folder / LOCK, f"{folder}: another process predicts into this folder"):
         for half in (*folder.glob(f".{name}.*.tmp"), *folder.glob(f".{PREDICT}.*.tmp")):
             half.unlink()

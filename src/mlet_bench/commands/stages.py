@@ -118,7 +118,7 @@ def _fresh(work: Work, progress: Progress) -> tuple[CTRModel, Search | None]:
     progress.say(f"emb={config.emb.mode}: the search")
     searched = fresh_model(config.model, config.emb.search, prepared, config.seed).to(work.device)
     summary = _train(work, searched, config.emb.search, folder, progress)
-    progress.say(f"emb={config.emb.mode}: trained anew with what the search found")
+    progress.say(f"emb={config.emb.mode}: trained again with the result of the search")
     model = fresh_model(config.model, config.emb, prepared, config.seed).to(work.device)
     model.embedding.take_over(searched.embedding)
     return model, Search(summary, searched.embedding.bytes, parameters(searched))

@@ -67,7 +67,7 @@ def sweep(
     @contextmanager
     def held(folder: Path) -> Iterator[None]:
         with SweepFolder(folder).opened(running):
-            progress.say(f"{len(running)} jobs; mlet-bench report runs={folder} shows how far they are")
+            progress.say(f"{len(running)} jobs; mlet-bench report runs={folder} shows their progress")
             yield
 
     outcomes = composer.sweep(overrides, partial(job, make_progress, numbers), held)
@@ -95,7 +95,7 @@ def _planned(config: TrainCommand, run_dir: str) -> PlannedRun | None:
 
 
 def job(make_progress: MakeProgress, numbers: dict[int, int], task: DictConfig) -> dict[str, Any] | None:
-    """One job, as Hydra's launchers call it: what failed is recorded and the others go on. None of one that repeats
+    """One job, as Hydra's launchers call it: a failed job is recorded and the others continue. None of one that repeats
     another, which `numbers` lacks."""
     settings = HydraConfig.get()
     overrides = list(settings.overrides.task)

@@ -67,7 +67,7 @@ def check_sharded(config: TrainCommand) -> None:
     if emb.l2 > 0:
         raise UserError(f"emb.l2={emb.l2:g}: hardware=torchrec moves rows within the backward pass; allowed: 0")
     if dense_rows(train, emb):
-        raise UserError("train.update=exact: hardware=torchrec moves the rows of a batch alone; allowed: lazy")
+        raise UserError("train.update=exact: hardware=torchrec moves only the rows of a batch; allowed: lazy")
     if train.clip_norm is not None:
         raise UserError(f"train.clip_norm={train.clip_norm:g}: hardware=torchrec moves rows before all gradients are "
                         "known; allowed: null")  # fmt: skip

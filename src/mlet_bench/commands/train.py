@@ -11,9 +11,10 @@ from mlet_bench import data, models
 from mlet_bench.commands import together
 from mlet_bench.commands.prepare import prepared_data
 from mlet_bench.commands.stages import Search, Trained, Work, evaluate_model, fresh_model, parameters, train_model
-from mlet_bench.config import TrainCommand, flat
+from mlet_bench.config import EmbConfig, TrainCommand, flat
 from mlet_bench.config.emb import single_of
 from mlet_bench.data import Prepared
+from mlet_bench.embedding.parts import served_ratios
 from mlet_bench.errors import RunFailedError, UserError
 from mlet_bench.evaluation.predictions import allowed_change, milliseconds
 from mlet_bench.models import CTRModel
@@ -36,7 +37,7 @@ def run(
     """Train, collapse, evaluate and save one run, or show the finished one; returns its folder and result.
 
     `{dataset}` and `{fingerprint}` in `run_dir` are replaced; `begun` is called with the folder that they make.
-    UserError for what the user can mend, before anything of the run is created; RunFailedError when the run itself goes
+    UserError for what the user can correct, before the run creates anything; RunFailedError when the run itself goes
     wrong; Interrupted after a signal, with a checkpoint saved.
     """
     device = check(config)
@@ -53,7 +54,7 @@ def run(
         begun(folder.path)
         if folder.finished:
             result = folder.result()
-            progress.say(f"finished before: {folder.path} (rerun=true starts anew)")
+            progress.say(f"finished before: {folder.path} (rerun=true starts again)")
             _warn(result, progress)
             return folder.path, result
         described = {"fingerprint": planned.fingerprint, **dict(flat(values))}
@@ -97,7 +98,7 @@ def check(config: TrainCommand) -> torch.device:
     """All that can be checked before anything is created."""
     models.settings_of(config.model)
     if config.emb.rows_alone and dense_rows(config.train, config.emb):
-        raise UserError(f"train.update=exact: emb={config.emb.mode} moves the rows of a batch alone; allowed: lazy, or "
+        raise UserError(f"train.update=exact: emb={config.emb.mode} moves only the rows of a batch; allowed: lazy, or "
                         "train.optimizer=sgd or adagrad without emb.l2_rows=table")  # fmt: skip
     together.check(config)
     loggers.check(config.logger)
@@ -121,7 +122,7 @@ def _result(work: Work, planned_bytes: int, progress: Progress, metric_loggers: 
         software=dict(hardware.describe_software()),
         metrics=Metrics(valid=Scores.model_validate(found.valid), test=Scores.model_validate(found.test)),
         buckets=[Bucket.model_validate(bucket) for bucket in found.buckets],
-        collapse=_sizes(trained.model, found.collapsed, found.difference, trained.search),
+        collapse=_sizes(config.emb, trained.model, found.collapsed, found.difference, trained.search),
         **_inference_times(trained, found.collapsed),
         train=Train(
             **_figures(trained.summary, trained.search),
@@ -144,13 +145,16 @@ def _dataset(prepared: Prepared) -> Dataset:
     )
 
 
-def _sizes(model: CTRModel, collapsed: CTRModel, difference: float, search: Search | None) -> Collapse:
+def _sizes(emb: EmbConfig, model: CTRModel, collapsed: CTRModel, difference: float, search: Search | None) -> Collapse:
+    ratio, ratio_small = served_ratios(emb, collapsed.embedding)
     return Collapse(
         max_abs_logit_diff=difference,
         embedding_bytes_training=max(model.embedding.bytes, 0 if search is None else search.embedding_bytes),
         embedding_bytes_inference=collapsed.embedding.bytes,
         parameters_training=max(parameters(model), 0 if search is None else search.parameters),
         parameters_inference=parameters(collapsed),
+        ratio=ratio,
+        ratio_small=ratio_small,
     )
 
 

@@ -1,4 +1,4 @@
-"""A comparison: the same number of trials for every arm, chosen on validation, then the chosen settings on the seeds.
+"""A comparison: equally many trials for every configuration, a choice on validation, then the chosen ones on the seeds.
 
 Nothing but the runs themselves is remembered: the same config proposes the same trials again, and those that are
 finished are found in their folders.
@@ -53,7 +53,7 @@ class Arm:
 
 
 def arms_of(config: TuneCommand) -> list[Arm]:
-    """The arms as they were given, or in the order of their d, the single table first, then MLET by k, then its
+    """The configurations as given, or in the order of their d, the standard embedding first, then MLET by k, then its
     control; each one once."""
     given = config.arms
     if given.overrides:
@@ -83,7 +83,7 @@ def _times(dim: int, factors: Sequence[float]) -> set[int]:
 
 
 def search_of(config: TuneCommand, emb: EmbConfig | None = None) -> Search:
-    """A fresh search, the same for every arm but for what its section `emb` has of its own."""
+    """A fresh search, the same for every configuration except for values of its own section `emb`."""
     emb = emb or config.emb
     return Search(config.search, Settings(config.train.lr, emb.lr, emb.l2), config.seed)
 
@@ -91,7 +91,7 @@ def search_of(config: TuneCommand, emb: EmbConfig | None = None) -> Search:
 def tune(config: TuneCommand, run_dir: str, progress: Progress) -> tuple[Path, dict[str, Any]]:
     """Run the comparison, or what is missing of it; returns its folder and the content of its tune.json.
 
-    UserError for what the user can mend, before anything is created; a run that fails is recorded, and the others go
+    UserError for what the user can correct, before anything is created; a run that fails is recorded, and the others go
     on; Interrupted after a signal.
     """
     arms = arms_of(config)
@@ -113,7 +113,7 @@ def tune(config: TuneCommand, run_dir: str, progress: Progress) -> tuple[Path, d
 
 
 def _check_room(config: TuneCommand, arms: list[Arm], prepared: Prepared) -> None:
-    """UserError if an arm's runs cannot fit memory and disk, or what all runs will leave cannot fit the disk."""
+    """UserError if a configuration's runs cannot fit memory and disk, or all runs together cannot fit the disk."""
     device = hardware.device_for(**config.hardware.machine)
     runs = []
     for arm in arms:
@@ -141,7 +141,7 @@ def tune_fingerprint(config: TuneCommand, prepared: Prepared) -> str:
 
 
 def run_config(config: TuneCommand, arm: Arm, settings: Settings, seed: int) -> TrainCommand:
-    """The run of an arm with these settings; UserError if they do not go together."""
+    """The run of a configuration with these settings; UserError if they do not go together."""
     emb = {**arm.emb.model_dump(), "lr": settings.emb_lr, "l2": settings.emb_l2}
     train = config.train.model_copy(update={"lr": settings.lr})
     shared = {name: getattr(config, name) for name in ("dataset", "model", "hardware", "eval", "logger", "reference")}
@@ -173,7 +173,7 @@ class Outcome:
 
 
 def _entry(arm: Arm) -> dict[str, Any]:
-    """What names an arm in tune.json."""
+    """What names a configuration in tune.json."""
     emb = arm.emb
     return {"label": arm.label, "mode": emb.mode, "dim": emb.dim, "inner": emb.inner, "overrides": arm.overrides}
 
@@ -203,7 +203,7 @@ class Comparison:
         }
 
     def run(self) -> None:
-        """All trials, in rounds, so that no arm is ever ahead of another by more than one; then all seeds."""
+        """All trials, in rounds, so that no configuration is ever ahead of another by more than one; then all seeds."""
         entries = self.content["arms"]
         self.made = self.folder.made()
         searches = [search_of(self.config, arm.emb) for arm in self.arms]

@@ -1,4 +1,4 @@
-"""`arms=[emb=single,"emb=mlet emb.inner=64"]`: each arm of a comparison as overrides of the section `emb`."""
+"""`arms=[emb=single,"emb=mlet emb.inner=64"]`: each configuration of a comparison as overrides of the section `emb`."""
 
 import csv
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ SHORT, KEY = "arms=[", "arms.overrides"
 
 
 def compose_tune(composer: Composer, overrides: Sequence[str]) -> Composed:
-    """The config of `tune`, in which every arm that was given by overrides has its whole section `emb`."""
+    """The config of `tune`, in which every configuration given by overrides has its whole section `emb`."""
     words = [_spelled_out(word) if word.startswith(SHORT) else word for word in overrides]
     composed = composer.one(words)
     arms = composed.values["arms"]
@@ -42,7 +42,7 @@ def _spelled_out(word: str) -> str:
 
 
 def _section(composer: Composer, words: Sequence[str], arm: str) -> Any:
-    """The section `emb` of one arm: that of the whole command with the arm's overrides after all others."""
+    """The section `emb` of one configuration: that of the whole command with its overrides after all others."""
     own = arm.split()
     for word in own:
         key, sign, _ = word.partition("=")

@@ -27,7 +27,7 @@ def _path(value: Any) -> Any:
         try:
             return Path(value).expanduser()
         except RuntimeError:
-            raise ValueError("nobody here has that name, so ~ stands for no folder") from None
+            raise ValueError("no user here has that name, so ~ names no folder") from None
     return value
 
 

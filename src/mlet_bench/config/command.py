@@ -79,7 +79,7 @@ def _each_once(value: tuple[str, ...]) -> tuple[str, ...]:
 def _beside_predictions(value: tuple[str, ...]) -> tuple[str, ...]:
     taken = [name for name in value if name in PREDICTED]
     if taken:
-        raise ValueError(f"keep={taken[0]}: predictions.parquet has such a column of its own; rename the raw one")
+        raise ValueError(f"keep={taken[0]}: predictions.parquet already has a column of that name; rename the raw one")
     return _each_once(value)
 
 

@@ -142,7 +142,7 @@ class Composer:
         primary = self._try(lambda: self._loader.repository.load_config(self.config_name))
         config = OmegaConf.create() if primary is None else primary.config
         if OmegaConf.is_dict(config) and self._try(lambda: OmegaConf.select(config, "hydra.searchpath")) is not None:
-            raise UserError("hydra.searchpath: not to be set; --config-dir names a folder of your own configs")
+            raise UserError("hydra.searchpath: cannot be set; --config-dir names a folder of your own configs")
 
     def _parse(self, overrides: Sequence[str]) -> list[Override]:
         parser = OverridesParser.create(config_loader=self._loader)
@@ -258,7 +258,7 @@ class Composer:
         except (HydraException, OmegaConfBaseException) as error:
             raise UserError(first_line(error)) from None
         except yaml.YAMLError as error:
-            raise UserError(f"a config file is no YAML: {' '.join(str(error).split())}") from None
+            raise UserError(f"a config file is not YAML: {' '.join(str(error).split())}") from None
         except RecursionError:
             raise UserError("a config file is nested too deep") from None
 

@@ -139,9 +139,7 @@ def _encoding(value: str) -> str:
             return codecs.lookup(value).name
     except (LookupError, ValueError):
         pass
-    raise ValueError(
-        "no encoding of text that holds ASCII as it is; allowed: utf-8, latin-1, cp1252, gb18030 and others"
-    )
+    raise ValueError("not an ASCII-compatible encoding of text; allowed: utf-8, latin-1, cp1252, gb18030 and others")
 
 
 def _without_doubles(value: tuple[str, ...]) -> tuple[str, ...]:

@@ -140,6 +140,12 @@ class ALPTEmbConfig(LPTEmbConfig):
     scale_lr: float = Field(gt=0)
     """Learning rate of the scales."""
 
+    @model_validator(mode="after")
+    def _is_smaller(self) -> Self:
+        if self.dim == 1:
+            raise ValueError(f"emb.dim=1 with emb={self.mode}: a scale is as large as a row; allowed: 2 or more")
+        return self
+
     @field_validator("inner", mode="after")
     @classmethod
     def _is_no_product(cls, value: int | None, info: ValidationInfo) -> int | None:
@@ -153,13 +159,12 @@ class ALPTEmbConfig(LPTEmbConfig):
 class CAFEEmbConfig(_PooledEmbConfig, _HashedEmbConfig):
     """Hot categories have a row of their own, the others a hashed one."""
 
-    hash_share: float = Field(gt=0, lt=1)
-    """Of what the ratio allows, for the hashed rows."""
+    hash_share: float | None = Field(gt=0, lt=1)
+    """Of what the ratio allows, for the hashed rows; null: the paper's for the ratio."""
+    threshold: float | None = Field(gt=0)
+    """A category is hot from this importance on, in mean gradients of its field; null: the paper's for the ratio."""
     decay: float = Field(gt=0, le=1)
-    """What importance is multiplied with every `check_every` steps."""
-    check_every: int = Field(ge=1)
-    threshold: float = Field(ge=0)
-    """A category is hot from so many times the mean importance of those that the sketch knows."""
+    """What importance is multiplied with from time to time."""
 
 
 class PEPEmbConfig(_PooledEmbConfig):
@@ -234,6 +239,6 @@ def mode_of(section: type[EmbConfig]) -> str:
 
 
 def single_of(config: EmbConfig) -> SingleEmbConfig:
-    """A single table of the same width, with everything else alike."""
+    """A standard embedding of the same width, with everything else alike."""
     shared = {name: value for name, value in config.model_dump().items() if name in SingleEmbConfig.model_fields}
     return SingleEmbConfig.model_validate({**shared, "mode": mode_of(SingleEmbConfig)})

@@ -31,11 +31,11 @@ class EmbConfig(Section):
     table_init: Literal["dlrm", "glorot"] = "dlrm"
     """The start of a table of n rows: uniform ±1/√n, or Glorot's."""
     init_std: float | None = Field(gt=0)
-    """Standard deviation of an entry of the table at the start, in place of `table_init`'s."""
+    """Standard deviation of an entry of the table at the start, instead of `table_init`'s."""
     inner_std: float | None = Field(default=None, gt=0)
     """Standard deviation of an entry of W2 at the start; null: 1/√k."""
     ratio: float | None = Field(default=None, gt=0, le=1)
-    """Numbers of 4 bytes that are served, over those of the single table of the same width; of modes that serve fewer,
+    """Numbers of 4 bytes served, over those of the standard embedding of the same width; of modes that serve fewer,
     null in others whatever was given."""
     min_rows: int | None = Field(default=None, ge=0)
     """Fields with fewer ids stay whole; likewise."""
@@ -73,7 +73,7 @@ class EmbConfig(Section):
 
 
 def without_factors(value: Any, info: ValidationInfo) -> Any:
-    """A single table has none: whatever was given for them makes the same run."""
+    """A standard embedding has none: whatever was given for them makes the same run."""
     return "product" if info.field_name == "l2_on" else None
 
 

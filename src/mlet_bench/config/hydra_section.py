@@ -53,7 +53,7 @@ def check(config: DictConfig) -> None:
     """UserError if a composed config, by whatever file of it, would let Hydra run what is not named here."""
     for key, shipped in SHIPPED.items():
         if _plain(config.hydra[key]) != shipped:
-            raise UserError(f"hydra.{key}: not to be set, also not in a file of --config-dir; it stays as shipped")
+            raise UserError(f"hydra.{key}: cannot be set, not even in a file of --config-dir; it stays as shipped")
     launcher = _plain(config.hydra.launcher)
     target = launcher.pop("_target_", None) if isinstance(launcher, dict) else None
     if target not in LAUNCHERS:

@@ -20,7 +20,7 @@ def _rows_given(value: Any) -> Any:
 def _beside(value: tuple[str, ...]) -> tuple[str, ...]:
     taken = [name for name in value if name in PREDICTED]
     if taken:
-        raise ValueError(f"predict.keep={taken[0]}: the predictions have such a column of their own")
+        raise ValueError(f"predict.keep={taken[0]}: the predictions already have a column of that name")
     return tuple(dict.fromkeys(value))
 
 

@@ -1,4 +1,4 @@
-"""The config of a comparison: its arms, what is searched for each of them, and the budget."""
+"""The config of a comparison: its configurations, what is searched for each of them, and the budget."""
 
 from typing import Annotated, Any, Literal
 

@@ -1,4 +1,4 @@
-"""What the schema of a config refused, said in one line."""
+"""What the schema of a config refused, in one line."""
 
 import json
 from typing import Any

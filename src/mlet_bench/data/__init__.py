@@ -81,7 +81,7 @@ def check_kept(names: Sequence[str], prepared: Prepared) -> None:
         if name not in prepared.kept:
             having = listing(prepared.kept) or "no raw columns"
             raise UserError(
-                f"keep={name}: {prepared.folder} keeps {having}; prepare it anew with dataset.keep=[{name}]"
+                f"keep={name}: {prepared.folder} keeps {having}; prepare it again with dataset.keep=[{name}]"
             )
 
 

@@ -1,4 +1,4 @@
-"""Work that goes on in a thread while its results are used."""
+"""Work done in a thread while its results are used."""
 
 import queue
 import threading

@@ -1,12 +1,13 @@
 """CAFE (arXiv 2312.03256): hot categories have a row of their own, the others share hashed ones.
 
-A sketch of four cells a bucket keeps the categories of the largest sums of gradient norms: one that it does not know
-takes the least cell of its bucket, and inherits its sum (SpaceSaving). A cell is also a row: its category reads it once
-it is hot, and it starts as the hashed row that the category had.
+Importance is the norm of a category's gradient, over the mean one of its field in the batch. A sketch keeps the sums of
+the most important categories, about; one whose sum reaches a threshold becomes hot, as long as a row is free, and
+starts as the hashed row that it had. Sums fade, and who falls below the threshold is no longer hot.
 
-V ids of all fields, S rows of their own, B batch, F sparse fields, D output width.
+V ids of all fields, S rows of their own, C cells of the sketch, B batch, F sparse fields, D output width.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 from mlet_bench.config.emb import CAFEEmbConfig
 from mlet_bench.embedding.base import Embedding
 from mlet_bench.embedding.computed import PRIME
-from mlet_bench.embedding.hash import HashedFields, hashed_rows
+from mlet_bench.embedding.hash import LEAST, HashedFields, hashed_rows
 from mlet_bench.embedding.maker import TableMaker
 from mlet_bench.embedding.parts import Budget, beside_whole_fields
 from mlet_bench.embedding.pool import KeyedFields, MapFields
@@ -23,57 +24,85 @@ from mlet_bench.embedding.pruned import PiecedEmbedding
 from mlet_bench.embedding.table import RowTable
 
 CELLS = 4
+"""Of a bucket; there is a bucket for each row."""
 FACTOR = 1_103_515_245
 """Of the hash that says which bucket an id is in."""
+FADES_AFTER = 10.0
+"""Sums fade whenever so many times the thresholds of all rows together were added to them, as in the paper's code."""
+BY_RATIO = {
+    **{0.5: (0.7, 10), 0.2: (0.5, 10), 0.1: (0.5, 20), 0.05: (0.5, 30), 0.02: (0.3, 50), 0.01: (0.3, 100)},
+    **{0.005: (0.2, 200), 0.002: (0.2, 500), 0.001: (0.2, 500), 0.0005: (0.1, 500)},
+}
+"""Share of the hashed rows, and threshold: the paper's for Criteo."""
 
 
 class Sketch(torch.nn.Module):
-    """The ids with the largest sums, about; buckets of `CELLS` cells."""
+    """The ids with the largest sums, about; buckets of `CELLS` cells.
 
-    id_S: Tensor
-    sum_S: Tensor
+    An id that no cell of its bucket knows takes the one of the least sum, and inherits that sum (SpaceSaving); a hot
+    category keeps its cell.
+    """
+
+    id_C: Tensor
+    sum_C: Tensor
+    added: Tensor
+    """Since sums last faded."""
 
     def __init__(self, buckets: int) -> None:
         super().__init__()
         self.buckets = buckets
-        self.register_buffer("id_S", torch.full((buckets * CELLS,), -1))
-        self.register_buffer("sum_S", torch.zeros(buckets * CELLS))
+        self.register_buffer("id_C", torch.full((buckets * CELLS,), -1))
+        self.register_buffer("sum_C", torch.zeros(buckets * CELLS))
+        self.register_buffer("added", torch.zeros(()))
 
     def bucket(self, id_N: Tensor) -> Tensor:
         return id_N * FACTOR % PRIME % self.buckets
 
-    def add(self, id_N: Tensor, value_N: Tensor) -> None:
-        """To the sums of different ids; those of one bucket in the order given."""
-        sorted_N, order_N = self.bucket(id_N).sort(stable=True)
-        place_N = torch.arange(len(id_N), device=id_N.device)
-        begins_N = torch.where(sorted_N == sorted_N.roll(1), 0, place_N)
-        turn_N = place_N - begins_N.cummax(0).values
-        """How many before it are of the same bucket."""
-        turns = torch.bincount(turn_N).tolist()
-        order_N = order_N[turn_N.argsort(stable=True)]
-        for now_N in torch.split(order_N, turns):
-            self._add_apart(id_N[now_N], value_N[now_N])
+    def _cells(self, id_N: Tensor) -> Tensor:
+        return self.bucket(id_N)[:, None] * CELLS + torch.arange(CELLS, device=id_N.device)
 
-    def _add_apart(self, id_N: Tensor, value_N: Tensor) -> None:
-        """Of ids in different buckets."""
-        cells_NC = self.bucket(id_N)[:, None] * CELLS + torch.arange(CELLS, device=id_N.device)
-        known_NC = self.id_S[cells_NC] == id_N[:, None]
-        place_N = torch.where(known_NC, -1.0, self.sum_S[cells_NC]).argmin(1)
-        cell_N = cells_NC.gather(1, place_N[:, None]).squeeze(1)
-        self.id_S[cell_N] = id_N
-        self.sum_S[cell_N] += value_N
+    def add(self, id_N: Tensor, value_N: Tensor, slot_V: Tensor) -> None:
+        """To the sums of different ids: of known ones first, then of the others, the largest last.
+
+        `slot_V` says of each id which row it has, if it is hot, or -1.
+        """
+        self.added += value_N.sum()
+        cells_NC = self._cells(id_N)
+        known_NC = self.id_C[cells_NC] == id_N[:, None]
+        known_N = known_NC.any(1)
+        self.sum_C[cells_NC[known_NC]] += value_N[known_N]
+        id_N, value_N = id_N[~known_N], value_N[~known_N]
+        for now_N in _turns(self.bucket(id_N), value_N.argsort(stable=True)):
+            self._replace(id_N[now_N], value_N[now_N], slot_V)
+
+    def _replace(self, id_N: Tensor, value_N: Tensor, slot_V: Tensor) -> None:
+        """For new ids in different buckets."""
+        cells_NC = self._cells(id_N)
+        cell_N = cells_NC.gather(1, self.sum_C[cells_NC].argmin(1, keepdim=True)).squeeze(1)
+        cold_N = slot_V[self.id_C[cell_N].clamp(min=0)] < 0
+        cold_N |= self.id_C[cell_N] < 0
+        cell_N = cell_N[cold_N]
+        self.id_C[cell_N] = id_N[cold_N]
+        self.sum_C[cell_N] += value_N[cold_N]
+
+
+def _turns(bucket_N: Tensor, order_N: Tensor) -> tuple[Tensor, ...]:
+    """Places in turns, in none of which two are of the same bucket: those of a bucket in this order."""
+    sorted_N, place_N = bucket_N[order_N].sort(stable=True)
+    count_N = torch.arange(len(bucket_N), device=bucket_N.device)
+    begins_N = torch.where(sorted_N == sorted_N.roll(1), 0, count_N)
+    turn_N = count_N - begins_N.cummax(0).values if len(count_N) else count_N
+    """How many before it are of the same bucket."""
+    return torch.split(order_N[place_N[turn_N.argsort(stable=True)]], torch.bincount(turn_N).tolist())
 
 
 class CAFEEmbedding(PiecedEmbedding):
-    """Of S = buckets · 4 rows and the hashed ones behind them."""
+    """Of S rows and the hashed ones behind them."""
 
-    steps: Tensor
-
-    def __init__(self, vectors: Embedding, buckets: int, *, threshold: float, decay: float, check_every: int) -> None:
+    def __init__(self, vectors: Embedding, slots: int, *, threshold: float, decay: float) -> None:
         super().__init__(vectors, 1)
-        self.sketch = Sketch(buckets)
-        self.threshold, self.decay, self.check_every = threshold, decay, check_every
-        self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+        self.sketch = Sketch(slots)
+        self.threshold, self.decay = threshold, decay
         self._accesses: list[tuple[Tensor, Tensor]] = []
 
     @property
@@ -93,58 +122,71 @@ class CAFEEmbedding(PiecedEmbedding):
 
     @torch.no_grad()
     def before_step(self) -> None:
-        """The norms of the gradients go to the sketch, the largest first."""
+        """The norms of the gradients go to the sketch."""
         for ids_BF, grad_BFD in self._accesses:
+            norm_BF = grad_BFD.norm(dim=2).to(self.sketch.sum_C.dtype)
+            norm_BF *= len(norm_BF) / norm_BF.sum(0).clamp(min=torch.finfo(norm_BF.dtype).tiny)
             ids = self.map.different(ids_BF)
-            value_U = ids.sum(grad_BFD.norm(dim=2).view(-1, 1)).squeeze(1)
-            order_U = value_U.argsort(descending=True, stable=True)
-            self.sketch.add(ids.rows_U[order_U], value_U[order_U].to(self.sketch.sum_S.dtype))
+            self.sketch.add(ids.rows_U, ids.sum(norm_BF.view(-1, 1)).squeeze(1), self.map.slot_V)
         self._accesses.clear()
 
     @torch.no_grad()
     def after_step(self) -> list[tuple[RowTable, Tensor]]:
-        """Hot categories get the rows of their cells, which start as the rows they had."""
-        self.steps += 1
+        """Categories that become hot get a free row, the most important ones first."""
         sketch, (table,) = self.sketch, self.tables()
-        known_S = sketch.id_S >= 0
-        hot_S = known_S & (sketch.sum_S >= self.threshold * sketch.sum_S[known_S].mean())
-        wanted_S = torch.where(hot_S, sketch.id_S, -1)
-        changed_N = (wanted_S != self.map.id_S).nonzero().squeeze(1)
-        self.map.give(changed_N, torch.full_like(changed_N, -1))
-        new_N = changed_N[wanted_S[changed_N] >= 0]
-        id_N = wanted_S[new_N]
+        due_N = (sketch.sum_C >= self.threshold).nonzero().squeeze(1)
+        due_N = due_N[self.map.slot_V[sketch.id_C[due_N]] < 0]
+        slot_N = (self.map.id_S < 0).nonzero().squeeze(1)[: len(due_N)]
+        due_N = due_N[sketch.sum_C[due_N].argsort(descending=True, stable=True)][: len(slot_N)]
+        id_N = sketch.id_C[due_N]
         field_N = self.map.field_of(id_N)
         assert isinstance(self.map.otherwise, HashedFields)
         had_N = self.map.otherwise.rows_of(id_N - self.map.firsts_F[field_N], field_N)
-        table.weight[new_N] = table.weight[self.map.slots + had_N]
-        self.map.give(new_N, id_N)
-        if int(self.steps) % self.check_every == 0:
-            sketch.sum_S *= self.decay
-        return [(table, new_N)]
+        table.weight[slot_N] = table.weight[self.map.slots + had_N]
+        self.map.give(slot_N, id_N)
+        if sketch.added > FADES_AFTER * self.threshold * self.map.slots:
+            self._fade()
+        return [(table, slot_N)]
+
+    def _fade(self) -> None:
+        sketch = self.sketch
+        sketch.sum_C *= self.decay
+        sketch.added.zero_()
+        below_N = ((sketch.sum_C < self.threshold) & (sketch.id_C >= 0)).nonzero().squeeze(1)
+        slot_N = self.map.slot_V[sketch.id_C[below_N]]
+        slot_N = slot_N[slot_N >= 0].long()
+        self.map.give(slot_N, torch.full_like(slot_N, -1))
 
 
 def cafe(config: CAFEEmbConfig, cardinalities: Sequence[int], maker: TableMaker) -> Embedding:
     """As small as emb.ratio says, with the ids of the rows that are hot."""
     budget = Budget(config, tuple(cardinalities))
 
+    hash_share, threshold = _settings(config)
+
     def small(own: TableMaker) -> Embedding:
         dim, ids = config.dim, own.cardinalities
-        if budget.numbers < (least := 2 * len(ids) * dim + CELLS * (dim + 1)):
-            raise budget.refuse(least)
-        buckets = max(1, int((1 - config.hash_share) * budget.numbers) // (CELLS * (dim + 1)))
-        slots = buckets * CELLS
+        fewest = [min(LEAST, count) for count in ids]
+        for_slots = budget.numbers - sum(fewest) * dim
+        if for_slots < dim + 1:
+            raise budget.refuse(sum(fewest) * dim + dim + 1)
+        slots = max(1, int(min(for_slots, (1 - hash_share) * budget.numbers)) // (dim + 1))
         share = (budget.numbers - slots * (dim + 1)) / (sum(ids) * dim)
-        rows = hashed_rows(ids, max(share, 2 * len(ids) / sum(ids)), 0, config.shrink)
-        otherwise = HashedFields(ids, rows)
+        otherwise = HashedFields(ids, hashed_rows(ids, min(share, 1.0), 0, config.shrink))
         if own.served:
             return PiecedEmbedding(own.table(KeyedFields(ids, slots, otherwise)), 1)
         vectors = own.with_start(1.0).table(MapFields(ids, slots, otherwise))
         _start(own, vectors, slots, otherwise)
-        return CAFEEmbedding(
-            vectors, buckets, threshold=config.threshold, decay=config.decay, check_every=config.check_every
-        )
+        return CAFEEmbedding(vectors, slots, threshold=threshold, decay=config.decay)
 
     return beside_whole_fields(budget, maker, small)
+
+
+def _settings(config: CAFEEmbConfig) -> tuple[float, float]:
+    """Share of the hashed rows and threshold: as they are given, or the paper's for the nearest of its ratios."""
+    nearest = min(BY_RATIO, key=lambda ratio: abs(math.log(ratio / config.ratio)))
+    hash_share, threshold = BY_RATIO[nearest]
+    return config.hash_share or hash_share, config.threshold or threshold
 
 
 def _start(maker: TableMaker, vectors: Embedding, slots: int, otherwise: HashedFields) -> None:

@@ -61,7 +61,7 @@ class ComputedEmbedding(Embedding):
 
 
 def single_std(config: EmbConfig, cardinalities: Sequence[int]) -> float:
-    """The standard deviation that all entries of the single tables together would start with."""
+    """The standard deviation that all entries of the standard embeddings together would start with."""
     rows = sum(cardinalities)
     if config.init_std is not None:
         return config.init_std

@@ -1,6 +1,6 @@
 """Hashed rows (Weinberger et al. 2009): the ids of a large field share the rows of a smaller table, by modulo.
 
-What is read of those rows is nothing of theirs: a single table, or with `emb.inner` MLET, of fewer rows than ids.
+The rows are those of one plain table or, with `emb.inner`, of MLET, with fewer rows than ids.
 B batch, F sparse fields, N ids of a field.
 """
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from mlet_bench.config.emb import HashEmbConfig, Shrink
 from mlet_bench.embedding.base import Embedding
 from mlet_bench.embedding.maker import TableMaker
+from mlet_bench.embedding.parts import ratios_from
 from mlet_bench.embedding.rows import FieldOffsets
 from mlet_bench.errors import UserError
 
@@ -73,10 +74,9 @@ def hashed_rows(cardinalities: Sequence[int], ratio: float, min_rows: int, shrin
     rows = [count if count < min_rows else min(count, LEAST) for count in cardinalities]
     rest, above = wanted - sum(rows), sum(cardinalities) - sum(rows)
     if rest < 0:
-        least = sum(rows) / sum(cardinalities)
         raise UserError(
             f"emb.ratio={ratio:g}: fields with fewer than emb.min_rows={min_rows} ids stay whole; allowed with them: "
-            f"{least:.4f} to 1"
+            f"{ratios_from(sum(rows), sum(cardinalities))}"
         )
     if shrink == "cap":
         return _capped(cardinalities, wanted, min_rows)

@@ -183,6 +183,11 @@ def _rounded(weight_VW: Tensor, scale: Tensor, bits: int) -> IntegerTable:
     return table
 
 
+def _numbers(rows: int, dim: int, bits: int, *, learned: bool) -> int:
+    """Of 4 bytes, for the integers and their scales."""
+    return -(-rows * dim * bits // 32) + (rows if learned else 1)
+
+
 def lpt(config: LPTEmbConfig | ALPTEmbConfig, cardinalities: Sequence[int], maker: TableMaker) -> Embedding:
     """As small as its bits make it; UserError if emb.ratio asks for less."""
     budget = Budget(config, tuple(cardinalities))
@@ -190,9 +195,10 @@ def lpt(config: LPTEmbConfig | ALPTEmbConfig, cardinalities: Sequence[int], make
 
     def small(own: TableMaker) -> Embedding:
         rows, dim = sum(own.cardinalities), config.dim
-        numbers = -(-rows * dim * config.bits // 32) + (rows if learned else 1)
+        numbers = _numbers(rows, dim, config.bits, learned=learned)
         if numbers > budget.numbers:
-            raise budget.refuse(numbers)
+            fewer = budget.reachable(_numbers(rows, dim, 4, learned=learned))
+            raise budget.refuse(numbers, "" if config.bits == 4 or dim % 2 else f"; with emb.bits=4: {fewer}")
         fields = FieldOffsets(own.cardinalities)
         scale = torch.full((rows,), config.scale) if learned else torch.tensor(config.scale)
         if own.served:

@@ -1,7 +1,7 @@
 """Multi-Layer Embedding Training (arXiv 2309.15881): each n × d table trained as (n × k)·(k × d).
 
-Without `inner_std` the start is fair to a single table: every field's W2 has mean square 1/k and W1 the variance of the
-single table, so that the product has it too, and W2ᵀW2 is the identity on average, so that k does not act as a learning
+Without `inner_std` the start matches the standard embedding: each W2 has mean square 1/k and W1 the variance of
+the standard table, so the product has it too; W2ᵀW2 is the identity on average, so k does not act as a learning
 rate under SGD. With it W2ᵀW2 is about k·σ² times the identity, as in the paper.
 """
 

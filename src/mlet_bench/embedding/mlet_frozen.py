@@ -1,6 +1,6 @@
 """A control of MLET: W2 keeps its random start, so that W1 alone is trained.
 
-What it gains over a single table is not the adaptive update of two trained factors, but the change of coordinates
+What it gains over a standard embedding is not the adaptive update of two trained factors, but the change of coordinates
 that a fixed random W2 makes to the optimiser.
 """
 

@@ -11,12 +11,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mlet_bench.config.emb_base import SmallerEmbConfig
+from mlet_bench.config.emb_base import EmbConfig, SmallerEmbConfig
 from mlet_bench.embedding.base import Embedding
 from mlet_bench.embedding.maker import TableMaker
 from mlet_bench.embedding.rows import FieldOffsets
 from mlet_bench.embedding.table import RowTable
 from mlet_bench.errors import UserError
+
+
+def ratios_from(least: int, whole: int) -> str:
+    """Those that leave room for `least` of `whole` numbers, the smallest rounded up; 1 leaves every field whole.
+
+    >>> ratios_from(13_041, 1_000_000), ratios_from(52, 33_762_577), ratios_from(70, 35)
+    ('0.0131 to 1', '1.55e-06 to 1', '1')
+    """
+    if least >= whole:
+        return "1"
+    unit = 10 ** max(4, 2 - math.floor(math.log10(least / whole)))
+    return f"{-(-least * unit // whole) / unit:g} to 1"
 
 
 @dataclass(frozen=True)
@@ -42,16 +54,18 @@ class Budget:
         whole = sum(self.cardinalities[field] for field in self.whole)
         return int(self.config.ratio * sum(self.cardinalities) * self.config.dim + 1e-6) - whole * self.config.dim
 
-    def refuse(self, least: int, most: int | None = None) -> UserError:
-        """The mistake to raise where the small fields can have no fewer numbers than `least` (no more than `most`)."""
-        config, all_numbers = self.config, sum(self.cardinalities) * self.config.dim
-        whole = sum(self.cardinalities[field] for field in self.whole) * config.dim
-        lowest = math.ceil(1e4 * (least + whole) / all_numbers) / 1e4
-        highest = 1.0 if most is None else min(1.0, math.floor(1e4 * (most + whole) / all_numbers) / 1e4)
-        kept = f", where fields with fewer than emb.min_rows={config.min_rows} ids stay whole" if whole else ""
+    def reachable(self, least: int) -> str:
+        """Ratios that leave room for so many numbers of the small fields, in words."""
+        whole = sum(self.cardinalities[field] for field in self.whole)
+        return ratios_from(least + whole * self.config.dim, sum(self.cardinalities) * self.config.dim)
+
+    def refuse(self, least: int, instead: str = "") -> UserError:
+        """The mistake to raise where the small fields take `least` numbers or more; `instead`: what else would do."""
+        config = self.config
+        kept = f", where fields with fewer than emb.min_rows={config.min_rows} ids stay whole" if self.whole else ""
         return UserError(
             f"emb.ratio={config.ratio:g}: too small for emb={config.mode} and these fields{kept}; allowed: "
-            f"{lowest:g} to {highest:g}"
+            f"{self.reachable(least)}{instead}"
         )
 
     def largest(self, size: Callable[[int], int], choices: Sequence[int]) -> int:
@@ -155,10 +169,28 @@ def beside_whole_fields(
     budget: Budget, maker: TableMaker, small: Callable[[TableMaker], Embedding], *, whole_at_one: bool = True
 ) -> Embedding:
     """What `small` makes of the small fields, and ordinary tables for the others: for all where emb.ratio is 1."""
-    if not budget.small or (budget.config.ratio == 1 and whole_at_one):
+    if budget.config.ratio == 1 and (whole_at_one or not budget.small):
         return maker.table(FieldOffsets(budget.cardinalities))
+    if not budget.small:
+        raise budget.refuse(0)
     part = small(maker.of_fields(budget.small))
     if not budget.whole:
         return part
     whole = maker.of_fields(budget.whole)
     return PartedEmbedding([(budget.whole, whole.table(FieldOffsets(whole.cardinalities))), (budget.small, part)])
+
+
+def served_ratios(config: EmbConfig, served: Embedding) -> tuple[float | None, float | None]:
+    """Bytes served over those of the standard embedding of the same d: of all fields, and of those that are made small.
+
+    None where there is nothing to divide by.
+    """
+    if not served.dim:
+        return None, None
+    rows, whole_rows = sum(served.cardinalities), 0
+    if isinstance(config, SmallerEmbConfig):
+        whole_rows = sum(ids for ids in served.cardinalities if ids < config.min_rows)
+    of_row = 4 * served.dim
+    if not isinstance(config, SmallerEmbConfig) or rows == whole_rows:
+        return served.bytes / (rows * of_row), None
+    return served.bytes / (rows * of_row), (served.bytes - whole_rows * of_row) / ((rows - whole_rows) * of_row)

@@ -170,7 +170,7 @@ def _of_width(part: ParameterSharding, width: int) -> ParameterSharding:
 
 
 def be_quiet() -> None:
-    """What TorchRec and FBGEMM say of themselves is nothing that a user can mend."""
+    """Hide messages of TorchRec and FBGEMM that a user cannot act on."""
     for name in ("torchrec", "torch.fx._symbolic_trace", "fbgemm_gpu"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="torchrec|fbgemm_gpu|torch.distributed")

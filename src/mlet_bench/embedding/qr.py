@@ -144,7 +144,7 @@ def _small(config: QREmbConfig, maker: TableMaker, chosen: Sequence[int]) -> QRE
 
 
 def _scales(config: QREmbConfig, maker: TableMaker, fields: DividedFields) -> list[float]:
-    """Factors with which a composed vector starts with the variance of the single table's."""
+    """Factors with which a composed vector starts with the variance of the standard embedding's."""
     scales = []
     for ids, rows in zip(maker.cardinalities, fields.counts, strict=True):
         single, own = maker.start_std(ids), maker.start_std(rows)

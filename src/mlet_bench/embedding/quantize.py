@@ -1,4 +1,4 @@
-"""Integers in place of a trained table's numbers: uniform, symmetric, one scale a table.
+"""Integers instead of a trained table's numbers: uniform, symmetric, one scale a table.
 
 The scale is the one of least squared error that a grid search finds, as in the MLET paper (section 5.5).
 """

@@ -104,7 +104,7 @@ class ShardedTables:
 
 
 class ShardedEmbedding(Embedding):
-    """A single table or, with W2, a product of two for each field, whose rows lie on several processes.
+    """A standard embedding or, with W2, a product of two for each field, whose rows lie on several processes.
 
     `state_dict` and `parameters` are those of what every process has: W2.
     """
@@ -145,7 +145,7 @@ class ShardedEmbedding(Embedding):
 
     @torch.no_grad()
     def collapse(self) -> "ShardedEmbedding":
-        """Sharded as it is; a single table is its own product."""
+        """Sharded as it is; a standard embedding is its own product."""
         fields, order_V = self.fields.served()
         assert order_V is None  # of the modes that can be sharded
         return ShardedEmbedding(fields, self.sharded if self.w2_FKD is None else self.sharded.times(self.w2_FKD), None)

@@ -79,7 +79,7 @@ class SingleEmbedding(Embedding):
         return [self.table]
 
     def batch_l2(self, on: str) -> Tensor:
-        """‖·‖² of the rows that the last batch held; a single table is its own product."""
+        """‖·‖² of the rows that the last batch held; a standard embedding is its own product."""
         read = self.table.last_read
         return read.rows.once(read.values_UW).square().sum()
 

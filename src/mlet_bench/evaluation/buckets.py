@@ -71,7 +71,7 @@ def popularity(counts_BF: np.ndarray) -> np.ndarray:
 
 
 def tenths_of(popularity_R2: np.ndarray) -> np.ndarray:
-    """tenth_R (uint8): rows in the order of the product of their categories' training counts, cut into tenths.
+    """tenth_R (uint8): rows in the order of the product of their categories' training counts, divided into tenths.
 
     A product is 0 where a category was never seen. Such rows are ordered by how many were not, then by the product of
     the other counts; rows that are still equal keep their order in the split.
@@ -86,7 +86,7 @@ def tenths_of(popularity_R2: np.ndarray) -> np.ndarray:
 
 
 def evaluate(
-    judged: EvalRows,
+    rows: EvalRows,
     logit_R: np.ndarray,
     fields: Sequence[str],
     edges: Sequence[int],
@@ -95,16 +95,16 @@ def evaluate(
     """Metrics of all rows, and of the rows of every bucket that has some: by field, by `rarest`, by `popularity`.
 
     `edges` are the lowest counts of the buckets; below the first lies bucket 0, never seen. Where the true
-    logits are known, `best_auc` and `best_logloss` say what the truth itself scores on the same rows. Ids below
+    logits are known, `best_auc` and `best_logloss` are the reachable ones (oracle): those of the truth. Ids below
     `reserved` stand for no single category. A field that has the name of a pseudo-field is called `NAME (column)`.
     """
-    scored, order_R = Scored.of(judged.label_R, logit_R)
-    truth = None if judged.true_logit_R is None else Scored.of(judged.label_R, judged.true_logit_R)
-    grouped = {} if judged.group_R is None else group_auc(scored, judged.group_R[order_R], reserved)
+    scored, order_R = Scored.of(rows.label_R, logit_R)
+    truth = None if rows.true_logit_R is None else Scored.of(rows.label_R, rows.true_logit_R)
+    grouped = {} if rows.group_R is None else group_auc(scored, rows.group_R[order_R], reserved)
     whole = {**metrics(scored), **grouped, **_best(None if truth is None else truth[0])}
     buckets = []
     names = [f"{name} (column)" if name in (RAREST, POPULARITY) else name for name in fields]
-    for name, bucket_R in zip([*names, RAREST, POPULARITY], [*judged.bucket_RG.T, judged.tenth_R], strict=True):
+    for name, bucket_R in zip([*names, RAREST, POPULARITY], [*rows.bucket_RG.T, rows.tenth_R], strict=True):
         sorted_R = bucket_R[order_R]
         for bucket in np.unique(bucket_R):
             best = _best(None if truth is None else truth[0][bucket_R[truth[1]] == bucket])

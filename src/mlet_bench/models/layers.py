@@ -140,7 +140,7 @@ class NumericVectors(nn.Module):
 class FirstOrder(nn.Module):
     """One weight for each category and each numeric column: the linear part of a model.
 
-    The categories' weights are a single table of width one, whatever the mode of the model's embedding. All start
+    The categories' weights are a standard embedding of width one, whatever the mode of the model's embedding. All start
     at zero, so that a category that training never saw adds nothing.
 
     Example:

@@ -64,8 +64,8 @@ def auc_by_inner(study: Study) -> Iterator[FigureFile]:
                 markerfacecolor="white", clip_on=False, linestyle="none",
             )  # fmt: skip
     caption = (
-        "Mean over seeds; bars: one standard deviation. Dotted, with the hollow marker at the right edge: the single "
-        "table of the same d."
+        "Mean over seeds; bars: one standard deviation. Dotted line, with a hollow marker at the right edge: the "
+        "standard embedding (single) of the same d."
     )
     yield FigureFile("auc-by-k", caption, figure)
 
@@ -107,7 +107,8 @@ def _gain_figure(study: Study, field: str, entries: Sequence[BucketResult]) -> F
     plot.grid(visible=False, axis="x")
     legend(figure, plot)
     caption = (
-        "Mean of differences paired by seed, over the single table of the same d; bars: 95 % interval (Student's t)."
+        "Mean difference from the standard embedding (single) of the same d, paired by seed; bars: 95 % interval "
+        "(Student's t)."
     )
     return FigureFile(f"gain-{'rarest' if field == RAREST else 'item'}", caption, figure)
 
@@ -132,13 +133,13 @@ def learning_curves(study: Study) -> Iterator[FigureFile]:
 
 
 def costs(study: Study) -> Iterator[FigureFile]:
-    """Training time of a sample and bytes of the embedding, over the single table's, by k."""
+    """Training time per sample and bytes of the embedding, over the standard embedding's, by k."""
     rows = [row for row in study.chosen if not row.variant.is_control]
     times = {row.variant: row.time_ratio for row in rows if row.time_ratio and row.embedding_ratio}
     sizes = {row.variant: Spread.of([row.embedding_ratio]) for row in rows if row.embedding_ratio}
     for name, spreads, title, y, caption in (
-        ("time-ratio", times, "Training time by inner dimension", "time of a sample, over single's",
-         "Mean over seeds, paired by seed; bars: one standard deviation. 1: the single table of the same d."),
+        ("time-ratio", times, "Training time by inner dimension", "time per sample, over single's",
+         "Mean over seeds, paired by seed; bars: one standard deviation. 1: single, with the same d."),
         ("memory-ratio", sizes, "Embedding memory in training by inner dimension", "parameter bytes, over single's",
          "Parameters of the embedding alone, without the optimiser's state. After collapse the ratio is 1."),
     ):  # fmt: skip

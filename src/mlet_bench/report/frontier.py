@@ -7,14 +7,18 @@ from mlet_bench.analysis.formatting import NONE, mean_sd
 from mlet_bench.analysis.frontier import SHARES, MethodSummary, Point, frontier, lowest_tenth_auc, summaries
 from mlet_bench.analysis.study import Study
 from mlet_bench.evaluation.statistics import Spread
-from mlet_bench.report.plotting import BLACK, FigureFile, Look, axes, legend, log_ticks, look
+from mlet_bench.report.plotting import BLACK, FigureFile, Look, axes, legend, log_bytes, look
 from mlet_bench.report.table import SPREAD, Column, Table
 
 KIB = 1024
 
 
 def _kib(size: float) -> str:
-    return f"{size / KIB:,.1f}"
+    """
+    >>> _kib(1536), _kib(17_286_439_424)
+    ('1.5', '16,881,288')
+    """
+    return f"{size / KIB:,.1f}" if size < 10_000 * KIB else f"{size / KIB:,.0f}"
 
 
 def points_table(study: Study) -> Table:
@@ -34,15 +38,15 @@ def points_table(study: Study) -> Table:
         Column("peak MiB", "peak_memory", lambda spread: _mean(spread, KIB * KIB), "peak_memory", SPREAD, dropped=1),
     )
     note = (
-        "Bytes of all that is served: rows, indices, projections, networks, fields that stay whole. Front: nobody "
-        "serves as few bytes with a higher mean AUC. Lowest tenth: the test rows whose categories training saw least. "
-        "Training time and memory are of use only if nothing else ran."
+        "Bytes of everything that is served: rows, indices, projections, networks, fields that stay whole. Front: no "
+        "other embedding has a higher mean AUC in as few bytes. Lowest tenth: the test rows with the least frequent "
+        "categories in training. Training time and memory are meaningful only if nothing else ran."
     )
     return Table("Quality by bytes served", columns, frontier(study), note)
 
 
 def summary_table(study: Study) -> Table:
-    """What each method needs for the full table's quality, and what it reaches with a share of its bytes."""
+    """Bytes each method needs for the full table's quality, and the quality it reaches with a share of them."""
 
     def at(share: float) -> Column:
         def value(row: MethodSummary) -> Spread | None:
@@ -57,10 +61,10 @@ def summary_table(study: Study) -> Table:
         *(at(share) for share in SHARES),
     )
     note = (
-        f"{NONE}: no embedding that ran is as good, or as small. The full table: the single one of the most bytes. At "
-        "a share of it: the best on test of those that are small enough."
+        f"{NONE}: no embedding that ran is as good, or as small. Full table: the standard embedding (single) with the "
+        "most bytes. At a share of it: the best on test among those that are small enough."
     )
-    return Table("What each method needs, and what it reaches", columns, summaries(frontier(study)), note)
+    return Table("Bytes needed and quality reached by each method", columns, summaries(frontier(study)), note)
 
 
 def frontier_figures(study: Study) -> Iterator[FigureFile]:
@@ -73,17 +77,15 @@ def frontier_figures(study: Study) -> Iterator[FigureFile]:
         ("rare", "Test AUC, lowest tenth", lowest_tenth_auc(study)),
     )
     for name, label, number in kinds:
-        yield _figure(study, points, f"bytes-{name}", label, number)
+        if any(point.spread(number).n for point in points):
+            yield _figure(study, points, f"bytes-{name}", label, number)
 
 
 def _figure(study: Study, points: Sequence[Point], name: str, label: str, number: Number) -> FigureFile:
-    figure, plot = axes(
-        f"{label} by bytes served", study.title, "KiB of embeddings that are served", label[0].lower() + label[1:]
-    )
-    figure.set_size_inches(7.0, 5.2)
+    figure, plot = axes(f"{label} by bytes served", study.title, "bytes of embeddings", label[0].lower() + label[1:])
     for place, row in enumerate(summaries(points)):
         shown = Look(BLACK, "o", "-") if row.points[0].variant.is_baseline else look(place)
-        spreads = {point.bytes / KIB: point.spread(number) for point in row.points}
+        spreads = {point.bytes: point.spread(number) for point in row.points}
         known = {size: spread for size, spread in spreads.items() if spread.mean is not None}
         plot.errorbar(
             list(known),
@@ -93,11 +95,9 @@ def _figure(study: Study, points: Sequence[Point], name: str, label: str, number
             **shown._asdict(),
         )
     if name.endswith("auc"):
-        front = [(point.bytes / KIB, point.spread(number).mean or 0.0) for point in points if point.on_front]
+        front = [(point.bytes, point.spread(number).mean or 0.0) for point in points if point.on_front]
         plot.plot(*zip(*front, strict=True), "o", markersize=12, markerfacecolor="none", color=BLACK, label="front")
-    sizes = sorted({point.bytes / KIB for point in points})
-    powers = [2.0**power for power in range(-4, 40) if sizes[0] / 1.5 <= 2.0**power <= sizes[-1] * 1.5]
-    log_ticks(plot, powers)
+    log_bytes(plot, [point.bytes for point in points])
     legend(figure, plot)
     return FigureFile(name, "Mean over seeds; bars: 95 % interval over seeds (Student's t).", figure)
 

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from mlet_bench import __version__
 from mlet_bench.analysis.findings import Findings
+from mlet_bench.analysis.formatting import NONE
 from mlet_bench.analysis.paper.verdict import verdict
 from mlet_bench.analysis.study import Study
 from mlet_bench.errors import printable
@@ -77,6 +78,7 @@ def render(
         runs=sum(len(study.comparison.runs) for study in found.studies),
         gains=sum(row.auc_gain is not None for study in found.studies for row in study.chosen),
         version=__version__,
+        unknown=NONE,
     )
 
 

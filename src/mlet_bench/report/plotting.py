@@ -7,7 +7,7 @@ import math
 import re
 import textwrap
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import fmean
@@ -67,7 +67,7 @@ class Look(NamedTuple):
 
 
 def looks(variants: Iterable[EmbeddingVariant]) -> dict[str, Look]:
-    """Of each curve where d is an axis or fixed, single tables first; the same ones look alike in all figures."""
+    """Of each curve where d is an axis or fixed, standard embeddings first; the same ones look alike in all figures."""
     ordered = sorted(set(variants), key=lambda variant: variant.order)
     ordered.sort(key=lambda variant: (not variant.is_baseline, variant.mode, variant.inner or 0))
     others = dict.fromkeys(variant.curve for variant in ordered if not variant.is_baseline)
@@ -118,7 +118,12 @@ def along_epochs(
 
 def titled(title: str, subtitle: str) -> str:
     """Both in lines that a figure has room for."""
-    return "\n".join([*textwrap.wrap(title, TITLE_LETTERS), *textwrap.wrap(short(subtitle), TITLE_LETTERS)])
+    return "\n".join([*textwrap.wrap(title, TITLE_LETTERS), *lines(subtitle, TITLE_LETTERS)])
+
+
+def lines(name: str, letters: int) -> list[str]:
+    """A name in lines of so many letters; only one that fills four of them is truncated."""
+    return textwrap.wrap(short(name, 4 * letters), letters)
 
 
 def legend(figure: Figure, plot: Axes) -> None:
@@ -129,11 +134,17 @@ def legend(figure: Figure, plot: Axes) -> None:
         figure.legend(handles, [short(label) for label in labels], loc="outside lower center", ncols=columns)
 
 
-def log_ticks(plot: Axes, values: Sequence[float]) -> None:
+def log_ticks(plot: Axes, values: Sequence[Any], name: Callable[[Any], str] = "{:g}".format) -> None:
     """A logarithmic x axis that names these values."""
     plot.set_xscale("log", base=2)
-    plot.xaxis.set_ticks(values, [f"{value:g}" for value in values])
+    plot.xaxis.set_ticks(values, [name(value) for value in values])
     plot.xaxis.set_ticks([], minor=True)
+
+
+def log_bytes(plot: Axes, sizes: Sequence[float]) -> None:
+    """A logarithmic x axis of bytes: at most seven powers of two with their units."""
+    powers = [power for power in range(64) if min(sizes) / 1.5 <= 2**power <= max(sizes) * 1.5]
+    log_ticks(plot, [2**power for power in powers[:: math.ceil(len(powers) / 7)]], binary)
 
 
 def log_values(plot: Axes) -> None:
@@ -159,6 +170,15 @@ def compact(number: int) -> str:
     ('9,467', '58k', '4.6M')
     """
     return f"{number:,}" if number < 10_000 else f"{number / 1e3:.0f}k" if number < 1e6 else f"{number / 1e6:.1f}M"
+
+
+def binary(size: int) -> str:
+    """
+    >>> binary(512), binary(2**21), binary(2**34)
+    ('512 B', '2 MiB', '16 GiB')
+    """
+    unit = min((size.bit_length() - 1) // 10, 4)
+    return f"{size / 1024**unit:g} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[unit]}"
 
 
 def own_ids(svg: str, name: str) -> str:

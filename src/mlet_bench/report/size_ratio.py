@@ -10,13 +10,13 @@ from mlet_bench.analysis.claims import LARGEST_RATIO, MEAN_RATIO
 from mlet_bench.analysis.formatting import ratio_interval
 from mlet_bench.analysis.size_ratio import SizeRatio, Summary
 from mlet_bench.analysis.study import Study
-from mlet_bench.report.plotting import BLACK, FigureFile, axes, log_ticks, look, powers_of_two, short
+from mlet_bench.report.plotting import BLACK, FigureFile, axes, lines, log_ticks, look, powers_of_two
 from mlet_bench.report.study_tables import TASK
 from mlet_bench.report.table import DIFFERENCE, INTERVAL, Column, Table
 
 
 def every_ratio(studies: Sequence[Study]) -> Table:
-    """The size ratio at each width of the single table."""
+    """The size ratio at each width of the standard embedding."""
     columns = (
         *TASK,
         Column("d_ref", "ref_dim", key="d_ref"),
@@ -41,7 +41,7 @@ def every_ratio(studies: Sequence[Study]) -> Table:
         Column("test gain in AUC", "test", formatting.diff_ci, "test_auc_gain", DIFFERENCE, dropped=4),
     )
     rows = [ratio for study in studies for ratio in study.ratios]
-    return Table("Size ratio at every d_ref", columns, rows, "As above, for each width of the single table.")
+    return Table("Size ratio at every d_ref", columns, rows, "As above, for every width of the standard embedding.")
 
 
 def headlines(studies: Sequence[Study]) -> Table:
@@ -51,10 +51,11 @@ def headlines(studies: Sequence[Study]) -> Table:
     columns = [Column("data set · model", "group.task.title", words=True), *table.columns]
     margin = rows[0].margin if rows else 0.0
     note = (
-        "d_ref of the single table over the smallest MLET d whose mean validation AUC reaches the single table's there "
-        f"(margin {margin:g}): the ratio of their bytes after training. Interval: bootstrap over seeds. "
+        "d_ref, a width of the standard embedding (single), over the smallest d with which MLET reaches its mean "
+        f"validation AUC (margin {margin:g}): the ratio of their bytes after training. Interval: bootstrap over seeds. "
         "≥: no smaller d was tried. Interpolated: on the line between widths, over log d. Test gain: AUC of that MLET "
-        "configuration minus the single table's at d_ref. Parameters: of the whole models, after collapse."
+        "configuration minus that of the standard embedding at d_ref. Parameters: ratio of the whole models, after "
+        "collapse."
     )
     return Table("Size ratio at equal quality", columns, rows, note)
 
@@ -66,8 +67,8 @@ def _bounded(ratio: SizeRatio) -> str:
 
 
 def summaries(studies: Sequence[Study]) -> Table:
-    """Mean and maximum over the models of each data set, where there are several sets, and over all; of no single
-    comparison."""
+    """Mean and maximum over the models of each data set, where there are several sets, and over all; none of one
+    comparison alone."""
     sets = list(dict.fromkeys(study.comparison.task.dataset for study in studies))
     over = {name: [study for study in studies if study.comparison.task.dataset == name] for name in sets}
     over = {**(over if len(sets) > 1 else {}), "all": list(studies)}
@@ -83,23 +84,24 @@ def summaries(studies: Sequence[Study]) -> Table:
         Column("bound", lambda summary: "≥" if summary.is_bound else ""),
     ]
     rows = [Summary.of(name, group) for name, group in ratios.items() if len(group) > 1]
-    note = "Of the ratios that were reached. ≥: some were reached at the smallest d that was tried, and may be larger."
+    note = "Over the ratios that were reached. ≥: some were reached at the smallest d tried, so they may be larger."
     return Table("Size ratio over several comparisons", columns, rows, note)
 
 
 def size_ratio_figure(studies: Sequence[Study]) -> Iterator[FigureFile]:
-    """The headline ratio of every comparison with its interval, and what the paper says."""
-    ratios = [(study.title, study.headline) for study in studies if study.headline]
+    """The headline ratio of every comparison with its interval, and the paper's ratios."""
+    ratios = [(lines(study.title, 34), study.headline) for study in studies if study.headline]
     if not any(ratio.ratio for _, ratio in ratios):
         return
-    figure, plot = axes("Size ratio at equal quality", "", "single table's d_ref over MLET's d", "", rows=len(ratios))
+    height = sum(len(title) for title, _ in ratios)
+    figure, plot = axes("Size ratio at equal quality", "", "d_ref over d of MLET", "", rows=height)
     ends = [2.0**-1, 2.0**4]
     for place, (_, ratio) in enumerate(ratios):
         ends += _draw_ratio(plot, place, ratio)
     for value in (MEAN_RATIO, LARGEST_RATIO):
         plot.axvline(value, color=look(1).color, linestyle=":", linewidth=1.4)
     plot.axvline(1, color=BLACK, linewidth=0.8)
-    plot.set_yticks(range(len(ratios)), [short(title, 34) for title, _ in ratios])
+    plot.set_yticks(range(len(ratios)), ["\n".join(title) for title, _ in ratios])
     plot.set_ylim(len(ratios) - 0.5, -0.5)
     log_ticks(plot, powers_of_two(min(ends), max(ends)))
     caption = (

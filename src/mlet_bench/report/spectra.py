@@ -35,7 +35,7 @@ class SpectrumTrace:
         return tuple(_mean([getattr(series[place][1], name) for series in self.seeds]) for place in (0, -1))
 
     def moved(self, name: str) -> float | None:
-        """Mean over seeds and over the steps that were looked at of a number of the movement."""
+        """Mean of a number of the movement over seeds and recorded steps."""
         return _mean([_mean([find(spectrum, f"movement.{name}") for _, spectrum in series]) for series in self.seeds])
 
     def singular_values(self, part: float) -> list[float]:
@@ -100,7 +100,7 @@ def every_spectrum(studies: Sequence[Study]) -> Table:
 
 
 def updates(study: Study) -> Table:
-    """Effective rank and balance at start and end, and the steps that were looked at."""
+    """Effective rank and balance at start and end, and the recorded steps."""
 
     def arrow(digits: str) -> Callable[[Sequence[float | None]], str]:
         return lambda ends: " → ".join(number(end, digits) for end in ends)
@@ -120,17 +120,17 @@ def updates(study: Study) -> Table:
     )
     rows = traces(study.comparison)
     note = (
-        "Means over seeds and over the steps that were looked at, one after each evaluation. Effective rank of E, and "
-        "‖W1ᵀW1 − W2W2ᵀ‖ over the sum of both norms (0: balanced), from start to end. Absent rows: their share of the "
-        "squared movement of E in a step whose batch did not hold them. The predicted update is what a step of SGD on "
-        "the factors does to E by algebra: its cosine with the real update, and under SGD the relative error with and "
-        "without the term in η²."
+        "Means over seeds and over the recorded steps, one after each evaluation. Effective rank: of E, from start to "
+        "end. Imbalance: ‖W1ᵀW1 − W2W2ᵀ‖ over the sum of both norms (0: balanced), from start to end. Absent rows: "
+        "the share of a step's squared movement of E that falls on rows absent from its batch. Cosine: between the "
+        "real update and the one predicted by algebra for a step of SGD on the factors. Error: its relative error "
+        "under SGD, with and without the term in η²."
     )
     return Table(f"Spectra and updates: field {rows[0].field if rows else ''}", columns, rows, note)
 
 
 def spectra_figures(study: Study) -> Iterator[FigureFile]:
-    """At the largest d that a single table and another embedding share, or else the largest; none without spectra."""
+    """At the largest d that the standard and another embedding share, or else the largest; none without spectra."""
     every = traces(study.comparison)
     dims = [{trace.group.variant.dim for trace in every if trace.group.variant.is_baseline == single}
             for single in (True, False)]  # fmt: skip

@@ -17,7 +17,7 @@ from mlet_bench.analysis.formatting import diff_ci, interval, mean_sd, number, p
 from mlet_bench.analysis.study import GroupResult, Study, peak_bytes, samples_per_s
 from mlet_bench.evaluation.buckets import RAREST
 from mlet_bench.evaluation.statistics import Spread
-from mlet_bench.report.table import DIFFERENCE, INTERVAL, SPREAD, Column, Table
+from mlet_bench.report.table import DIFFERENCE, INTERVAL, SPREAD, Column, Table, find
 
 TASK = (
     Column("", "group.task.dataset", key="dataset"),
@@ -27,9 +27,11 @@ TASK = (
     Column("", "group.task.budget", key="tuning"),
 )
 VARIANT = (
-    Column("embedding", "group.variant.mode", key="mode", words=True),
+    Column("", "group.variant.mode", key="mode"),
+    Column("embedding", "group.variant.name", words=True),
     Column("d", "group.variant.dim", key="d"),
     Column("k", "group.variant.inner", key="k"),
+    Column("", lambda row: find(row, "group.variant.own") or None, key="own", if_known=True),
     Column("bits", "group.variant.bits", key="bits", if_known=True),
 )
 SIZES = ("training", "inference")
@@ -47,10 +49,10 @@ def claims(entries: Sequence[Claim]) -> Table:
         Column("holds?", "holds", key="holds", words=True),
     )
     note = (
-        "Each difference is of one model, data set and d: test AUC, paired by seed. Higher or lower: five or more "
-        "seeds, and the 95 % interval leaves out 0. Of several k the best on validation counts. Holds: yes if more "
-        "than half are higher and none lower, partly if some are, no if some are lower and none higher. Comparisons "
-        "share rows and settings, so they are not independent evidence."
+        "Each difference is in test AUC, for one model, data set and d, paired by seed. Higher or lower: at least five "
+        "seeds, and the 95 % interval excludes 0. Of several k the best on validation counts. Holds: yes if more "
+        "than half are higher and none lower, partly if some are higher, no if some are lower and none higher. "
+        "Comparisons share rows and settings, so they are not independent evidence."
     )
     return Table("The paper's claims on these runs", columns, entries, note)
 
@@ -59,14 +61,14 @@ def apart(studies: Sequence[Study]) -> Table:
     """What sets comparisons of the same data set and model apart, where their names do not say it."""
     columns = (
         Column("comparison", "title", words=True),
-        Column("settings of its own", "comparison.task.distinction", words=True),
+        Column("settings", "comparison.task.distinction", words=True),
     )
     rows = [study for study in studies if study.comparison.task.distinction]
-    return Table("What sets comparisons apart", columns, rows)
+    return Table("Settings that differ between comparisons", columns, rows)
 
 
 def every_setting(studies: Sequence[Study]) -> Table:
-    """All that is known of the quality of every setting that was tried."""
+    """Everything known about the quality of every setting that was tried."""
     columns = (
         *TASK,
         *VARIANT,
@@ -106,13 +108,13 @@ def tried_settings(study: Study) -> Table:
 
 
 def quality(study: Study) -> Table:
-    """Of the settings that were chosen."""
+    """The quality of the chosen settings."""
     table = every_setting([study])
     note = (
-        "Mean ± standard deviation over seeds. Gain in AUC, change of logloss: minus the single table of the same d, "
-        "paired by seed, ± half of the 95 % interval (Student's t); seeds are the pairs. Verdict: higher or lower "
-        "with five or more pairs and an interval that excludes 0, else undecided. DeLong: "
-        "pairs of runs whose difference the test rows alone would not make (p < 0.05). Tried: settings of learning "
+        "Mean ± standard deviation over seeds. Gain in AUC, change of logloss: difference from the standard embedding "
+        "of the same d, paired by seed, ± half of the 95 % interval (Student's t); seeds counts the pairs. Verdict: "
+        "higher or lower with at least five pairs and an interval that excludes 0, otherwise undecided. DeLong: pairs "
+        "of runs that differ by more than the choice of test rows explains (p < 0.05). Tried: settings of learning "
         "rates and L2, of which the one with the best mean validation AUC is shown."
         + " GAUC: AUC within the groups of dataset.group, weighted by their rows."
         * any(map(_gauc, study.results))
@@ -123,13 +125,13 @@ def quality(study: Study) -> Table:
 
 
 def _deciding(row: GroupResult) -> str | None:
-    """How many pairs of runs the test rows alone decide."""
+    """How many pairs of runs differ by more than the choice of test rows explains."""
     deciding = sum(pair.difference.p is not None and pair.difference.p < 0.05 for pair in row.pairs)
     return f"{deciding} of {len(row.pairs)}" if row.pairs else None
 
 
 def pairs(studies: Sequence[Study]) -> Table:
-    """Every pair of runs with the same seed, by the test rows alone."""
+    """Every pair of runs with the same seed, compared on their test rows."""
     columns = (
         *TASK,
         *VARIANT,
@@ -141,8 +143,8 @@ def pairs(studies: Sequence[Study]) -> Table:
         Column("p", "difference.p", p_value, "p"),
     )
     note = (
-        "Test AUC of a run minus that of the single table of the same d and seed; interval and p speak of the test "
-        "rows alone, not of other seeds."
+        "Test AUC of a run minus that of the standard embedding of the same d and seed. Interval and p cover the "
+        "choice of test rows only, not other seeds."
     )
     rows = [pair for study in studies for row in study.results for pair in row.pairs]
     return Table("Run against run by paired DeLong", columns, rows, note)
@@ -164,7 +166,7 @@ def buckets(studies: Sequence[Study]) -> Table:
 
 
 def gains(study: Study, field: str, dim: int | None = None) -> Table:
-    """Gain in AUC over the single table of the same d: a row a variant; of one d alone a row a bucket."""
+    """Gain in AUC over the standard embedding of the same d: a row per variant; for one d alone a row per bucket."""
     entries = [row for row in study.buckets if row.bucket.field == field and row.auc_gain is not None]
     entries = [row for row in entries if dim in (None, row.variant.dim)]
     variants = list(dict.fromkeys(row.variant for row in entries))
@@ -173,8 +175,8 @@ def gains(study: Study, field: str, dim: int | None = None) -> Table:
     what = "a row's rarest category" if field == RAREST else f"field {field}"
     title = f"Gain in AUC by training count: {what}"
     note = (
-        "Over the single table of the same d, paired by seed, ± half of the 95 % interval. "
-        "▲ higher, ▼ lower: five or more seeds and an interval that excludes 0; no mark: undecided."
+        "Gain over the standard embedding of the same d, paired by seed, ± half of the 95 % interval. "
+        "▲ higher, ▼ lower: at least five seeds and an interval that excludes 0; no mark: undecided."
     )
 
     def column(heading: str, value: Callable[[Any], Any], dropped: int = 0) -> Column:
@@ -224,9 +226,10 @@ def costs(studies: Sequence[Study]) -> Table:
         *(Column("", f"sizes.parameters_{when}", key=f"parameters_{when}") for when in SIZES),
     )
     note = (
-        "Mean ± standard deviation over seeds. Time ratio: training time of a sample over that of the single table of "
-        "the same d and seed. Embedding MiB: parameters in training → after collapse; its ratio: in training. Peak "
-        "memory is the whole process's: in a sweep that runs in one process no job can show less than earlier ones."
+        "Mean ± standard deviation over seeds. Time ratio: training time per sample over that of the standard "
+        "embedding with the same d and seed. Embedding MiB: parameters in training → after collapse; the embedding "
+        "ratio is that in training. Peak memory is that of the whole process: in a sweep that runs in one process, no "
+        "job can show less than an earlier one."
     )
     return Table("Training time and memory", columns, [row for study in studies for row in study.chosen], note)
 
@@ -256,7 +259,7 @@ def runs(studies: Sequence[Study]) -> Table:
     rows = [
         CountedRun(group, run) for study in studies for group in study.comparison.groups for run in group.runs.values()
     ]
-    return Table("Every run", columns, rows, "The interval is DeLong's, of the test rows alone.")
+    return Table("Every run", columns, rows, "The interval is DeLong's and covers the choice of test rows only.")
 
 
 def left_out(entries: Sequence[LeftOut]) -> Table:

@@ -58,7 +58,7 @@ def load_model_weights(folder: Path) -> dict[str, Tensor]:
         found = load_weights(folder / name)
         tensors |= {key: value for key, value in found.items() if weight_map.get(key) == name}
     if tensors.keys() != weight_map.keys():
-        raise UserError(f"{folder / INDEX}: names tensors that are in no file; rerun=true makes the run anew")
+        raise UserError(f"{folder / INDEX}: names tensors that are in no file; rerun=true makes the run again")
     return _joined(tensors, folder / INDEX)
 
 
@@ -68,7 +68,7 @@ def _weight_map(path: Path) -> dict[str, str]:
     if not isinstance(found, dict) or not all(
         isinstance(name, str) and PART.fullmatch(name) for name in found.values()
     ):
-        raise UserError(f"{path}: damaged, it names files that no model is stored in; rerun=true makes the run anew")
+        raise UserError(f"{path}: damaged, it names files that no model is stored in; rerun=true makes the run again")
     return found
 
 
@@ -86,7 +86,7 @@ def _joined(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
         rows = 0
         for first, part in sorted(parts, key=lambda part: part[0]):
             if first != rows or part.ndim != 2 or part.shape[1] != parts[0][1].shape[1]:
-                raise UserError(f"{path}: damaged, rows of {name} are missing; rerun=true makes the run anew")
+                raise UserError(f"{path}: damaged, rows of {name} are missing; rerun=true makes the run again")
             rows += len(part)
         whole[name] = torch.cat([part for _, part in sorted(parts, key=lambda part: part[0])])
     return whole

@@ -1,4 +1,4 @@
-"""What a command tells of its work while it goes on. The terminal's is report/console/progress.py."""
+"""What a command reports while it works. The terminal's is report/console/progress.py."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager

@@ -84,7 +84,7 @@ class Emb(_Part):
     dim: Annotated[int, Field(ge=1)]
     inner: Annotated[int, Field(ge=1)] | None
     ratio: Annotated[float, Field(gt=0)] | None = None
-    """Numbers served over those of a single table of the same d, where a mode makes tables smaller."""
+    """Numbers served over those of a standard embedding of the same d, where a mode makes tables smaller."""
     bits: int | None = None
     """Of the numbers of a table that was quantised after training; no run has it, an evaluation has."""
 
@@ -100,6 +100,10 @@ class Collapse(_Part):
     embedding_bytes_inference: Count
     parameters_training: Count
     parameters_inference: Count
+    ratio: float | None = None
+    """Bytes served over those of the standard embedding of the same d."""
+    ratio_small: float | None = None
+    """The same of the fields that the mode makes small alone, without those that stay whole."""
 
 
 class Inference(_Part):

@@ -111,13 +111,13 @@ class RunFolder:
             if name not in names:
                 continue
             if not path.is_file():
-                raise UserError(f"{path}: missing; rerun=true makes the run anew")
+                raise UserError(f"{path}: missing; rerun=true makes the run again")
             try:
                 same = path.stat().st_size == size and files.md5(path) == md5
             except OSError as error:
                 raise UserError(f"{path}: cannot be read ({error.strerror})") from None
             if not same:
-                raise UserError(f"{path}: damaged, it is not what the run wrote; rerun=true makes the run anew")
+                raise UserError(f"{path}: damaged, it is not what the run wrote; rerun=true makes the run again")
 
     def save(self, result: Result) -> None:
         files.write_json(self.path / RESULT, result.as_json())
@@ -129,7 +129,7 @@ class RunFolder:
         for name, (size, _) in self._known().items():
             other = self.path / name
             if other.exists() and other.stat().st_size != size:  # removed to save room is nothing wrong
-                raise UserError(f"{other}: damaged, it is not what the run wrote; rerun=true makes the run anew")
+                raise UserError(f"{other}: damaged, it is not what the run wrote; rerun=true makes the run again")
         result = files.read_json(path)
         if not isinstance(result, dict):
             raise UserError(f"{path}: not a result")
@@ -174,7 +174,7 @@ class RunFolder:
             sealed = dict.fromkeys((*(name for name in SEALED if name in known), *model_files(known)))
             return {name: (int(known[name]["bytes"]), str(known[name]["md5"])) for name in sealed}
         except (UserError, AttributeError, KeyError, TypeError, ValueError):
-            raise UserError(f"{path}: damaged; rerun=true makes the run anew") from None
+            raise UserError(f"{path}: damaged; rerun=true makes the run again") from None
 
     def _sweep_up(self) -> None:
         """Remove what a killed process left half-written; we hold the folder."""

@@ -1,4 +1,4 @@
-"""Which settings a trial has: quasi-random ones that all arms share, then TPE's, from an arm's own results.
+"""Which settings a trial has: quasi-random ones that all configurations share, then TPE's, from its own results.
 
 Nothing is kept on disk: the same config and the same results propose the same settings again.
 """
@@ -26,7 +26,7 @@ class Settings:
 
 
 class Search:
-    """The proposals for one arm: `ask` for the next settings, `tell` what came of them."""
+    """The proposals for one configuration: `ask` for the next settings, `tell` what came of them."""
 
     def __init__(self, config: SearchConfig, base: Settings, seed: int) -> None:
         """`base` has what is not searched."""

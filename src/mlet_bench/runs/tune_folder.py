@@ -55,12 +55,12 @@ class TuneFolder:
 
 
 def succeeded(comparison: dict[str, Any]) -> bool:
-    """Whether every arm has chosen settings and no run on the seeds failed; a failed trial is a part of searching."""
+    """Whether every configuration has chosen settings and no run on the seeds failed; a trial may fail."""
     return all(arm["chosen"] and len(_done(arm)) == len(arm["seeds"]) for arm in comparison["arms"])
 
 
 def summary(arm: dict[str, Any]) -> dict[str, Any]:
-    """An arm over its seeds. Minutes are those of training steps, each different run counted once."""
+    """A configuration over its seeds. Minutes are those of training steps, each different run counted once."""
     done = _done(arm)
     seconds = {run["folder"]: run["seconds"] for run in (*arm["trials"], *done) if run["state"] == "done"}
     return {
@@ -73,7 +73,7 @@ def summary(arm: dict[str, Any]) -> dict[str, Any]:
 
 
 def against(arm: dict[str, Any], singles: list[dict[str, Any]]) -> dict[str, Any]:
-    """The arm's differences, paired by seed, to the single tables of its own d and of the largest."""
+    """Its differences, paired by seed, from the standard embeddings of the same d and of the largest."""
     by_dim = {single["dim"]: single for single in reversed(singles)}  # of several of a width the first
     bases = {"single_same_dim": by_dim.get(arm["dim"]), "single_largest_dim": by_dim.get(max(by_dim, default=None))}
     return {name: None if base is arm else _differences(arm, base) for name, base in bases.items()}

@@ -43,7 +43,7 @@ def card(export: dict[str, Any], result: Result, config: TrainCommand, prepared:
         f"({escaped(str(prepared.manifest['options']['numeric_as']))}).",
         "## Quality",
         _scores(export, result),
-        "Intervals are DeLong's for AUC (95 %), over the rows alone, not over seeds.",
+        "Intervals are DeLong's for AUC (95 %), for the choice of rows, not over seeds.",
         _buckets(result, [field for field in (item_field, RAREST) if field]),
         "## Size",
         _sizes(export),

@@ -138,7 +138,7 @@ def check_foreign(folder: Path, ours: Collection[str]) -> None:
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     foreign = [name for name in names if name not in ours and not name.startswith(temporary)]
     if foreign:
-        raise UserError(f"hydra.run.dir={folder}: holds files of others ({foreign[0]}); choose another folder")
+        raise UserError(f"hydra.run.dir={folder}: holds other files ({foreign[0]}); choose another folder")
 
 
 def bytes_below(folder: Path) -> int:

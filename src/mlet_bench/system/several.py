@@ -103,7 +103,7 @@ def joined(device: torch.device, told: dict[str, Any], *, group: bool) -> Iterat
     except RuntimeError as error:
         if here.size > 1 and any(words in str(error) for words in LOST):
             raise RunFailedError(
-                "another process of this run has ended, so this one ends too; the same command goes on from the last "
+                "another process of this run has ended, so this one ends too; the same command resumes from the last "
                 "checkpoint"
             ) from None
         raise

@@ -1,5 +1,9 @@
-"""Whether TorchRec is here, in the version that goes with this PyTorch."""
+"""Whether TorchRec is here, in the version that goes with this PyTorch.
 
+As a program it prints the versions of FBGEMM and TorchRec that go with it, for `make setup-torchrec`.
+"""
+
+import sys
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
@@ -11,21 +15,31 @@ FITTING = {"2.11": ("1.6.0", "1.6.1"), "2.12": ("1.7.0", "1.7.0"), "2.13": ("1.8
 INSTALL = "`make setup-torchrec` installs it (docs/scale.md)"
 
 
+def fitting() -> tuple[str, str]:
+    """The versions of FBGEMM and TorchRec for this PyTorch; UserError where none are known."""
+    if _release() not in FITTING:
+        raise UserError(
+            f"hardware=torchrec: no TorchRec is known for PyTorch {_release()}; allowed: {listing(FITTING)}"
+        )
+    return FITTING[_release()]
+
+
 def check() -> None:
     """UserError in one line where they are missing or not those that fit."""
-    release = ".".join(torch.__version__.split("+")[0].split(".")[:2])
-    if release not in FITTING:
-        raise UserError(f"hardware=torchrec: no TorchRec is known for PyTorch {release}; allowed: {listing(FITTING)}")
-    fbgemm, torchrec = FITTING[release]
+    fbgemm, torchrec = fitting()
     found = {"torchrec": _version("torchrec"), "fbgemm": _version("fbgemm-gpu") or _version("fbgemm-gpu-cpu")}
     if None in found.values():
         missing = next(name for name, version in found.items() if version is None)
         raise UserError(f"hardware=torchrec: {missing} is not installed; {INSTALL}")
     if found != {"torchrec": torchrec, "fbgemm": fbgemm}:
         raise UserError(
-            f"hardware=torchrec: PyTorch {release} needs torchrec {torchrec} and fbgemm-gpu {fbgemm}, and here are "
+            f"hardware=torchrec: PyTorch {_release()} needs torchrec {torchrec} and fbgemm-gpu {fbgemm}, and here are "
             f"{found['torchrec']} and {found['fbgemm']}; {INSTALL}"
         )
+
+
+def _release() -> str:
+    return ".".join(torch.__version__.split("+")[0].split(".")[:2])
 
 
 def _version(name: str) -> str | None:
@@ -33,3 +47,10 @@ def _version(name: str) -> str | None:
         return version(name).split("+")[0]
     except PackageNotFoundError:
         return None
+
+
+if __name__ == "__main__":
+    try:
+        print(*fitting())
+    except UserError as error:
+        sys.exit(str(error))

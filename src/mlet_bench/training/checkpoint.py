@@ -146,7 +146,7 @@ class Checkpoints:
         return found
 
     def _last_sound(self) -> Position | None:
-        """The position of the newest state whose files are what they were; why those after it are not is said."""
+        """The position of the newest undamaged state; problems of later ones are reported."""
         states = sound_states(sorted(self.folder.glob("state-*.json"), reverse=True), self._check, self.say)
         self._kept = [{path.name, *md5} for path, _, md5 in reversed(states)]
         return states[0][1] if states else None
@@ -169,7 +169,7 @@ def sound_states(
 ) -> list[tuple[Path, Position, dict[str, str]]]:
     """Of states, the newest first, those from the first one on whose files `check` finds to be what they were.
 
-    Why those before it are not is said; of those behind it the description alone is read.
+    Problems of later states are reported; of earlier ones only the description is read.
     """
     states: list[tuple[Path, Position, dict[str, str]]] = []
     for path in paths:
@@ -179,7 +179,7 @@ def sound_states(
                 check(md5)
         except UserError as error:
             if not states:
-                say(f"checkpoint not used: {error}; the one before it is taken, or the run begins anew")
+                say(f"checkpoint not used: {error}; the one before it is used, or the run starts again")
             continue
         states.append((path, position, md5))
     return states

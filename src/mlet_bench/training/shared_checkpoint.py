@@ -132,7 +132,7 @@ class SharedCheckpoints:
         return {name: said for part in self._processes.each(own) for name, said in part.items()}
 
     def _last_sound(self) -> Position | None:
-        """The position of the newest state whose files are what they were; why those after it are not is said."""
+        """The position of the newest undamaged state; problems of later ones are reported."""
         names = self._processes.told([path.name for path in sorted(self.folder.glob("state-*.json"), reverse=True)])
         states = sound_states([self.folder / name for name in names], self._check, self.say)
         self._kept = [{path.name, *(file.partition("/")[0] for file in md5)} for path, _, md5 in reversed(states)]

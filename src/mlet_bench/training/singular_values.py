@@ -16,7 +16,7 @@ def spectrum(factors: tuple[Tensor, ...]) -> dict[str, Any]:
     """Singular values of E and, where it is a product, of W1 and W2, from the largest; null where not finite.
 
     All that is made of W1 is its triangle, so millions of rows take time and little memory, and E = W1 W2 is never
-    formed. `imbalance` is null for a single table.
+    formed. `imbalance` is null for a standard embedding.
     """
     triangle_WW = triangle(factors[0])
     if not all(bool(part.isfinite().all()) for part in (triangle_WW, *factors[1:])):

@@ -32,7 +32,7 @@ class Spectra:
         self._batch: tuple[Tensor, Tensor] | None = None
 
     def keep_before(self, step: int) -> None:
-        """Drop the lines that a training which goes on at `step` will write again."""
+        """Drop the lines that training resumed at `step` will write again."""
         kept = []
         for text in self._path.read_text(encoding="utf-8").splitlines() if self._path.is_file() else []:
             try:

@@ -5,7 +5,7 @@ With G = ∂L/∂E and learning rate η, a step of SGD on W1 and W2 takes E = W1
     E - η (G W2ᵀW2 + W1W1ᵀ G) + η² G Eᵀ G
 
 exactly, since W1's gradient is G W2ᵀ and W2's is W1ᵀ G; arXiv 2309.15881 explains the method by the first-order part.
-A single table moves by -η G. W1W1ᵀ G moves every row, also those that the batch does not hold.
+A standard embedding moves by -η G. W1W1ᵀ G moves every row, also those that the batch does not hold.
 N rows of a field's table, U of them in the batch, K inner width, D output width; all in float64.
 """
 

@@ -120,7 +120,7 @@ def test_interrupted(raw: Path, workplace: Path, number: signal.Signals, code: i
     running.kill(number)
     ended = running.ended()
     assert (ended.code, ended.out, ended.err.count("\n")) == (code, "", 1)
-    assert "the same command goes on" in ended.err
+    assert "the same command resumes it" in ended.err
     assert left_in(place) <= {"raw-md5.json"}
 
 

@@ -1,4 +1,4 @@
-"""Files that are cut off, damaged, empty or of another layout."""
+"""Files that are truncated, damaged, empty or of another layout."""
 
 import gzip
 import random
@@ -37,7 +37,7 @@ def test_gzip_that_was_cut_off(workplace: Path, name: str, rows: int, skip: str)
     form = Format(**{**vars(FORMATS[name]), "changes": {}})
     whole = packed(form, rows)
     raw = place(form, workplace / "raw", whole[: len(whole) * 2 // 3])
-    said = rf"{PACKED[name]}: the gzip file ends early: it was cut off"
+    said = rf"{PACKED[name]}: the gzip file ends early: it is truncated"
     assert_stops(form, raw, said, bad_rows=skip, max_bad_share=1.0)
 
 

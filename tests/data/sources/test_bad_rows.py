@@ -25,7 +25,7 @@ WHOLE_ROWS = {
     "carriage return": (lambda line, sign: line.replace(sign, b"\r" + sign, 2), r"has a carriage return inside it"),
     "two rows by carriage return": (lambda line, sign: line + b"\r" + line, r"has a carriage return inside it"),
 }
-"""How a sound line is damaged, and what is said of it."""
+"""How a sound line is damaged, and the message about it."""
 
 
 def unseen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +164,7 @@ def test_too_many_bad_rows_give_up(workplace: Path, name: str, size: dict[str, i
         assert prepared(form, raw, bad_rows="skip", max_bad_share=0.09).manifest["bad_rows"] == 13
 
 
-def test_bad_rows_side_by_side_are_judged_by_the_whole(workplace: Path) -> None:
+def test_bad_rows_side_by_side_count_by_the_whole(workplace: Path) -> None:
     form = FORMATS["criteo"]
     lines = [b"" if at in range(5, 12) else line for at, line in enumerate(form.lines(1_500))]
     raw = form.write(workplace / "raw", form.content(lines))

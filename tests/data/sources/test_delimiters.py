@@ -96,7 +96,7 @@ def test_a_raw_file_that_is_gone_after_it_was_prepared(command: Command, workpla
     (workplace / "rows").rmdir()
     ended = command(*given)
     assert ended.code == cli.MISTAKE
-    assert f"It was prepared before: dataset.prepared={folder} in its place needs no raw file." in ended.err
+    assert f"It was prepared before: dataset.prepared={folder} needs no raw file." in ended.err
     assert command("prepare", "dataset=table", f"dataset.prepared={folder}").code == cli.DONE
     assert "prepared before" not in command("prepare", "dataset=table", "dataset.raw=other.csv").err
     assert "prepared before" not in command(*given, "dataset.name=shop").err

@@ -1,4 +1,4 @@
-"""What columns are taken for when nobody says, and what is said of it."""
+"""What columns are taken for when nothing is given, and the notes about it."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -104,7 +104,7 @@ def test_what_looks_like_a_time(name: str, cells: list[Any], looks: bool) -> Non
 
 
 SUSPECTS: dict[str, tuple[list[Any], str]] = {
-    "row": ([f"r{i}" for i in range(400)], "is nearly unique a row (400 values in 400 rows)"),
+    "row": ([f"r{i}" for i in range(400)], "is nearly unique per row (400 values in 400 rows)"),
     "Unnamed: 0": (list(range(400)), "its name is that of a row's number"),
     "converted": (cycled(0, 0, 1), "looks like a second label"),
     "outcome": (["won" if i % 2 and i != 3 else "lost" for i in range(400)], "looks like a second label"),

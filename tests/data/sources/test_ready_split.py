@@ -121,7 +121,7 @@ def test_other_files_beside_ready_split_ones_are_left_out_and_that_is_said(workp
     (workplace / "raw" / "feature_map.json").write_text("{}")
     prepared = prepare("table", workplace / "raw")
     assert prepared.rows == ROWS
-    left = "left out, since their names say no split: feature_map.json, sample_submission.csv"
+    left = "left out, because their names give no split: feature_map.json, sample_submission.csv"
     assert prepared.notes[0] == left
 
 
@@ -131,7 +131,7 @@ def test_other_files_beside_ready_split_ones_are_left_out_and_that_is_said(workp
         (["train.csv", "b.csv"], "say train: train.csv; nothing: b.csv. Training files and at least one of"),
         (["val.csv", "test.csv"], "say valid: val.csv; test: test.csv. Training files"),
         (["train.csv", "train_test.csv"], "train_test.csv says by its name that it is train and test; rename it"),
-        (["a.csv", "a.csv.gz"], "a.csv: lies there packed"),
+        (["a.csv", "a.csv.gz"], "a.csv: is also there packed"),
         (["train.csv", "test.parquet"], "are of different kinds"),
     ],
     ids=lambda names: "+".join(names) if isinstance(names, list) else "",

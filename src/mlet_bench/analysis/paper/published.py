@@ -17,7 +17,7 @@ class Experiment(BaseModel):
 
 
 class Curve(BaseModel):
-    """A number for each width d; `inner` is k, None the single table."""
+    """A number for each width d; `inner` is k, None the standard embedding."""
 
     experiment: str
     metric: str = "auc"
@@ -36,7 +36,7 @@ class RareGain(BaseModel):
 
 
 class Truncated(BaseModel):
-    """AUC by d: single tables of width `inner` truncated to rank d, and MLET of that inner dimension."""
+    """AUC by d: standard embeddings of width `inner` truncated to rank d, and MLET of that inner dimension."""
 
     experiment: str
     inner: int

@@ -34,12 +34,12 @@ class Reading:
         return None if group is None else group.spread(number)
 
     def gain(self, variant: EmbeddingVariant, number: Number = auc_on_test) -> SeedDifference | None:
-        """Over the single table of the same d, paired by seed."""
+        """Over the standard embedding of the same d, paired by seed."""
         group, base = self.groups.get(variant), self.groups.get(EmbeddingVariant.baseline(variant.dim))
         return None if group is None or base is None else group.minus(base, number)
 
     def relative_gain(self, variant: EmbeddingVariant, number: Number) -> SeedDifference | None:
-        """The ratio to the single table of the same d, less 1, paired by seed."""
+        """The ratio to the standard embedding of the same d, less 1, paired by seed."""
         group, base = self.groups.get(variant), self.groups.get(EmbeddingVariant.baseline(variant.dim))
         if group is None or base is None:
             return None
@@ -77,7 +77,7 @@ class ExperimentRuns:
 
     @cached_property
     def own_rate(self) -> Reading:
-        """Of embeddings that had several rates to choose from, as many as the single table of their width.
+        """Of embeddings that had several rates to choose from, as many as the standard embedding of their width.
 
         One whose runs failed has fewer, and is no better off for it.
         """

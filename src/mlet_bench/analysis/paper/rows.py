@@ -54,7 +54,7 @@ def _printed(name: str) -> AucRow:
 
 
 def reduction(reading: Reading) -> str | None:
-    """The largest ratio of widths, over all d and k, at which mean AUC is the single table's or higher.
+    """The largest ratio of widths, over all d and k, at which mean AUC is the standard embedding's or higher.
 
     None where fewer than two widths of either were tried.
     """
@@ -76,7 +76,7 @@ def reduction(reading: Reading) -> str | None:
 
 @dataclass(frozen=True)
 class GainRow:
-    """What MLET is worth beside a single table that was tuned alike."""
+    """What MLET is worth beside a standard embedding that was tuned alike."""
 
     runs: ExperimentRuns
     variant: EmbeddingVariant
@@ -144,7 +144,7 @@ def rare_rows(found: Sequence[ExperimentRuns]) -> list[RareRow]:
 
 @dataclass(frozen=True)
 class SVDRow:
-    """A line of Table 5, both by d: single tables of width k truncated to rank d, and MLET of inner dimension k."""
+    """A line of Table 5, both by d: standard embeddings of width k truncated to rank d, and MLET with inner width k."""
 
     model: str
     inner: int
@@ -172,11 +172,11 @@ def svd_rows(found: Sequence[ExperimentRuns]) -> list[SVDRow]:
                     runs.experiment.label,
                     width,
                     f"{runs.data}, {reading.name}",
-                    {dim: reading.spread(cut) for dim, (cut, _) in pairs.items()},
+                    {dim: reading.spread(truncated) for dim, (truncated, _) in pairs.items()},
                     {dim: reading.spread(whole) for dim, (_, whole) in pairs.items()},
                     {
-                        dim: reading.groups[whole].minus(reading.groups[cut], auc_on_test)
-                        for dim, (cut, whole) in pairs.items()
+                        dim: reading.groups[whole].minus(reading.groups[truncated], auc_on_test)
+                        for dim, (truncated, whole) in pairs.items()
                         if whole in reading.groups
                     },
                 )
@@ -231,7 +231,7 @@ def _scheme(variant: EmbeddingVariant) -> str:
 
 @dataclass(frozen=True)
 class RateRow:
-    """MLET under SGD beside a single table whose rate is multiplied by k·σ², what W2ᵀW2 is at the start."""
+    """MLET under SGD beside a standard embedding whose rate is multiplied by k·σ², what W2ᵀW2 is at the start."""
 
     runs: ExperimentRuns
     variant: EmbeddingVariant
@@ -240,7 +240,7 @@ class RateRow:
     faster: RunGroup
     mlet: RunGroup
     gain: SeedDifference | None
-    """Over the single table with one rate for everything."""
+    """Over the standard embedding with one rate for everything."""
     rest: SeedDifference | None
     """Over the one with the multiplied rate."""
 

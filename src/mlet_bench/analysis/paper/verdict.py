@@ -1,4 +1,4 @@
-"""What the two readings say to somebody who must decide, in sentences; every number is of these runs."""
+"""What the two readings mean for a reader who has to decide, in sentences; every number comes from these runs."""
 
 from collections.abc import Sequence
 from statistics import fmean
@@ -26,17 +26,18 @@ def verdict(found: Sequence[ExperimentRuns]) -> list[str]:
         sentences.append(f"{label}, one learning rate for everything: MLET with k = {INNER} is {_counted(published)}.")
         tuned = [gain for one in runs for gain in _tuning(one)]
         sentences.append(
-            f"{label}, a table rate for each: MLET is {_counted(own)}; the rate alone gave the single table "
-            f"{signed(fmean(gain.mean for gain in tuned))} on average, with the same bytes and no longer training."
+            f"{label}, a tuned table rate for each: MLET is {_counted(own)}; the rate alone gave the standard "
+            f"embedding {signed(fmean(gain.mean for gain in tuned))} on average, with the same bytes and no longer "
+            "training."
         )
     if not remains:
         return []
     higher = sum(gain.verdict == "higher" for gain in remains)
     lower = sum(gain.verdict == "lower" for gain in remains)
     if higher > lower:
-        last = f"Something remains in {higher} of {len(remains)} comparisons: there MLET is worth its longer training."
+        last = f"A gain remains in {higher} of {len(remains)} comparisons; there MLET is worth its longer training."
     else:
-        last = "Tune emb.lr first: here it does for a single table what MLET does, for nothing."
+        last = "Tune emb.lr first: here it gives the standard embedding what MLET gives, at no cost."
     return [*sentences, last]
 
 
@@ -46,7 +47,7 @@ def _gains(reading: Reading) -> list[SeedDifference]:
 
 
 def _tuning(runs: ExperimentRuns) -> list[SeedDifference]:
-    """What its own rate gave the single table, paired by seed."""
+    """What its own rate gave the standard embedding, paired by seed."""
     gains = []
     for dim in WIDTHS:
         single = EmbeddingVariant.baseline(dim)

@@ -1,4 +1,4 @@
-"""What is said of columns whose use was guessed: a table, and a warning where a column seems not to belong."""
+"""Notes on guessed columns: a table, and a warning where a column seems not to belong."""
 
 import re
 from collections.abc import Iterator
@@ -88,11 +88,11 @@ def _warning(name: str, categorical: bool, sample: Sample, label: Cells) -> str 
     cells = sample.cells[name]
     distinct = {cell for cell in cells if cell is not None}
     if INDEX.fullmatch(name):
-        return "its name is that of a row's number, which says nothing of other rows"
+        return "its name is that of a row's number, which says nothing about other rows"
     if OTHER_LABELS.fullmatch(name) or name.lower() in LABELS or (len(distinct) == 2 and _agrees(cells, label)):
-        return "looks like a second label, which is not known when a model is asked"
+        return "looks like a second label, which is unknown at prediction time"
     if categorical and len(cells) >= FEWEST_ROWS and len(distinct) > UNIQUE_SHARE * len(cells):
-        return f"is nearly unique a row ({len(distinct):,} values in {len(cells):,} rows), which tells little of others"
+        return f"is nearly unique per row ({len(distinct):,} values in {len(cells):,} rows), so it tells little"
     return None
 
 

@@ -26,7 +26,7 @@ class Labels:
     of: Callable[[str], int | None]
     """1, 0, or None for a cell that is no label."""
     otherwise: str
-    """What is said of a cell that is none, in words that follow it."""
+    """The message about a cell that is no label, in words that follow it."""
 
     def __contains__(self, cell: object) -> bool:
         return self.of(str(cell)) is not None

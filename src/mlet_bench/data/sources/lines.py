@@ -29,7 +29,7 @@ class Known:
 
     cells: Container[str]
     otherwise: str
-    """What is said of another cell, in words that follow it."""
+    """The message about another cell, in words that follow it."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def cell_mistake(cell: str, kind: Kind | None, missing: tuple[str, ...]) -> str 
     if kind == "time":
         return None if times.time(cell) is not None else "is neither a whole number nor a date and time of ISO 8601"
     if kind == "split":
-        return None if cell in SPLITS else f"is no split; allowed: {listing(SPLITS)}"
+        return None if cell in SPLITS else f"is not a split; allowed: {listing(SPLITS)}"
     if kind == "rating":
         return (
             None if cell.strip().isdigit() and cell.isascii() and int(cell) in RATINGS else "is no rating from 1 to 5"

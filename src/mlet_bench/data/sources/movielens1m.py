@@ -81,8 +81,8 @@ class MovieLens1MSource(RawSource):
     def _layout(self) -> Layout:
         """Of ratings by known users of known movies; the other two files are read for it."""
         known = {
-            "user_id": Known(self._users, "stands in no row of users.dat"),
-            "movie_id": Known(self._movies, "stands in no row of movies.dat"),
+            "user_id": Known(self._users, "is in no row of users.dat"),
+            "movie_id": Known(self._movies, "is in no row of movies.dat"),
         }
         layout = replace(RATINGS, known=known)
         if self._keep is None:

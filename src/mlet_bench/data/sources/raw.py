@@ -204,7 +204,7 @@ def _prepared_before(raw: Path, dataset: str) -> str:
         for manifest in sorted(made, key=lambda path: path.stat().st_mtime_ns, reverse=True):
             inputs = {entry["md5"] for entry in json.loads(manifest.read_text(encoding="utf-8"))["inputs"]}
             if inputs and inputs <= md5:
-                return f" It was prepared before: dataset.prepared={manifest.parent} in its place needs no raw file."
+                return f" It was prepared before: dataset.prepared={manifest.parent} needs no raw file."
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass  # a hint is not worth a second mistake
     return ""

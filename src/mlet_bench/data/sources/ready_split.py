@@ -103,7 +103,7 @@ def _by_names(config: TableConfig, base: Path, names: Sequence[Path]) -> TableFi
                         f"{f'; nothing: {_short(unnamed)}' if unnamed else ''}. Training files and at least one of "
                         "valid and test are needed; dataset.split=random reads all as one table")  # fmt: skip
     pairs = [(split, base / name) for split, found in sorted(by_split.items()) for name in found]
-    note = f"left out, since their names say no split: {_short(unnamed)}" if unnamed else ""
+    note = f"left out, because their names give no split: {_short(unnamed)}" if unnamed else ""
     return TableFiles(tuple(path for _, path in pairs), tuple(split for split, _ in pairs), note)
 
 
@@ -130,7 +130,7 @@ def _check_twice(paths: Sequence[Path]) -> None:
     """UserError where a file lies there packed and unpacked: its rows would count twice."""
     for path, times in Counter(path.with_name(path.name.removesuffix(".gz")) for path in paths).items():
         if times > 1:
-            raise UserError(f"{path}: lies there packed (.gz) too; keep one of the two")
+            raise UserError(f"{path}: is also there packed (.gz); keep one of the two")
 
 
 def _short(names: Sequence[Path], most: int = 4) -> str:

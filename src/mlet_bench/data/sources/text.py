@@ -160,7 +160,7 @@ def _first_line(path: Path, text: Binary) -> bytes:
 def _broken(path: Path, error: Exception) -> Exception:
     if isinstance(error, OSError) and not isinstance(error, gzip.BadGzipFile):
         return error
-    how = "ends early: it was cut off" if isinstance(error, EOFError) else f"is damaged ({error})"
+    how = "ends early: it is truncated" if isinstance(error, EOFError) else f"is damaged ({error})"
     return UserError(f"{path}: the gzip file {how}; fetch it again")
 
 

@@ -117,7 +117,7 @@ def _has_header(config: TableConfig, path: Path, cells: tuple[str, ...]) -> bool
     labels = [cell for cell in cells if cell.lower() in LABELS]
     if labels:
         raise UserError(f"dataset.columns: {path} seems to have a header, as line 1 holds {labels[0]}; "
-                        "dataset.header=true reads these names in its place, =false takes it for a row")  # fmt: skip
+                        "dataset.header=true reads these names instead, =false reads it as a row")  # fmt: skip
     return False
 
 

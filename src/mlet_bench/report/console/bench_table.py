@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 
 from mlet_bench.analysis.variants import EmbeddingVariant
-from mlet_bench.report.console.tables import say, show_table
+from mlet_bench.report.console.tables import say, say_whole, show_table
 from mlet_bench.report.table import Column, Table
 from mlet_bench.runs.result import Emb
 
@@ -55,4 +55,4 @@ def show_bench(console: Console, bench: dict[str, Any], folder: Path) -> None:
             f"evaluation of the collapsed model: {bench['evaluate_ms']:.2f} ms a batch, "
             f"{bench['evaluate_over_plain']:.3f} of the time with PyTorch's own embedding",
         )
-    say(console, f"{folder / 'bench.json'}")
+    say_whole(console, f"{folder / 'bench.json'}")

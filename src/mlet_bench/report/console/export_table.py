@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 
 from mlet_bench.analysis.formatting import number
-from mlet_bench.report.console.tables import say, show_table
+from mlet_bench.report.console.tables import say_whole, show_table
 from mlet_bench.report.table import Column, Table
 
 
@@ -25,4 +25,4 @@ def show_export(console: Console, export: dict[str, Any], folder: Path) -> None:
     show_table(console, Table(title, columns, scores, note=change))
     files = [Column("file", "0", words=True), Column("bytes", lambda row: row[1]["bytes"], "{:,}".format)]
     show_table(console, Table("", files, list(export["files"].items())))
-    say(console, f"export: {folder}")
+    say_whole(console, f"export: {folder}")

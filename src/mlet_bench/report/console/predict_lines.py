@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
-from mlet_bench.report.console.tables import say
+from mlet_bench.report.console.tables import say, say_whole
 
 MUCH = 0.9
 """Above this share of rows with unknown categories, something is likely to be wrong with a field."""
@@ -20,4 +20,4 @@ def show_predictions(console: Console, found: dict[str, Any], folder: Path) -> N
         if share > MUCH:
             say(console, f"note: column {field}: {100 * share:.3g} % of the rows hold categories that were never seen "
                          "in training")  # fmt: skip
-    say(console, f"predictions: {folder / found['predictions']}")
+    say_whole(console, f"predictions: {folder / found['predictions']}")

@@ -28,7 +28,7 @@ PIPED_WIDTH = 4096
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """The reader left, for example head: the run goes on without it."""
+        """The reader left, for example head: the run continues without it."""
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         self.quiet = True
 

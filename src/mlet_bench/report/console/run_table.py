@@ -10,7 +10,7 @@ from mlet_bench.analysis.formatting import mebibytes, number
 from mlet_bench.analysis.variants import EmbeddingVariant
 from mlet_bench.data.prepared import BAD_ROWS, Prepared
 from mlet_bench.evaluation.buckets import HIGHEST_TENTH, LOWEST_TENTH, POPULARITY, RAREST
-from mlet_bench.report.console.tables import say, show_table
+from mlet_bench.report.console.tables import say, say_whole, show_table
 from mlet_bench.report.table import Column, Table
 from mlet_bench.runs.result import Compressed, Emb
 
@@ -23,7 +23,7 @@ def show_result(console: Console, result: dict[str, Any], folder: Path, item_fie
     show_table(console, _metrics(result["metrics"]["test"], result["buckets"], "test", item_field), "in result.json")
     for name, value in _cost(result).items():
         say(console, f"{name:<17}{value}")
-    say(console, f"run folder: {folder}")
+    say_whole(console, f"run folder: {folder}")
 
 
 def show_evaluation(console: Console, evaluation: dict[str, Any], folder: Path) -> None:
@@ -38,7 +38,7 @@ def show_evaluation(console: Console, evaluation: dict[str, Any], folder: Path) 
     show_table(console, metrics, "in evaluation.json")
     if compression:
         say(console, f"embedding tables: {mebibytes(evaluation['embedding_bytes'])} MiB")
-    say(console, f"evaluation: {folder}")
+    say_whole(console, f"evaluation: {folder}")
 
 
 def _variant(emb: dict[str, Any]) -> str:
@@ -131,5 +131,6 @@ def show_prepared(console: Console, prepared: Prepared) -> None:
     if manifest["bad_rows"]:
         lines.append(f"{manifest['bad_rows']:,} bad rows were set aside in {prepared.folder / BAD_ROWS}")
     lines += [f"note: {note}" for note in prepared.notes]
-    for line in (*lines, f"prepared folder: {prepared.folder}"):
+    for line in lines:
         say(console, line)
+    say_whole(console, f"prepared folder: {prepared.folder}")

@@ -47,7 +47,7 @@ def show_state(console: Console, sweep: SweepFolder) -> list[Job]:
     counts = Counter(job.state for job in jobs)
     states = ", ".join(f"{counts[state]} {state}" for state in get_args(State) if counts[state])
     broken_off = counts["waiting"] or counts["stopped"]
-    over = "" if at_work else "; it was broken off, the same sweep goes on" if broken_off else "; it is over"
+    over = "" if at_work else "; it was interrupted, the same sweep resumes it" if broken_off else "; it has ended"
     say(console, f"sweep {sweep.path}: {len(jobs)} jobs, {states}{over}")
     _say_common(console, common)
     show_table(console, Table("", columns, jobs), "in sweep.json")

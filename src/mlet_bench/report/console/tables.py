@@ -30,7 +30,6 @@ def show_table(console: Console, table: Table, whole: str = "on the page and in 
             justify="left" if column.words else "right",
             overflow="fold",
             no_wrap=not column.words,
-            vertical="top" if table.is_prose else "bottom",
         )
     for place, texts in enumerate(table.texts()):
         shown.add_row(*(Text(printable(texts[position])) for position in fitting), end_section=place in table.rules)
@@ -46,6 +45,11 @@ def show_table(console: Console, table: Table, whole: str = "on the page and in 
 def say(console: Console, text: str, style: str = "") -> None:
     """A line, or several on a terminal that is too narrow for it."""
     console.print(Text(printable(text), style=style), soft_wrap=not console.is_terminal)
+
+
+def say_whole(console: Console, text: str) -> None:
+    """A line with a path or a command to copy: only the terminal itself wraps it."""
+    console.print(Text(printable(text)), soft_wrap=True)
 
 
 def _fitting(table: Table, width: int) -> tuple[list[int], list[str]]:

@@ -9,22 +9,23 @@ from mlet_bench.analysis.formatting import mean_sd, number
 from mlet_bench.analysis.variants import BASELINE
 from mlet_bench.config import monitored_name
 from mlet_bench.evaluation.statistics import DECIDING_SEEDS, Spread
-from mlet_bench.report.console.tables import say, show_table
+from mlet_bench.report.console.tables import say, say_whole, show_table
 from mlet_bench.report.table import Column, Table
 
 KEYS = {"lr": "train.lr", "emb_lr": "emb.lr", "emb_l2": "emb.l2"}
 
 
 def show_tuning(console: Console, comparison: dict[str, Any], folder: Path) -> None:
-    """What was chosen for each arm, what came of it on the seeds, the failures, and every reason for doubt."""
+    """The choice for each configuration, its results on the seeds, the failures, and every reason for doubt."""
     trials = comparison["config"]["trials"]
     console.print()
     say(console, f"{comparison['dataset']['name']} · {comparison['model']} · best of {trials} trials each", "bold")
     show_table(console, _chosen(comparison), "in tune.json")
     show_table(console, _seeds(comparison), "in tune.json")
-    report = f"mlet-bench report runs={folder} shows it with figures and claims"
-    for line in (*_failures(comparison), *_doubts(comparison), report, f"comparison: {folder / 'tune.json'}"):
+    for line in (*_failures(comparison), *_doubts(comparison)):
         say(console, line)
+    say_whole(console, f"mlet-bench report runs={folder} shows it with figures and claims")
+    say_whole(console, f"comparison: {folder / 'tune.json'}")
 
 
 def _chosen(comparison: dict[str, Any]) -> Table:
@@ -95,7 +96,7 @@ def _doubts(comparison: dict[str, Any]) -> list[str]:
             times = name == "emb_lr" and comparison["config"]["search"]["emb_lr_as"] == "multiple"
             units = f" ({value / settings['lr']:.3g} times train.lr)" if times else ""
             lines.append(
-                f"warning: {arm['label']}: the chosen {KEYS[name]} {value:g}{units} lies at the {end} end of its "
+                f"warning: {arm['label']}: the chosen {KEYS[name]} {value:g}{units} is at the {end} end of its "
                 f"search; search.{name}=[{ends[0]:g},{ends[1]:g}] may be too narrow"
             )
     if len(comparison["config"]["seeds"]) < DECIDING_SEEDS:

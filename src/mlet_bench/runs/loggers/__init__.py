@@ -49,7 +49,7 @@ def check(names: Sequence[str]) -> None:
 
 
 class MetricLoggers:
-    """All loggers of a run. One that fails is reported, and the run goes on without it."""
+    """All loggers of a run. One that fails is reported, and the run continues without it."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self.say = say
@@ -77,7 +77,7 @@ class MetricLoggers:
                 call(logger)
             except Exception as error:  # of any kind: a server that is gone must not end a training of days
                 del self.loggers[name]
-                self.say(f"note: logger={name} failed ({_first_line(error)}); the run goes on without it")
+                self.say(f"note: logger={name} failed ({_first_line(error)}); the run continues without it")
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """An MLflow run for each run: in the store of MLFLOW_TRACKING_URI, without it in MLflow's own default here.
 
-Which MLflow run it is stands in the run's folder, so that a resumed run goes on in the same one.
+Which MLflow run it is stands in the run's folder, so that a resumed run continues it.
 """
 
 import os
