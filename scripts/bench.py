@@ -26,7 +26,12 @@ from mlet_bench.data.sources.criteo_like import CARDINALITIES, rows_like_criteo
 
 SIZES = {"dcn": (64, 128), "dlrm": (64, 128), "autoint_plus": (64,)}
 NEARLY_FREE = {64: 1.06, 128: 1.12}
-PARTS = (*SIZES, "flat", "start")
+USUAL = (*SIZES, "flat", "start")
+PARTS = (*USUAL, "modes")
+MODES = {"hash": 0.1, "qr": 0.1, "mixed": 0.1, "cafe": 0.1, "adaembed": 0.1, "fiited": 0.1, "lpt": 0.5}
+"""Embedding modes whose step may take `MODE` times the single table's, with the ratio that is measured."""
+OTHER_MODES = {"tt": 0.1, "robe": 0.1, "dhe": 0.1, "pep": 0.1, "alpt": 0.5}
+MODE = 1.25
 SHARE = 0.78
 EVALUATION = 1.05
 """Of a collapsed model, over the same network around PyTorch's own embedding."""
@@ -125,6 +130,15 @@ def flat(goals: Goals, steps: int) -> None:
         goals.add(what, many["ms_per_step"] / few["ms_per_step"], FLAT)
 
 
+def modes(goals: Goals, steps: int) -> None:
+    for mode, ratio in (MODES | OTHER_MODES).items():
+        result = bench(steps, "model=dcn", f"emb={mode}", f"emb.ratio={ratio}")
+        goal = MODE if mode in MODES else None
+        goals.add(f"dcn, {mode} at {ratio} over single, a step", result["mlet_over_single"], goal)
+        if result["search_over_single"] is not None:
+            goals.add(f"dcn, {mode}'s search over single, a step", result["search_over_single"], None)
+
+
 def start_up(goals: Goals) -> None:
     """Seconds from the start of the process to the first step of training on a prepared set."""
     goals.add("train on a prepared set: seconds to the first step", seconds_to_first_step(), START_UP)
@@ -162,7 +176,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--peer", type=Path, default=None, help="Python of an environment with deepctr-torch")
-    parser.add_argument("--only", default=",".join(PARTS), help="some of dcn, dlrm, autoint_plus, flat, start")
+    parser.add_argument("--only", default=",".join(USUAL), help=f"some of {', '.join(PARTS)}")
     given = parser.parse_args()
     chosen = given.only.split(",")
     unknown = [name for name in chosen if name not in PARTS]
@@ -173,6 +187,8 @@ def main() -> int:
     models(goals, [name for name in chosen if name in SIZES], given.steps, given.peer)
     if "flat" in chosen:
         flat(goals, given.steps)
+    if "modes" in chosen:
+        modes(goals, given.steps)
     if "start" in chosen:
         start_up(goals)
     Console(highlight=False, width=max(Console().width, 110)).print(goals.table)

@@ -45,6 +45,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         "model=deepfm train.update=exact",
         "emb=hash",
         "emb=hash emb.inner=8",
+        "emb=pep",
     ],
 )
 def test_result_adds_up(command: Command, words: str) -> None:
@@ -60,14 +61,17 @@ def test_result_adds_up(command: Command, words: str) -> None:
     )
     if other:
         assert result["mlet_over_single"] == pytest.approx(result["ms_per_step"] / result["single_ms_per_step"])
-        assert ("mlet" if "mlet" in words else "hash 0.5") + " over single" in ended.out
+        name = next(name for name in ("mlet", "hash 0.5", "pep 0.1") if name.split()[0] in words)
+        assert f"{name} over single" in ended.out
         assert ("k = 8" in ended.out) == ("inner" in words)
     else:
         assert result["mlet_over_single"] is None
         assert result["ms_per_step"] == result["single_ms_per_step"]
     assert set(result["parts_ms"]) == set(PARTS)
     assert all(ms > 0 for ms in result["parts_ms"].values())
-    if "hash" in words:  # which nothing of PyTorch's own does
+    assert (result["search_over_single"] is not None) == ("pep" in words)
+    assert ("its search over single" in ended.out) == ("pep" in words)
+    if "hash" in words or "pep" in words:  # which nothing of PyTorch's own does
         assert result["evaluate_over_plain"] is None
     else:
         assert result["evaluate_over_plain"] == pytest.approx(result["evaluate_ms"] / result["plain_evaluate_ms"])

@@ -15,11 +15,14 @@ from typing import Any, NamedTuple
 
 from mlet_bench.analysis.collect import LeftOut, Run
 from mlet_bench.analysis.variants import EmbeddingVariant, short_names
-from mlet_bench.config import monitored
+from mlet_bench.config import EmbConfig, monitored
+from mlet_bench.config.emb import EMBEDDINGS
 from mlet_bench.evaluation.statistics import SeedDifference, Spread, paired_by_seed
 
 TUNED = ("train.lr", "emb.lr", "emb.inner_std", "emb.l2", "emb.l2_on", "emb.l2_rows")
-COMPARED = {"emb.mode", "emb.dim", "emb.inner", "emb.ratio", "emb.min_rows", *TUNED}
+OF_MODES = {f"emb.{key}" for mode in EMBEDDINGS.values() for key in mode.model_fields.keys() - EmbConfig.model_fields}
+"""Keys that a mode alone has: they make variants of it."""
+COMPARED = {"emb.mode", "emb.dim", "emb.inner", "emb.ratio", "emb.min_rows", *OF_MODES, *TUNED}
 """And the keys that a mode alone has."""
 NO_EFFECT = {
     "fingerprint",

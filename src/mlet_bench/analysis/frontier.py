@@ -1,5 +1,6 @@
 """Quality against the bytes that are served: a curve for each way to make embeddings, and the Pareto front."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,8 +21,6 @@ class Point:
     result: GroupResult
     full: GroupResult
     """The standard embedding of the most bytes."""
-    on_front: bool
-    """Nobody serves fewer bytes, or as many, with a higher mean test AUC."""
 
     @property
     def variant(self) -> EmbeddingVariant:
@@ -90,6 +89,7 @@ def method(variant: EmbeddingVariant) -> str:
     mode, inner = variant.kind, variant.inner
     if inner is not None:
         mode = f"{mode}, k = {inner}" if mode.startswith("mlet") else f"{mode} × MLET, k = {inner}"
+    mode = f"{mode}, {variant.own}" if variant.own else mode
     return mode if variant.bits is None else f"{mode}, {variant.bits} bits"
 
 
@@ -101,12 +101,21 @@ def frontier(study: Study) -> list[Point]:
     if not singles or all(variant.is_baseline or variant.is_method for variant in trained):
         return []
     full = max(singles, key=lambda row: row.sizes.embedding_bytes_inference)
-    points, best = [], -1.0
-    for row in sorted(chosen, key=lambda row: (row.sizes.embedding_bytes_inference, -(row.auc.mean or 0.0))):
-        mean = row.auc.mean or 0.0
-        points.append(Point(row, full, mean > best))
-        best = max(best, mean)
-    return points
+    by_bytes = sorted(chosen, key=lambda row: (row.sizes.embedding_bytes_inference, -(row.auc.mean or 0.0)))
+    return [Point(row, full) for row in by_bytes]
+
+
+def front(points: Sequence[Point], number: Number, *, low: bool = False) -> list[Point]:
+    """The Pareto front: nobody serves fewer bytes, or as many, with a mean as high, or as `low`."""
+    means = [(point, point.spread(number).mean) for point in points]
+    known = [(point, mean if low else -mean) for point, mean in means if mean is not None]
+    found: list[Point] = []
+    best = math.inf
+    for point, cost in sorted(known, key=lambda one: (one[0].bytes, one[1])):
+        if cost < best:
+            found.append(point)
+            best = cost
+    return found
 
 
 def summaries(points: Sequence[Point]) -> list[MethodSummary]:

@@ -76,9 +76,10 @@ def bench(config: BenchCommand, run_dir: str, say: Callable[[str], None]) -> tup
 
 
 def _arms(config: BenchCommand) -> list[EmbConfig]:
-    """A standard embedding, and the requested mode where that is another one."""
-    single = single_of(config.emb)
-    return [single] if config.emb == single else [single, config.emb]
+    """A standard embedding, and the requested mode where that is another one, after its search where it has one."""
+    single, search = single_of(config.emb), config.emb.search
+    searches = [] if search is None else [search]
+    return [single] if config.emb == single else [single, *searches, config.emb]
 
 
 def _planned_memory(config: BenchCommand, arms: list[EmbConfig]) -> MemoryPlan:
@@ -123,6 +124,7 @@ def _speed(config: BenchCommand, timed: list[TimedModel], torch_mm_flops: float,
         "single_ms_per_step": single.ms,
         "single_ms_per_step_10_90": single.deciles_ms,
         "mlet_over_single": requested.ms / single.ms if len(timed) > 1 else None,
+        "search_over_single": timed[1].ms / single.ms if config.emb.search is not None else None,
         "flops_per_sample": flops,
         "peak_flops": peak,
         "share_of_peak": 1000 * batch_flops / requested.ms / peak,

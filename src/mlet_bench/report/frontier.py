@@ -4,13 +4,17 @@ from collections.abc import Iterator, Sequence
 
 from mlet_bench.analysis.comparisons import Number, auc_on_test, logloss_on_test
 from mlet_bench.analysis.formatting import NONE, mean_sd
-from mlet_bench.analysis.frontier import SHARES, MethodSummary, Point, frontier, lowest_tenth_auc, summaries
+from mlet_bench.analysis.frontier import SHARES, MethodSummary, Point, front, frontier, lowest_tenth_auc, summaries
 from mlet_bench.analysis.study import Study
 from mlet_bench.evaluation.statistics import Spread
 from mlet_bench.report.plotting import BLACK, FigureFile, Look, axes, legend, log_bytes, look
 from mlet_bench.report.table import SPREAD, Column, Table
 
 KIB = 1024
+FIGURE_NOTE = (
+    "Mean over seeds; bars: 95 % interval over seeds (Student's t). Circles, the front: nobody serves as few bytes and "
+    "is as good by this figure."
+)
 
 
 def _kib(size: float) -> str:
@@ -23,26 +27,28 @@ def _kib(size: float) -> str:
 
 def points_table(study: Study) -> Table:
     """Every embedding by the bytes that it serves."""
-    lowest = lowest_tenth_auc(study)
+    points, lowest = frontier(study), lowest_tenth_auc(study)
+    on_front = front(points, auc_on_test)
     columns = (
         Column("embedding", "method", key="method", words=True),
         Column("d", "variant.dim", key="d"),
         Column("ratio", lambda point: point.result.group.first.result.emb.ratio, "{:g}".format, "ratio", if_known=True),
         Column("KiB served", "bytes", _kib, "bytes"),
         Column("of full", "share", "{:.3f}".format, "share", dropped=4),
-        Column("front", lambda point: "●" if point.on_front else "", words=True),
+        Column("front", lambda point: "●" if point in on_front else "", words=True),
         Column("test AUC", lambda point: point.spread(auc_on_test), mean_sd, "test_auc", SPREAD),
         Column("logloss", lambda point: point.spread(logloss_on_test), mean_sd, "test_logloss", SPREAD, dropped=3),
         Column("AUC, lowest tenth", lambda point: point.spread(lowest), mean_sd, "lowest_tenth_auc", SPREAD, dropped=2),
         Column("training s", "seconds", lambda spread: _mean(spread, 1), "train_seconds", SPREAD, dropped=1),
         Column("peak MiB", "peak_memory", lambda spread: _mean(spread, KIB * KIB), "peak_memory", SPREAD, dropped=1),
+        Column("", "result.sizes.ratio_small", key="share_of_small_fields"),
     )
     note = (
         "Bytes of everything that is served: rows, indices, projections, networks, fields that stay whole. Front: no "
         "other embedding has a higher mean AUC in as few bytes. Lowest tenth: the test rows with the least frequent "
         "categories in training. Training time and memory are meaningful only if nothing else ran."
     )
-    return Table("Quality by bytes served", columns, frontier(study), note)
+    return Table("Quality by bytes served", columns, points, note)
 
 
 def summary_table(study: Study) -> Table:
@@ -94,12 +100,13 @@ def _figure(study: Study, points: Sequence[Point], name: str, label: str, number
             label=row.method,
             **shown._asdict(),
         )
-    if name.endswith("auc"):
-        front = [(point.bytes, point.spread(number).mean or 0.0) for point in points if point.on_front]
-        plot.plot(*zip(*front, strict=True), "o", markersize=12, markerfacecolor="none", color=BLACK, label="front")
+    best = front(points, number, low=number is logloss_on_test)
+    circles = [(point.bytes, point.spread(number).mean or 0.0) for point in best]
+    if circles:
+        plot.plot(*zip(*circles, strict=True), "o", markersize=12, markerfacecolor="none", color=BLACK, label="front")
     log_bytes(plot, [point.bytes for point in points])
     legend(figure, plot)
-    return FigureFile(name, "Mean over seeds; bars: 95 % interval over seeds (Student's t).", figure)
+    return FigureFile(name, FIGURE_NOTE, figure)
 
 
 def _mean(spread: Spread, unit: float) -> str:

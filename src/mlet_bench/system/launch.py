@@ -13,7 +13,7 @@ from datetime import timedelta
 from functools import cache
 from typing import Any
 
-from mlet_bench.errors import UserError
+from mlet_bench.errors import RunFailedError, UserError
 
 WORD, SAID = "mlet_bench/word", "mlet_bench/said"
 WAIT_SECONDS = 0.1
@@ -75,12 +75,21 @@ def ended(code: int) -> int:
 
 
 def word() -> dict[str, Any]:
-    """What rank 0 tells the others, waited for; nothing in rank 0 itself."""
-    if launched().rank == 0:
+    """What rank 0 tells the others, waited for; nothing in rank 0 itself. RunFailedError where it has ended."""
+    if launched().size == 1:
         return {}
-    while not store().check([WORD]):
-        time.sleep(WAIT_SECONDS)  # and not in the store, where no signal would reach us
-    told: dict[str, Any] = json.loads(store().get(WORD))
+    try:
+        shared = store()  # by rank 0 too, since the others look for it for minutes alone, and preparing may take hours
+        if launched().rank == 0:
+            return {}
+        while not shared.check([WORD]):
+            time.sleep(WAIT_SECONDS)  # and not in the store, where no signal would reach us
+        told: dict[str, Any] = json.loads(shared.get(WORD))
+    except RuntimeError:
+        raise RunFailedError(
+            "the processes of this run did not find each other, or the first one has ended; the same command begins "
+            "anew"
+        ) from None
     return told
 
 

@@ -44,6 +44,8 @@ def show_bench(console: Console, bench: dict[str, Any], folder: Path) -> None:
     show_table(console, Table("", [Column(heading, "0", words=True), Column("ms", "1", "{:.2f}".format)], parts))
     if bench["mlet_over_single"] is not None:
         say(console, f"{requested.mode} over single: {bench['mlet_over_single']:.3f}")
+    if bench["search_over_single"] is not None:
+        say(console, f"its search over single: {bench['search_over_single']:.3f}")
     say(
         console,
         f"network: {bench['flops_per_sample'] / 1e6:.2f} MFLOP a sample; best product of 4096 × 4096 matrices: "
