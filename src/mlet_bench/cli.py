@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mlet_bench import __version__
 from mlet_bench.commands import help_text
 from mlet_bench.commands.arguments import Arguments, parse
+from mlet_bench.commands.one_config import one_config, show_config
 from mlet_bench.errors import Interrupted, RunFailedError, UserError, listing, nearest, one_line
 from mlet_bench.report.console.loading import loading
 from mlet_bench.runs import run_log
@@ -17,7 +18,7 @@ from mlet_bench.system.streams import NO_PATH, OUT_OF_MEMORY, write_whatever
 
 if TYPE_CHECKING:
     from mlet_bench.config import TrainCommand
-    from mlet_bench.config.compose import Composed, Composer
+    from mlet_bench.config.compose import Composer
 
 DONE, FAILED, MISTAKE = 0, 1, 2
 
@@ -86,7 +87,7 @@ def _train(arguments: Arguments) -> int:
         return int(told["ended"])
     composed = composer.one(arguments.overrides)
     if arguments.show_config:
-        _show_config(composed)
+        show_config(composed)
         return DONE
     from mlet_bench.config import TrainCommand, convert_command
 
@@ -133,7 +134,7 @@ def _sweep(composer: "Composer", arguments: Arguments) -> int:
 
 
 def _prepare(arguments: Arguments) -> int:
-    composed = _composed("prepare", arguments)
+    composed = one_config("prepare", arguments)
     if composed is None:
         return DONE
     from mlet_bench.config import PrepareCommand, convert_command
@@ -151,7 +152,7 @@ def _prepare(arguments: Arguments) -> int:
 
 
 def _evaluate(arguments: Arguments) -> int:
-    composed = _composed("evaluate", arguments)
+    composed = one_config("evaluate", arguments)
     if composed is None:
         return DONE
     from mlet_bench.config import EvaluateCommand, convert_command
@@ -169,7 +170,7 @@ def _evaluate(arguments: Arguments) -> int:
 
 
 def _predict(arguments: Arguments) -> int:
-    composed = _composed("predict", arguments)
+    composed = one_config("predict", arguments)
     if composed is None:
         return DONE
     from mlet_bench.config import convert_command
@@ -188,7 +189,7 @@ def _predict(arguments: Arguments) -> int:
 
 
 def _export(arguments: Arguments) -> int:
-    composed = _composed("export", arguments)
+    composed = one_config("export", arguments)
     if composed is None:
         return DONE
     from mlet_bench.config import ExportCommand, convert_command
@@ -209,7 +210,7 @@ def _tune(arguments: Arguments) -> int:
     with loading():
         from mlet_bench.config.arms import compose_tune
 
-    composed = _composed("tune", arguments, compose_tune)
+    composed = one_config("tune", arguments, compose_tune)
     if composed is None:
         return DONE
     from mlet_bench.config import TuneCommand, convert_command
@@ -230,7 +231,7 @@ def _tune(arguments: Arguments) -> int:
 
 
 def _bench(arguments: Arguments) -> int:
-    composed = _composed("bench", arguments)
+    composed = one_config("bench", arguments)
     if composed is None:
         return DONE
     from mlet_bench.config import BenchCommand, convert_command
@@ -248,7 +249,7 @@ def _bench(arguments: Arguments) -> int:
 
 
 def _report(arguments: Arguments) -> int:
-    composed = _composed("report", arguments)
+    composed = one_config("report", arguments)
     if composed is None:
         return DONE
     from mlet_bench.config import ReportCommand, convert_command
@@ -276,28 +277,6 @@ def _runs(arguments: Arguments) -> int:
     folder = Path(folders[0] if folders else "outputs")
     show_runs(make_console(), run_list(folder, [word for word in arguments.overrides if "=" in word]), folder)
     return DONE
-
-
-def _composed(
-    command: str, arguments: Arguments, compose: "Callable[[Composer, Sequence[str]], Composed] | None" = None
-) -> "Composed | None":
-    """The one config of a command that does not sweep; None when it was only to be shown."""
-    with loading():
-        from mlet_bench.config.compose import Composer
-
-    if arguments.multirun:
-        raise UserError(f"-m: {command} takes one config a call; sweeps are for train")
-    composed = (compose or Composer.one)(Composer(command, arguments.config_dir), arguments.overrides)
-    if arguments.show_config:
-        _show_config(composed)
-        return None
-    return composed
-
-
-def _show_config(composed: "Composed") -> None:
-    import yaml
-
-    print(yaml.safe_dump(composed.values, sort_keys=False), end="")
 
 
 COMMANDS: dict[str, Callable[[Arguments], int]] = {

@@ -1,6 +1,5 @@
 """What a run on TorchRec would take on machines that need not be here: `train plan=true`. Nothing is created."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -9,32 +8,19 @@ from mlet_bench import models
 from mlet_bench.commands import together
 from mlet_bench.config import TrainCommand
 from mlet_bench.config.hardware import MOST_PROCESSES
-from mlet_bench.data.sizes import Sizes, sizes_of
+from mlet_bench.data.sizes import sizes_of
 from mlet_bench.embedding import build as build_embedding
 from mlet_bench.errors import UserError
+from mlet_bench.runs.run_plan import GIB, RunPlan
 from mlet_bench.system import hardware, torchrec
 from mlet_bench.system.launch import launched
-from mlet_bench.training.memory import MemoryPlan
 from mlet_bench.training.memory import plan as plan_memory
 
 if TYPE_CHECKING:
-    from mlet_bench.embedding.forecast import Forecast, Tables, World
+    from mlet_bench.embedding.forecast import Tables, World
 
-GIB = 1 << 30
 FEW = 2
 """Rows of each table where all but the tables is counted."""
-
-
-@dataclass(frozen=True)
-class RunPlan:
-    sizes: Sizes
-    tables: "Tables"
-    world: "World"
-    forecast: "Forecast"
-    beside: MemoryPlan
-    """Of each process, for all but the tables."""
-    replicated: int
-    """Numbers of the network and of W2, whose gradients every process exchanges in every step."""
 
 
 def plan(config: TrainCommand) -> RunPlan:

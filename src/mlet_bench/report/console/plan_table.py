@@ -2,9 +2,9 @@
 
 from rich.console import Console
 
-from mlet_bench.commands.plan import GIB, RunPlan
 from mlet_bench.report.console.tables import say, show_table
 from mlet_bench.report.table import Column, Table
+from mlet_bench.runs.run_plan import GIB, RunPlan
 
 
 def show_plan(console: Console, plan: RunPlan) -> None:
