@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mlet_bench import __version__
 from mlet_bench.commands import help_text
 from mlet_bench.commands.arguments import Arguments, parse
+from mlet_bench.commands.one_config import one_config, show_config
 from mlet_bench.errors import Interrupted, RunFailedError, UserError, listing, nearest, one_line
 from mlet_bench.report.console.loading import loading
 from mlet_bench.runs import run_log
@@ -16,7 +17,8 @@ from mlet_bench.system import launch, signals
 from mlet_bench.system.streams import NO_PATH, OUT_OF_MEMORY, write_whatever
 
 if TYPE_CHECKING:
-    from mlet_bench.config.compose import Composed, Composer
+    from mlet_bench.config import TrainCommand
+    from mlet_bench.config.compose import Composer
 
 DONE, FAILED, MISTAKE = 0, 1, 2
 
@@ -85,12 +87,14 @@ def _train(arguments: Arguments) -> int:
         return int(told["ended"])
     composed = composer.one(arguments.overrides)
     if arguments.show_config:
-        _show_config(composed)
+        show_config(composed)
         return DONE
     from mlet_bench.config import TrainCommand, convert_command
 
     with composed.origin.named():
         config = convert_command(TrainCommand, composed.values)
+    if config.plan:
+        return _plan(config)
     with loading():
         from mlet_bench.commands import train as recipe
     from mlet_bench.report.console.progress import ProgressConsole, make_console
@@ -107,6 +111,16 @@ def _train(arguments: Arguments) -> int:
     return DONE
 
 
+def _plan(config: "TrainCommand") -> int:
+    with loading():
+        from mlet_bench.commands.plan import plan
+    from mlet_bench.report.console.plan_table import show_plan
+    from mlet_bench.report.console.progress import make_console
+
+    show_plan(make_console(), plan(config))
+    return DONE
+
+
 def _sweep(composer: "Composer", arguments: Arguments) -> int:
     jobs = composer.jobs(arguments.overrides)
     with loading():
@@ -120,7 +134,7 @@ def _sweep(composer: "Composer", arguments: Arguments) -> int:
 
 
 def _prepare(arguments: Arguments) -> int:
-    composed = _composed("prepare", arguments)
+    composed = one_config("prepare", arguments)
     if composed is None:
         return DONE
     from mlet_bench.config import PrepareCommand, convert_command
@@ -138,7 +152,7 @@ def _prepare(arguments: Arguments) -> int:
 
 
 def _evaluate(arguments: Arguments) -> int:
-    composed = _composed("evaluate", arguments)
+    composed = one_config("evaluate", arguments)
     if composed is None:
         return DONE
     from mlet_bench.config import EvaluateCommand, convert_command
@@ -156,7 +170,7 @@ def _evaluate(arguments: Arguments) -> int:
 
 
 def _predict(arguments: Arguments) -> int:
-    composed = _composed("predict", arguments)
+    composed = one_config("predict", arguments)
     if composed is None:
         return DONE
     from mlet_bench.config import convert_command
@@ -175,7 +189,7 @@ def _predict(arguments: Arguments) -> int:
 
 
 def _export(arguments: Arguments) -> int:
-    composed = _composed("export", arguments)
+    composed = one_config("export", arguments)
     if composed is None:
         return DONE
     from mlet_bench.config import ExportCommand, convert_command
@@ -196,7 +210,7 @@ def _tune(arguments: Arguments) -> int:
     with loading():
         from mlet_bench.config.arms import compose_tune
 
-    composed = _composed("tune", arguments, compose_tune)
+    composed = one_config("tune", arguments, compose_tune)
     if composed is None:
         return DONE
     from mlet_bench.config import TuneCommand, convert_command
@@ -217,7 +231,7 @@ def _tune(arguments: Arguments) -> int:
 
 
 def _bench(arguments: Arguments) -> int:
-    composed = _composed("bench", arguments)
+    composed = one_config("bench", arguments)
     if composed is None:
         return DONE
     from mlet_bench.config import BenchCommand, convert_command
@@ -235,7 +249,7 @@ def _bench(arguments: Arguments) -> int:
 
 
 def _report(arguments: Arguments) -> int:
-    composed = _composed("report", arguments)
+    composed = one_config("report", arguments)
     if composed is None:
         return DONE
     from mlet_bench.config import ReportCommand, convert_command
@@ -263,28 +277,6 @@ def _runs(arguments: Arguments) -> int:
     folder = Path(folders[0] if folders else "outputs")
     show_runs(make_console(), run_list(folder, [word for word in arguments.overrides if "=" in word]), folder)
     return DONE
-
-
-def _composed(
-    command: str, arguments: Arguments, compose: "Callable[[Composer, Sequence[str]], Composed] | None" = None
-) -> "Composed | None":
-    """The one config of a command that does not sweep; None when it was only to be shown."""
-    with loading():
-        from mlet_bench.config.compose import Composer
-
-    if arguments.multirun:
-        raise UserError(f"-m: {command} takes one config a call; sweeps are for train")
-    composed = (compose or Composer.one)(Composer(command, arguments.config_dir), arguments.overrides)
-    if arguments.show_config:
-        _show_config(composed)
-        return None
-    return composed
-
-
-def _show_config(composed: "Composed") -> None:
-    import yaml
-
-    print(yaml.safe_dump(composed.values, sort_keys=False), end="")
 
 
 COMMANDS: dict[str, Callable[[Arguments], int]] = {

@@ -39,6 +39,7 @@ Common keys:
   dataset.raw=PATH     raw file or folder                  dataset.prepared=DIR  a prepared folder
   dataset.min_count=1  dataset.train_share=1.0  dataset.group=null  AUC within this field too (GAUC)
   hardware.threads=2   seed=1  rerun=true (start again)    logger=tensorboard (mlflow)
+  hardware.world=8x8   with hardware=torchrec plan=true: what that many GPUs would hold (docs/scale.md)
   hydra.run.dir=DIR    the run folder; default outputs/DATASET/MODEL/EMB/seedS-FINGERPRINT
 
 Options:

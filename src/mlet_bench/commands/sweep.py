@@ -82,6 +82,8 @@ def _identity(config: TrainCommand, run_dir: str) -> str:
 
 def _planned(config: TrainCommand, run_dir: str) -> PlannedRun | None:
     """A job that fits the machine; None where its data are not prepared yet. UserError if it cannot run."""
+    if config.plan:
+        raise UserError("plan=true: plans one configuration a call; leave out -m")
     device = recipe.check(config)
     prepared = data.made_before(config.dataset)
     if prepared is None:

@@ -31,9 +31,13 @@ FIELDS = (5, 4)
 def check(config: TrainCommand) -> None:
     """UserError for what this launch cannot train as one process would."""
     size, sharded = launched().size, config.hardware.sharding is not None
+    for key in ("world", "memory_gib"):
+        value = getattr(config.hardware, key)
+        if value is not None:
+            raise UserError(f"hardware.{key}={value}: is for plan=true; a run takes the processes of its launch")
     if sharded:
         torchrec.check()
-        _check_sharded(config)
+        check_sharded(config)
     if size == 1:
         return
     if config.emb.l2 > 0 and config.emb.l2_rows == "batch":
@@ -49,7 +53,8 @@ def check(config: TrainCommand) -> None:
         raise UserError("model.batch_norm=true: several processes see different rows; allowed: false")
 
 
-def _check_sharded(config: TrainCommand) -> None:
+def check_sharded(config: TrainCommand) -> None:
+    """UserError for what TorchRec cannot hold."""
     emb, train = config.emb, config.train
     if not isinstance(emb, SingleEmbConfig | MLETEmbConfig | HashEmbConfig) or isinstance(emb, FrozenMLETEmbConfig):
         raise UserError(f"emb={emb.mode}: hardware=torchrec holds tables alone; allowed: single, mlet, hash")

@@ -158,6 +158,8 @@ class RunSections(Section):
 class TrainCommand(RunSections):
     seed: int = Field(ge=0, lt=2**63)
     rerun: bool
+    plan: bool = False
+    """A default, because configs of runs made before it do not have it."""
 
     @model_validator(mode="after")
     def _table_l2(self) -> "TrainCommand":

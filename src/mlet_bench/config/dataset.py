@@ -67,10 +67,23 @@ class SyntheticConfig(DatasetConfig):
     """A default, because configs of runs made before it do not have it."""
 
 
+def _of_every_field(value: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    if value is not None and len(value) != CRITEO_FIELDS:
+        raise ValueError(f"dataset.cardinalities: needs {CRITEO_FIELDS} numbers, C1 first; here are {len(value)}")
+    return value
+
+
+CRITEO_FIELDS = 26
+
+
 class CriteoConfig(DatasetConfig):
     reader: Literal["criteo"]
     split: Literal["time", "random", "test"]
     shares: Shares
+    cardinalities: Annotated[
+        tuple[Annotated[int, Field(ge=1)], ...] | None, BeforeValidator(as_tuple), AfterValidator(_of_every_field)
+    ] = None
+    """Categories of each field, known before the rows are read; `plan=true` alone looks at them."""
 
 
 class AvazuConfig(DatasetConfig):

@@ -16,6 +16,7 @@ from torch.distributed.optim import (  # type: ignore[attr-defined]
 )
 from torchrec import EmbeddingCollection, EmbeddingConfig
 from torchrec.distributed.embedding import EmbeddingCollectionSharder
+from torchrec.distributed.embedding_types import EmbeddingComputeKernel
 from torchrec.distributed.planner import EmbeddingShardingPlanner, ParameterConstraints
 from torchrec.distributed.planner.storage_reservations import FixedPercentageStorageReservation
 from torchrec.distributed.planner.types import (
@@ -48,7 +49,7 @@ RESERVED = 0.1
 """Of a process's memory, for all but tables."""
 
 
-class _Model(nn.Module):
+class PlannedModel(nn.Module):
     """What the planner looks through for tables."""
 
     def __init__(self, tables: nn.Module) -> None:
@@ -81,8 +82,8 @@ class Placement:
 
         For what is not `trained` no state of an optimiser is kept.
         """
-        _be_quiet()
-        collection = self._collection(counts, width, self.optimizer if trained else "sgd")
+        be_quiet()
+        collection = collection_of(counts, width, self.optimizer if trained else "sgd", self.lr)
         if not self.plan:
             self.plan = self._planned(collection, counts)
         env = ShardingEnv.from_process_group(dist.group.WORLD)
@@ -90,28 +91,29 @@ class Placement:
         with torch.random.fork_rng(devices=[]):  # it draws a start of its own
             return EmbeddingCollectionSharder().shard(collection, plan, env, self.device)
 
-    def _collection(self, counts: Sequence[int], width: int, optimizer: str) -> EmbeddingCollection:
-        tables = [
-            EmbeddingConfig(
-                name=self.name(number), embedding_dim=width, num_embeddings=rows, feature_names=[self.name(number)]
-            )
-            for number, rows in enumerate(counts)
-        ]
-        collection = EmbeddingCollection(tables=tables, device=torch.device("meta"))
-        kind, settings = FUSED[optimizer]
-        with torch.enable_grad():  # it looks into the graph
-            apply_optimizer_in_backward(kind, collection.parameters(), {"lr": self.lr, **settings})
-        return collection
-
     def _planned(self, collection: EmbeddingCollection, counts: Sequence[int]) -> dict[str, ParameterSharding]:
         size = dist.get_world_size()
         topology = topology_of(size, self.local_size, self.device.type, self.memory_bytes)
         planner = planner_of(topology, self.sharding, counts, self.batch_rows)
         try:
-            found = planner.collective_plan(_Model(collection), [EmbeddingCollectionSharder()], dist.group.WORLD)
+            found = planner.collective_plan(PlannedModel(collection), [EmbeddingCollectionSharder()], dist.group.WORLD)
         except PlannerError as error:
             raise too_large(error, size, self.memory_bytes) from None
         return dict(found.plan["tables"])
+
+
+def collection_of(counts: Sequence[int], width: int, optimizer: str, lr: float) -> EmbeddingCollection:
+    """Tables without memory, that their optimiser is known of."""
+    names = [Placement.name(number) for number in range(len(counts))]
+    tables = [
+        EmbeddingConfig(name=name, embedding_dim=width, num_embeddings=rows, feature_names=[name])
+        for name, rows in zip(names, counts, strict=True)
+    ]
+    collection = EmbeddingCollection(tables=tables, device=torch.device("meta"))
+    kind, settings = FUSED[optimizer]
+    with torch.enable_grad():  # it looks into the graph
+        apply_optimizer_in_backward(kind, collection.parameters(), {"lr": lr, **settings})
+    return collection
 
 
 def topology_of(size: int, local_size: int, device: str, memory_bytes: int) -> Topology:
@@ -130,8 +132,9 @@ def planner_of(
 ) -> EmbeddingShardingPlanner:
     """TorchRec's planner; a batch reads a row of a table at most once, since different ids alone are asked for.
 
-    A table of few rows is not split whatever is asked for: the last processes would get none of them, and FBGEMM's
-    kernels fail on tables without rows.
+    Tables lie in the processes' own memory: none is left to the machine's beside a GPU's, of which the planner would
+    have to guess how much there is. A table of few rows is not split whatever is asked for: the last processes would
+    get none of them, and FBGEMM's kernels fail on tables without rows.
     """
     return EmbeddingShardingPlanner(
         topology=topology,
@@ -140,6 +143,7 @@ def planner_of(
         constraints={
             Placement.name(number): ParameterConstraints(
                 sharding_types=KINDS[sharding if rows > topology.world_size**2 else "table_wise"],
+                compute_kernels=[EmbeddingComputeKernel.FUSED.value],
                 pooling_factors=[min(rows, batch_rows) / batch_rows],
             )
             for number, rows in enumerate(counts)
@@ -165,7 +169,7 @@ def _of_width(part: ParameterSharding, width: int) -> ParameterSharding:
     return ParameterSharding(part.sharding_type, part.compute_kernel, part.ranks, EnumerableShardingSpec(shards))
 
 
-def _be_quiet() -> None:
+def be_quiet() -> None:
     """Hide messages of TorchRec and FBGEMM that a user cannot act on."""
     for name in ("torchrec", "torch.fx._symbolic_trace", "fbgemm_gpu"):
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -91,6 +91,11 @@ def found_before(source: RawSource, config: DatasetConfig) -> Prepared | None:
     return made
 
 
+def made_earlier(source: RawSource, config: DatasetConfig) -> Prepared | None:
+    """The folder that `prepare` would give, if it is there; whether it could be made is not looked at."""
+    return _job(source, config).made_before()
+
+
 def _job(source: RawSource, config: DatasetConfig) -> Job:
     before = {path: stamp(path) for path in source.files}  # of all that is read
     source.check()
