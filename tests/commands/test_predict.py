@@ -137,7 +137,7 @@ MISTAKES: list[Mistake] = [
     ("absent rows", None, ("dataset.raw=trian.txt",), "Did you mean train.txt?"),
     ("a format", None, ("predict.format=onnx",), "predict.format=onnx: not allowed; allowed: parquet, csv"),
     ("a column", None, ("predict.keep=[C27]",), "predict.keep=C27: train.txt has no such column"),
-    ("a column of ours", None, ("predict.keep=[row]",), "predict.keep=row: the predictions already have a column of that name"),
+    ("a column of ours", None, ("predict.keep=[row]",), "predict.keep=row: the predictions already have"),
     ("a key", None, ("predict.kepp=[C1]",), "Did you mean predict.keep?"),
     ("a column is missing", lambda run: write_criteo(Path("train.txt"), [row[3:] for row in criteo_cells(9)]), (),
      "line 1 has 37 columns, 40 are needed"),
