@@ -65,7 +65,7 @@ def test_two_processes_train_as_one_on_real_rows(shared_data: Path, of_two: list
     assert_an_epoch_comes_to_the_same([line for line in of_two if line["rows"] == "criteo"])
 
 
-@pytest.mark.parametrize("processes", [2, 3])
+@pytest.mark.parametrize("processes", [2, pytest.param(3, marks=pytest.mark.more)])
 def test_processes_train_as_one(processes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows that do not divide, a field of one category, and a last batch of which all but one process have nothing."""
     monkeypatch.chdir(ROOT)
@@ -124,6 +124,7 @@ def test_what_cannot_be_sharded_is_refused_in_one_line(
     assert not list(workplace.iterdir())
 
 
+@pytest.mark.more
 def test_a_mistake_is_said_once_and_makes_nothing(workplace: Path) -> None:
     code, _, err = ended(mlet_bench(2, "train", "hardware=torchrec", "model=dlmr"))
     assert code == 1
