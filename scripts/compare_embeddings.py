@@ -30,12 +30,7 @@ UNREACHABLE = {("mixed", 0.02), ("qr", 0.02)}
 """With d = 16 and these fields: a width of one is 0.06; two tables of 2√n rows and the fields that stay whole."""
 NETWORK = (
     *("model=dcn", "model.mlp=[64,64]", "model.cross_layers=2", "model.batch_norm=false"),
-    *(
-        "train.eval_every=null",
-        "eval.batch_size=1024",
-        "hardware.threads=1",
-        "search.lr=null",
-    ),
+    *("train.eval_every=null", "eval.batch_size=1024", "hardware.threads=1", "search.lr=null"),
 )
 GENERATED = ("dataset=synthetic", "dataset.shape=avazu", "dataset.rows=84000", "train.batch_size=256")
 FRAPPE = ("dataset=frappe_x1", "train.batch_size=256")

@@ -23,7 +23,7 @@ TUNED = ("train.lr", "emb.lr", "emb.inner_std", "emb.l2", "emb.l2_on", "emb.l2_r
 OF_MODES = {f"emb.{key}" for mode in EMBEDDINGS.values() for key in mode.model_fields.keys() - EmbConfig.model_fields}
 """Keys that a mode alone has: they make variants of it."""
 COMPARED = {"emb.mode", "emb.dim", "emb.inner", "emb.ratio", "emb.min_rows", *OF_MODES, *TUNED}
-"""And the keys that a mode alone has."""
+"""What variants and settings within a comparison differ in."""
 NO_EFFECT = {
     "fingerprint",
     "seed",

@@ -11,9 +11,10 @@ from mlet_bench.config.hardware import MOST_PROCESSES
 from mlet_bench.data.sizes import sizes_of
 from mlet_bench.embedding import build as build_embedding
 from mlet_bench.errors import UserError
-from mlet_bench.runs.run_plan import GIB, RunPlan
+from mlet_bench.runs.run_plan import RunPlan
 from mlet_bench.system import hardware, torchrec
 from mlet_bench.system.launch import launched
+from mlet_bench.system.limits import GIB
 from mlet_bench.training.memory import plan as plan_memory
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def plan(config: TrainCommand) -> RunPlan:
 def _machines(config: TrainCommand) -> tuple[int, int]:
     if config.hardware.world is None:
         here = launched()
-        return max(here.size // here.local_size, 1), here.local_size
+        return here.machines, here.local_size
     machines, _, on_each = config.hardware.world.partition("x")
     return int(machines), int(on_each)
 

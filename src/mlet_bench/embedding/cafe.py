@@ -105,12 +105,6 @@ class CAFEEmbedding(PiecedEmbedding):
         self.threshold, self.decay = threshold, decay
         self._accesses: list[tuple[Tensor, Tensor]] = []
 
-    @property
-    def map(self) -> MapFields:
-        """Who has which row."""
-        assert isinstance(self.pieces.fields, MapFields)
-        return self.pieces.fields
-
     def forward(self, ids_BF: Tensor) -> Tensor:
         """emb_BFD for ids within their fields."""
         vectors: Tensor = self.pieces(ids_BF)
@@ -161,7 +155,6 @@ class CAFEEmbedding(PiecedEmbedding):
 def cafe(config: CAFEEmbConfig, cardinalities: Sequence[int], maker: TableMaker) -> Embedding:
     """As small as emb.ratio says, with the ids of the rows that are hot."""
     budget = Budget(config, tuple(cardinalities))
-
     hash_share, threshold = _settings(config)
 
     def small(own: TableMaker) -> Embedding:

@@ -20,6 +20,8 @@ from mlet_bench.embedding.placement import (
     planner_of,
     topology_of,
 )
+from mlet_bench.embedding.table import state_numbers
+from mlet_bench.system.limits import GIB
 
 FLOAT = 4
 ENDLESS = 1 << 50
@@ -55,8 +57,8 @@ class Tables:
 
     def bytes_of(self, rows: int) -> int:
         """Of the weights of so many rows, and of what the optimiser keeps for them."""
-        state = {"sgd": 0, "rowwise_adagrad": 1, "adagrad": self.width, "adam": 2 * self.width}[self.optimizer]
-        return FLOAT * rows * (self.width + state)
+        numbers = rows * self.width
+        return FLOAT * (numbers + state_numbers(self.optimizer, numbers, rows))
 
     def exchanged_bytes(self, size: int) -> int:
         """The most that a process fetches in a step: every different row of its part of the batch."""
@@ -98,9 +100,9 @@ def smallest_memory(tables: Tables, world: World) -> int | None:
     even = replace(tables, sharding="row_wise") if tables.sharding == "auto" else tables
     found = forecast(even, replace(world, memory_bytes=ENDLESS))
     assert found is not None
-    least = math.ceil(max(found.held) / (1 - RESERVED) / (1 << 30))
+    least = math.ceil(max(found.held) / (1 - RESERVED) / GIB)
     for gib in (least, least + 1, math.ceil(1.1 * least)):
-        if forecast(tables, replace(world, memory_bytes=gib << 30)) is not None:
+        if forecast(tables, replace(world, memory_bytes=gib * GIB)) is not None:
             return gib
     return None
 

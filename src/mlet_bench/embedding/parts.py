@@ -49,15 +49,19 @@ class Budget:
         return [field for field, ids in enumerate(self.cardinalities) if ids < self.config.min_rows]
 
     @property
+    def whole_rows(self) -> int:
+        """Rows of the fields that stay whole."""
+        return sum(self.cardinalities[field] for field in self.whole)
+
+    @property
     def numbers(self) -> int:
         """Numbers of 4 bytes that are left for the small fields; may be negative."""
-        whole = sum(self.cardinalities[field] for field in self.whole)
-        return int(self.config.ratio * sum(self.cardinalities) * self.config.dim + 1e-6) - whole * self.config.dim
+        allowed = int(self.config.ratio * sum(self.cardinalities) * self.config.dim + 1e-6)
+        return allowed - self.whole_rows * self.config.dim
 
     def reachable(self, least: int) -> str:
         """Ratios that leave room for so many numbers of the small fields, in words."""
-        whole = sum(self.cardinalities[field] for field in self.whole)
-        return ratios_from(least + whole * self.config.dim, sum(self.cardinalities) * self.config.dim)
+        return ratios_from(least + self.whole_rows * self.config.dim, sum(self.cardinalities) * self.config.dim)
 
     def refuse(self, least: int, instead: str = "") -> UserError:
         """The mistake to raise where the small fields take `least` numbers or more; `instead`: what else would do."""
@@ -187,10 +191,9 @@ def served_ratios(config: EmbConfig, served: Embedding) -> tuple[float | None, f
     """
     if not served.dim:
         return None, None
-    rows, whole_rows = sum(served.cardinalities), 0
+    rows, of_row = sum(served.cardinalities), 4 * served.dim
+    whole_rows = rows
     if isinstance(config, SmallerEmbConfig):
-        whole_rows = sum(ids for ids in served.cardinalities if ids < config.min_rows)
-    of_row = 4 * served.dim
-    if not isinstance(config, SmallerEmbConfig) or rows == whole_rows:
-        return served.bytes / (rows * of_row), None
-    return served.bytes / (rows * of_row), (served.bytes - whole_rows * of_row) / ((rows - whole_rows) * of_row)
+        whole_rows = Budget(config, tuple(served.cardinalities)).whole_rows
+    of_small = (rows - whole_rows) * of_row
+    return served.bytes / (rows * of_row), (served.bytes - whole_rows * of_row) / of_small if of_small else None

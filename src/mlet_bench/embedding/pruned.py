@@ -37,6 +37,12 @@ class PiecedEmbedding(Embedding):
         vectors: Tensor = self.pieces(ids_BF.repeat_interleave(self.number, 1))
         return vectors.reshape(*ids_BF.shape, self.dim)
 
+    @property
+    def map(self) -> MapFields:
+        """Who has which row, while training."""
+        assert isinstance(self.pieces.fields, MapFields)
+        return self.pieces.fields
+
     def tables(self) -> list[RowTable]:
         return self.pieces.tables()
 
@@ -93,12 +99,6 @@ class PrunedEmbedding(PiecedEmbedding):
     def _load_from_state_dict(self, *arguments: Any) -> None:
         super()._load_from_state_dict(*arguments)
         self._is_full = False
-
-    @property
-    def map(self) -> MapFields:
-        """Who has which row."""
-        assert isinstance(self.pieces.fields, MapFields)
-        return self.pieces.fields
 
     def _pieces(self, ids_BF: Tensor) -> Tensor:
         """Which of all pieces these ids are, B × F·C."""

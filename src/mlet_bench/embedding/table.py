@@ -144,3 +144,8 @@ class RowTable(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "step": None}
+
+
+def state_numbers(optimizer: str, numbers: int, rows: int) -> int:
+    """How many numbers an optimiser keeps for a table of so many numbers in so many rows."""
+    return {"sgd": 0, "rowwise_adagrad": rows, "adagrad": numbers, "adam": 2 * numbers}[optimizer]

@@ -61,7 +61,7 @@ class PlannedRun:
         shares = 1
         if config.hardware.sharding is not None:
             here = launch.launched()
-            shares = here.size if device == "cuda" else max(here.size // here.local_size, 1)
+            shares = here.size if device == "cuda" else here.machines
         return [
             plan(config.model, emb, config.train, prepared.cardinalities, numeric, rows, device, shares)
             for emb in (config.emb.search, config.emb)

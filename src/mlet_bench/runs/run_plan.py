@@ -9,8 +9,6 @@ from mlet_bench.training.memory import MemoryPlan
 if TYPE_CHECKING:  # they need TorchRec
     from mlet_bench.embedding.forecast import Forecast, Tables, World
 
-GIB = 1 << 30
-
 
 @dataclass(frozen=True)
 class RunPlan:

@@ -28,6 +28,10 @@ class Launch:
     local_rank: int = 0
     local_size: int = 1
 
+    @property
+    def machines(self) -> int:
+        return max(self.size // self.local_size, 1)
+
 
 def launched() -> Launch:
     """By torchrun's variables, or by Slurm's where MASTER_ADDR is set; else one process."""

@@ -14,6 +14,8 @@ import psutil
 
 CGROUPS = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
+GIB = 1 << 30
+"""Bytes."""
 
 
 def raise_open_files() -> None:

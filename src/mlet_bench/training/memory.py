@@ -14,6 +14,7 @@ from mlet_bench.config import EmbConfig, ModelSection, TrainConfig
 from mlet_bench.config.emb import single_of
 from mlet_bench.embedding import RowTable, empty_served
 from mlet_bench.embedding import build as build_embedding
+from mlet_bench.embedding.table import state_numbers
 from mlet_bench.errors import UserError
 from mlet_bench.models import CTRModel
 from mlet_bench.system.limits import available_memory_bytes
@@ -97,12 +98,8 @@ def plan(
     in_tables = sum(weight.numel() for weight in tables)
     dense = _numbers(trained) - in_tables
     in_tables //= shares
-    state = {
-        "adam": 2 * (dense + in_tables),
-        "sgd": 0,
-        "adagrad": dense + in_tables,
-        "rowwise_adagrad": dense + sum(len(weight) for weight in tables) // shares,
-    }[train.optimizer]
+    table_rows = sum(len(weight) for weight in tables) // shares
+    state = state_numbers(train.optimizer, dense, dense) + state_numbers(train.optimizer, in_tables, table_rows)
     places = train.batch_size * len(cardinalities)
     read = sum((min(places, len(weight)) if device == "cpu" else places) * weight.shape[1] for weight in tables)
     copies = 2 + (2 if train.optimizer == "adam" else 0)  # rows and their gradients; what Adam keeps for them

@@ -4,7 +4,8 @@ from rich.console import Console
 
 from mlet_bench.report.console.tables import say, show_table
 from mlet_bench.report.table import Column, Table
-from mlet_bench.runs.run_plan import GIB, RunPlan
+from mlet_bench.runs.run_plan import RunPlan
+from mlet_bench.system.limits import GIB
 
 
 def show_plan(console: Console, plan: RunPlan) -> None:
