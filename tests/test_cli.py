@@ -56,7 +56,7 @@ MISTAKES = [
     ("model=DCN", ["model=DCN", "Did you mean dcn?"]),
     (
         "dataset.split=time",
-        ["dataset=synthetic has no such key", "have it: avazu, avazu_paper, criteo, movielens1m, table."],
+        ["dataset=synthetic has no such key", "have it: avazu, avazu_paper, criteo, criteo_1tb, movielens1m, table."],
     ),
     ("lr=0.1", ["lr: no such key", "Did you mean emb.lr or train.lr?"]),
     ("model=autoin", ["model=autoin", "autoint"]),
