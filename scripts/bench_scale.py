@@ -1,8 +1,9 @@
 """Time training steps of one and of several processes, and count the bytes that go between them.
 
 Rows of Criteo's shape (909,698 categories), DLRM, batches of 8192 rows in all, a thread for every process, row-wise
-Adagrad. Each number of processes is a launch of torchrun's, in which tables lie whole in every process
-(`hardware=cpu`) and in shards (`hardware=torchrec`). Needs `make setup-torchrec`.
+Adagrad unless told otherwise. Each number of processes is a launch of torchrun's, in which tables lie whole in every
+process (`hardware=cpu`) and in shards (`hardware=torchrec`). Needs `make setup-torchrec`. With `--device cuda` every
+process has a GPU.
 """
 
 import argparse
@@ -31,6 +32,7 @@ from mlet_bench.embedding import build
 from mlet_bench.errors import UserError
 from mlet_bench.models.seeded import build_model
 from mlet_bench.system import torchrec
+from mlet_bench.system.hardware import device_for
 from mlet_bench.system.several import joined
 from mlet_bench.training.optimizers import Optimizers
 from mlet_bench.training.step import step
@@ -38,7 +40,6 @@ from mlet_bench.training.step import step
 BATCH, BATCHES, WARM_UP = 8192, 4, 2
 WIDTHS = {"emb=single": 16, "emb=mlet": 64}
 """Numbers of a row that is asked for: d, and k."""
-CPU = torch.device("cpu")
 
 
 class Wire:
@@ -100,7 +101,7 @@ class Waited(dist.Work):
         return self._wire._clocked(lambda: self._work.wait(*args))
 
 
-def measured(words: tuple[str, ...], steps: int, processes: Any, wire: Wire) -> dict[str, Any]:
+def measured(words: tuple[str, ...], steps: int, processes: Any, wire: Wire, device: torch.device) -> dict[str, Any]:
     """Of this process."""
     config = convert_command(TrainCommand, Composer("config").one([*words, f"train.batch_size={BATCH}"]).values)
     cardinalities = CARDINALITIES["filtered"]
@@ -110,12 +111,12 @@ def measured(words: tuple[str, ...], steps: int, processes: Any, wire: Wire) -> 
         from mlet_bench.embedding.sharded import builder
 
         lr, own = config.train.lr, BATCH // processes.size
-        make = builder(Placement(CPU, config.hardware.sharding, config.train.optimizer, lr, own, 1 << 34))
-    model = build_model(config.model, config.emb, cardinalities, NUMERIC, 1, None, make)
+        make = builder(Placement(device, config.hardware.sharding, config.train.optimizer, lr, own, 1 << 34))
+    model = build_model(config.model, config.emb, cardinalities, NUMERIC, 1, None, make).to(device)
     optimizers = Optimizers(model, config.train, config.emb)
     split = rows_like_criteo(cardinalities, BATCH * BATCHES, seed=1)
     own_rows = processes.share(len(split))
-    rows = MemoryRows(split.rows(own_rows.start, own_rows.stop), BATCH, 1, CPU, own_rows, len(split))
+    rows = MemoryRows(split.rows(own_rows.start, own_rows.stop), BATCH, 1, device, own_rows, len(split))
     batches = itertools.chain.from_iterable(rows.batches(epoch, 0) for epoch in itertools.count())
     model.train()
     seconds, unique = list[float](), 0
@@ -128,6 +129,8 @@ def measured(words: tuple[str, ...], steps: int, processes: Any, wire: Wire) -> 
         processes.wait()
         began = time.perf_counter()
         step(model, optimizers, batch, lambda name, value: None, processes=processes)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
         if number >= WARM_UP:
             seconds.append(time.perf_counter() - began)
     optimizers.finish()
@@ -137,14 +140,15 @@ def measured(words: tuple[str, ...], steps: int, processes: Any, wire: Wire) -> 
     return {**found, "handed": wire.handed["vectors"] / steps}
 
 
-def work(steps: int) -> None:
+def work(steps: int, device_name: str, optimizer: str) -> None:
     """What each process of a launch does; the first one prints."""
-    torch.set_num_threads(1)
-    with joined(CPU, {}, group=True) as processes:
+    device = device_for(device_name, 1, "float32")
+    with joined(device, {}, group=True) as processes:
         wire = Wire(processes.size)
-        for hardware, emb in itertools.product(("hardware=cpu", "hardware=torchrec"), WIDTHS):
-            words = (hardware, emb, "train.optimizer=rowwise_adagrad", "hardware.threads=1")
-            found = processes.each(measured(words, steps, processes, wire))
+        for hardware, emb in itertools.product((f"hardware={device_name}", "hardware=torchrec"), WIDTHS):
+            words = (hardware, emb, f"train.optimizer={optimizer}", "hardware.threads=1",
+                     f"hardware.device={device_name}")  # fmt: skip
+            found = processes.each(measured(words, steps, processes, wire, device))
             if processes.first:
                 print(json.dumps({"words": [hardware, emb], "processes": found}), flush=True)
 
@@ -175,9 +179,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--processes", default="1,2", help="numbers of processes, the first one is the base of ratios")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--optimizer", default="rowwise_adagrad")
     given = parser.parse_args()
     if "RANK" in os.environ:  # by torchrun
-        work(given.steps)
+        work(given.steps, given.device, given.optimizer)
         return 0
     try:
         torchrec.check()
@@ -187,7 +193,8 @@ def main() -> int:
     lines = []
     for size in given.processes.split(","):
         launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={size}"]
-        done = subprocess.run([*launch, __file__, "--steps", str(given.steps)], stdout=subprocess.PIPE, text=True,
+        own = ["--steps", str(given.steps), "--device", given.device, "--optimizer", given.optimizer]
+        done = subprocess.run([*launch, __file__, *own], stdout=subprocess.PIPE, text=True,
                               env={**os.environ, "OMP_NUM_THREADS": "1"})  # fmt: skip
         if done.returncode:
             return 1

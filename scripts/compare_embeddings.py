@@ -1,12 +1,14 @@
 """Ways to make embeddings smaller, at equal bytes and with equal tuning: `mlet-bench tune`, and its report.
 
-    python scripts/compare_embeddings.py [--profile small|medium] [--raw data/raw] [--jobs N]
+    python scripts/compare_embeddings.py [--profile small|medium] [--raw data/raw] [--sets movielens1m] [--jobs N]
+        [-- hardware=cuda]
 
 small   generated rows with shared and with independent structure, three seeds: about half an hour of processor time
 medium  MovieLens-1M and Frappe_x1, three seeds: about an hour and a half of processor time each
 
 Every embedding chooses its table's learning rate among equally many; DCN, one epoch of Adam. The same command resumes
-where it was stopped and repeats nothing.
+where it was stopped and repeats nothing. With more --jobs than comparisons, the embeddings of one are shared among
+them. Words after -- go to every run.
 """
 
 import argparse
@@ -37,6 +39,8 @@ FRAPPE = ("dataset=frappe_x1", "train.batch_size=256")
 MOVIELENS = ("dataset=table", "dataset.name=movielens1m", "dataset.label=label", "dataset.item_field=movie_id",
              "train.batch_size=1024")  # fmt: skip
 """Batches for which an epoch has 790 steps on either set."""
+SETS = {"frappe_x1": ("frappe_x1", FRAPPE), "movielens1m": ("movielens1m/movielens1m.parquet", MOVIELENS)}
+"""Of `medium`: where it is looked for below --raw, and how it is read."""
 SMALL = ("trials=3", "search.emb_lr=[0.3,30]", "seeds=[1,2,3]")
 MEDIUM = ("trials=4", "search.emb_lr=[2,50]", "seeds=[1,2,3]")
 """The first trial has train.lr. On the real sets tables are best at or above it, so the others search upwards."""
@@ -55,30 +59,39 @@ def arms() -> list[str]:
     ]
 
 
-def jobs(profile: str, raw: Path) -> list[tuple[str, ...]]:
-    """The words of each comparison."""
-    chosen = "arms=[" + ",".join(f'"{arm}"' for arm in arms()) + "]"
+def comparisons(profile: str, raw: Path, names: Sequence[str]) -> list[tuple[str, ...]]:
+    """The words of each, but for the embeddings."""
     if profile == "small":
         return [
-            (*NETWORK, *SMALL, *GENERATED, f"dataset.structure={structure}", chosen)
-            for structure in ("shared", "independent")
+            (*NETWORK, *SMALL, *GENERATED, f"dataset.structure={structure}") for structure in ("shared", "independent")
         ]
-    sets = {"frappe_x1": FRAPPE, "movielens1m/movielens1m.parquet": MOVIELENS}
     found = []
-    for place, words in sets.items():
+    for name in names:
+        place, words = SETS[name]
         if (raw / place).exists():
-            found.append((*NETWORK, *MEDIUM, *words, f'dataset.raw="{raw / place}"', chosen))
+            found.append((*NETWORK, *MEDIUM, *words, f'dataset.raw="{raw / place}"'))
         else:
             print(f"left out: {raw / place} is not there (data/README.md)")
     return found
+
+
+def chosen(embeddings: Sequence[str]) -> str:
+    """The word that compares these."""
+    return "arms=[" + ",".join(f'"{arm}"' for arm in embeddings) + "]"
 
 
 def main(given: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--profile", default="small", choices=["small", "medium"])
     parser.add_argument("--raw", type=Path, default=Path("data/raw"), help="folder of raw data sets")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="comparisons at once")
+    parser.add_argument("--sets", default=",".join(SETS), help="which data sets of medium, by commas")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="commands at once")
+    parser.add_argument("more", nargs="*", help="words for every run, behind --")
     options = parser.parse_args(given)
+    names = options.sets.split(",")
+    for name in names:
+        if name not in SETS:
+            parser.error(f"--sets {name}: allowed: {', '.join(SETS)}")
     folder = (Path("outputs") / f"embeddings-{options.profile}").absolute()
     folder.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("MLET_BENCH_DATA", str(Path("data").absolute()))
@@ -101,8 +114,13 @@ def main(given: Sequence[str] | None = None) -> int:
         running.append(process)
         return process.wait()
 
+    wanted = [(*words, *options.more) for words in comparisons(options.profile, options.raw.absolute(), names)]
+    shares = options.jobs // max(len(wanted), 1)
     with ThreadPoolExecutor(options.jobs) as pool:
-        codes = list(pool.map(run, jobs(options.profile, options.raw.absolute())))
+        if shares > 1:  # their runs lie where those of the whole comparison do, which then finds them
+            parts = [(words, arms()[number::shares]) for number in range(shares) for words in wanted]
+            list(pool.map(run, [(*words, chosen(part), "hydra.run.dir=parts/{fingerprint}") for words, part in parts]))
+        codes = list(pool.map(run, [(*words, chosen(arms())) for words in wanted]))
     if stopped:
         print("stopped; the same command resumes it", file=sys.stderr)
         return 128 + stopped[0]

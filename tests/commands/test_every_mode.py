@@ -18,6 +18,8 @@ from tests.conftest import Ended, prepare
 MODES = [mode for mode, section in EMBEDDINGS.items() if issubclass(section, SmallerEmbConfig)]
 TOO_SMALL = {"qr", "lpt", "alpt"}
 """Two tables of 2√n rows; an eighth and a quarter are what bits come to."""
+WITH_MLET = ("hash", "qr", "mixed", "cafe", "adaembed", "fiited", "pep", "lpt")
+"""Those whose rows emb.inner trains in two layers."""
 ROWS = 3600
 SWEEP = ("train", "-m", "dataset=synthetic", f"dataset.rows={ROWS}", "model=dcn", "model.mlp=[8]",
          "train.batch_size=500", "hardware.threads=1", f"emb={','.join(MODES)}", "emb.ratio=0.1")  # fmt: skip
@@ -51,9 +53,8 @@ def assert_loaded_model_gives_the_logits(folder: Path, prepared: Prepared) -> No
 
 @pytest.mark.more
 def test_with_mlet_over_their_rows_too(command: Callable[..., Ended], workplace: Path) -> None:
-    modes = ("hash", "qr", "mixed", "cafe", "adaembed", "fiited", "pep", "lpt")
-    ended = command(*SWEEP, f"emb={','.join(modes)}", "emb.ratio=0.4", "emb.inner=16")
+    ended = command(*SWEEP, f"emb={','.join(WITH_MLET)}", "emb.ratio=0.4", "emb.inner=16")
     assert ended.code == cli.DONE
-    for mode in modes:
+    for mode in WITH_MLET:
         (done,) = Path(f"outputs/synthetic/dcn/{mode}").glob("*/DONE")
         assert_loaded_model_gives_the_logits(done.parent, prepare("synthetic", rows=ROWS))

@@ -23,6 +23,8 @@ from mlet_bench.models import CTRModel
 from mlet_bench.training import speed, trainer
 from mlet_bench.training.optimizers import Optimizers
 from mlet_bench.training.step import step
+from tests.commands.test_every_mode import MODES as MADE_SMALLER
+from tests.commands.test_every_mode import WITH_MLET
 from tests.conftest import TINY, Ended, train_config
 from tests.models.small import ALL, DIM, INNER, rows, small_model
 
@@ -155,6 +157,21 @@ def test_run_collapses_and_is_evaluated_again(command: Command, words: str) -> N
         assert ended.code == cli.DONE, ended.err
         again = json.loads(Path("again/evaluation.json").read_text())
         assert again["metrics"]["auc"] == pytest.approx(result["metrics"]["test"]["auc"], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("mode", "inner"), [*((mode, "null") for mode in MADE_SMALLER), *((mode, "16") for mode in WITH_MLET)]
+)
+def test_every_mode_trains_collapses_and_is_evaluated_again(command: Command, mode: str, inner: str) -> None:
+    words = ("dataset=synthetic", "dataset.rows=3600", "model=dcn", "model.mlp=[8]", "train.batch_size=500",
+             f"emb={mode}", "emb.ratio=0.6", f"emb.inner={inner}")  # fmt: skip
+    ended = command("train", f"hardware={GPU}", *words, "hydra.run.dir=run")
+    assert ended.code == cli.DONE, ended.err
+    result = result_of("run")
+    ended = command("evaluate", "run=run", "hardware=cpu", "hydra.run.dir=again")
+    assert ended.code == cli.DONE, ended.err
+    again = json.loads(Path("again/evaluation.json").read_text())
+    assert again["metrics"]["auc"] == pytest.approx(result["metrics"]["test"]["auc"], abs=1e-3)
 
 
 @pytest.mark.usefixtures("criteo_file")

@@ -112,23 +112,27 @@ def embedding_of(mode: str) -> Any:
 class Training:
     """An epoch, alone or with the others."""
 
-    def __init__(self, rows: Rows, case: Case, processes: Processes, *, sharded: bool) -> None:
+    def __init__(
+        self, rows: Rows, case: Case, processes: Processes, *, sharded: bool, device: torch.device = CPU
+    ) -> None:
         model, mode, optimizer, sharding = case
         lr = 0.005 if optimizer != "sgd" else 0.1 if rows.test is None else 0.01  # Criteo's numbers are large
         emb, train = embedding_of(mode), train_config(optimizer=optimizer, lr=lr, batch_size=EPOCH_BATCH)
         section = ModelSection(name=model, **MODELS[model])
         build = []
         if sharded:
-            placement = Placement(CPU, sharding, optimizer, lr, BATCH, 1 << 30, processes.size)
+            placement = Placement(device, sharding, optimizer, lr, BATCH, 1 << 30, processes.size)
             build.append(builder(placement))
-        self.rows, self.processes = rows, processes
-        self.model = build_model(section, emb, rows.cardinalities, rows.numeric, 1, rows.seen_V, *build)
+        self.rows, self.processes, self.device = rows, processes, device
+        model_on_cpu = build_model(section, emb, rows.cardinalities, rows.numeric, 1, rows.seen_V, *build)
+        self.model = model_on_cpu.to(device)
         self.optimizers = Optimizers(self.model, train, emb)
         self.batches = rows.batches(processes, train).batches(0, 0)
 
     def steps(self, most: int | None) -> None:
         self.model.train()
-        for batch in itertools.islice(self.batches, most):
+        for ids_BF, numeric_BN, label_B in itertools.islice(self.batches, most):
+            batch = ids_BF.to(self.device), numeric_BN.to(self.device), label_B.to(self.device)
             step(self.model, self.optimizers, batch, lambda name, value: None, processes=self.processes)
 
     def collapsed(self) -> tuple[Any, torch.Tensor]:

@@ -136,6 +136,15 @@ def test_vectors_and_gradients_are_those_of_the_formula(mode: str, changes: dict
 
 @pytest.mark.parametrize("mode", OWN)
 @pytest.mark.parametrize("inner", [None, 5])
+def test_collapsed_it_lies_on_the_same_device(mode: str, inner: int | None) -> None:
+    with torch.device("meta"):
+        emb = build(config(mode, **({"inner": inner} if mode in ROWS else {})), CARDINALITIES)
+    served = emb.collapse()
+    assert {value.device.type for value in (*served.parameters(), *served.buffers())} == {"meta"}
+
+
+@pytest.mark.parametrize("mode", OWN)
+@pytest.mark.parametrize("inner", [None, 5])
 def test_collapsed_it_gives_the_same_vectors_and_loads_into_an_empty_one(mode: str, inner: int | None) -> None:
     if inner is not None and mode not in ROWS:
         with pytest.raises(UserError, match=f"emb={mode} reads no rows"):

@@ -44,7 +44,8 @@ class ProjectedEmbedding(Embedding):
 
     def collapse(self) -> "ProjectedEmbedding":
         """The narrow rows collapsed, the matrices as they are."""
-        return ProjectedEmbedding(self.narrow.collapse(), self.matrix_FRD.detach().clone())
+        served = ProjectedEmbedding(self.narrow.collapse(), self.matrix_FRD.detach().clone())
+        return served.to(self.matrix_FRD.device)
 
 
 def widths(ids: Sequence[int], dim: int, alpha: float) -> list[int]:

@@ -166,7 +166,8 @@ class PartedEmbedding(Embedding):
 
     def collapse(self) -> "PartedEmbedding":
         """Every part collapsed."""
-        return PartedEmbedding(list(zip(self.groups, (part.collapse() for part in self.embeddings), strict=True)))
+        served = [part.collapse() for part in self.embeddings]
+        return PartedEmbedding(list(zip(self.groups, served, strict=True))).to(self.places_F.device)
 
 
 def beside_whole_fields(

@@ -25,6 +25,8 @@ from mlet_bench.embedding.table import RowTable
 class PiecedEmbedding(Embedding):
     """Vectors of a few pieces, each looked up as if it were a field of its own."""
 
+    cardinalities_F: Tensor
+
     def __init__(self, pieces: Embedding, number: int) -> None:
         super().__init__()
         self.pieces, self.number = pieces, number
@@ -54,7 +56,7 @@ class PiecedEmbedding(Embedding):
 
     def collapse(self) -> "PiecedEmbedding":
         """The pieces that have a row, and who they are."""
-        return PiecedEmbedding(self.pieces.collapse(), self.number)
+        return PiecedEmbedding(self.pieces.collapse(), self.number).to(self.cardinalities_F.device)
 
 
 class PrunedEmbedding(PiecedEmbedding):

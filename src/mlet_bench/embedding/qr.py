@@ -53,6 +53,8 @@ class DividedFields(FieldOffsets):
 class QREmbedding(Embedding):
     """Two embeddings of the same ids, composed."""
 
+    cardinalities_F: Tensor
+
     def __init__(self, quotients: Embedding, remainders: Embedding, compose: Compose) -> None:
         super().__init__()
         self.quotients, self.remainders, self.compose = quotients, remainders, compose
@@ -81,7 +83,8 @@ class QREmbedding(Embedding):
 
     def collapse(self) -> "QREmbedding":
         """Both collapsed."""
-        return QREmbedding(self.quotients.collapse(), self.remainders.collapse(), self.compose)
+        served = QREmbedding(self.quotients.collapse(), self.remainders.collapse(), self.compose)
+        return served.to(self.cardinalities_F.device)
 
 
 def divisors(budget: Budget) -> list[int]:
