@@ -119,7 +119,7 @@ def main(given: Sequence[str] | None = None) -> int:
     with ThreadPoolExecutor(options.jobs) as pool:
         if shares > 1:  # their runs lie where those of the whole comparison do, which then finds them
             parts = [(words, arms()[number::shares]) for number in range(shares) for words in wanted]
-            list(pool.map(run, [(*words, chosen(part), "hydra.run.dir=parts/{fingerprint}") for words, part in parts]))
+            list(pool.map(run, [(*words, chosen(part), 'hydra.run.dir="parts/{fingerprint}"') for words, part in parts]))
         codes = list(pool.map(run, [(*words, chosen(arms())) for words in wanted]))
     if stopped:
         print("stopped; the same command resumes it", file=sys.stderr)
