@@ -118,13 +118,14 @@ def main(given: Sequence[str] | None = None) -> int:
     shares = options.jobs // max(len(wanted), 1)
     with ThreadPoolExecutor(options.jobs) as pool:
         if shares > 1:  # their runs lie where those of the whole comparison do, which then finds them
-            parts = [(words, arms()[number::shares]) for number in range(shares) for words in wanted]
-            list(pool.map(run, [(*words, chosen(part), 'hydra.run.dir="parts/{fingerprint}"') for words, part in parts]))
+            parts = [chosen(arms()[number::shares]) for number in range(shares)]
+            place = 'hydra.run.dir="parts/{fingerprint}"'
+            list(pool.map(run, [(*words, part, place) for part in parts for words in wanted]))
         codes = list(pool.map(run, [(*words, chosen(arms())) for words in wanted]))
     if stopped:
         print("stopped; the same command resumes it", file=sys.stderr)
         return 128 + stopped[0]
-    report = [sys.executable, "-m", "mlet_bench", "report", "runs=outputs", f"hydra.run.dir={folder / 'report'}"]
+    report = [sys.executable, "-m", "mlet_bench", "report", "runs=outputs/tune", f"hydra.run.dir={folder / 'report'}"]
     return subprocess.run(report, cwd=folder).returncode or max(codes, default=2)
 
 

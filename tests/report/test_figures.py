@@ -1,5 +1,7 @@
 """What the figures draw."""
 
+import io
+import warnings
 from pathlib import Path
 
 import pytest
@@ -114,3 +116,21 @@ def test_quality_by_bytes_has_few_named_ticks_and_no_empty_figure(tmp_path: Path
     assert [label.get_text() for label in plot.get_xticklabels()] == [
         "1 MiB", "8 MiB", "64 MiB", "512 MiB", "4 GiB", "32 GiB", "256 GiB"
     ]  # fmt: skip
+
+
+def test_many_embeddings_leave_the_axes_their_height_and_no_figure_that_nobody_can_read(tmp_path: Path) -> None:
+    for dim in (2, 4):
+        write_run(tmp_path, "single", dim, None, 1, result={"collapse": {"embedding_bytes_inference": 1000 * dim}})
+    for number in range(30):
+        size = {"collapse": {"embedding_bytes_inference": 100 + number}}
+        write_run(tmp_path, f"mode{number}", 4, None, 1, result=size)
+    study, figures = drawn(tmp_path)
+    assert len([row for row in study.chosen if row.auc_gain]) == 30
+    assert set(figures) == {"auc-by-d", "bytes-auc", "bytes-logloss"}
+    assert list(curves(figures["auc-by-d"])) == ["single"]  # the others have one width
+    with styled(), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for figure in figures.values():
+            figure.figure.savefig(io.BytesIO(), format="png")
+            (axes,) = figure.figure.axes
+            assert axes.get_position().height * figure.figure.get_figheight() > 1.5, figure.name

@@ -85,11 +85,13 @@ def method(variant: EmbeddingVariant) -> str:
 
     >>> method(EmbeddingVariant("hash 0.1", 16, 64)), method(EmbeddingVariant("single", 4, None, bits=8))
     ('hash × MLET, k = 64', 'single, 8 bits')
+    >>> method(EmbeddingVariant("lpt 0.5", 16, None, bits=8, own="bits=8"))
+    'lpt, 8 bits'
     """
     mode, inner = variant.kind, variant.inner
     if inner is not None:
         mode = f"{mode}, k = {inner}" if mode.startswith("mlet") else f"{mode} × MLET, k = {inner}"
-    mode = f"{mode}, {variant.own}" if variant.own else mode
+    mode = f"{mode}, {variant.own_but_bits}" if variant.own_but_bits else mode
     return mode if variant.bits is None else f"{mode}, {variant.bits} bits"
 
 

@@ -59,6 +59,11 @@ class EmbeddingVariant(NamedTuple):
         return f"{self.curve}, d = {self.dim}"
 
     @property
+    def own_but_bits(self) -> str:
+        """`own` where the bits are named beside it."""
+        return " ".join(word for word in self.own.split() if not word.startswith("bits="))
+
+    @property
     def name(self) -> str:
         """Beside d and k."""
         return f"{self.mode}, {self.own}" if self.own else self.mode
@@ -67,7 +72,7 @@ class EmbeddingVariant(NamedTuple):
     def curve(self) -> str:
         """Its name where d is an axis."""
         name = self.mode if self.inner is None else f"{self.mode} k = {self.inner}"
-        name = f"{name}, {self.own}" if self.own else name
+        name = f"{name}, {self.own_but_bits}" if self.own_but_bits else name
         return name if self.bits is None else f"{name}, {self.bits} bits"
 
     @property

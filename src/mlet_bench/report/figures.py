@@ -13,6 +13,7 @@ from mlet_bench.evaluation.statistics import Spread
 from mlet_bench.report.frontier import frontier_figures
 from mlet_bench.report.plotting import (
     BLACK,
+    MOST_CURVES,
     FigureFile,
     Look,
     along_epochs,
@@ -44,8 +45,9 @@ def auc_by_dim(study: Study) -> Iterator[FigureFile]:
     curves: dict[str, dict[int, Spread]] = {curve: {} for curve in looks(spreads)}
     for variant, spread in spreads.items():
         curves[variant.curve][variant.dim] = spread
+    wide = {curve: own for curve, own in curves.items() if len(own) > 1} or curves
     labels = ("Test AUC by embedding width", "d, embedding width", "test AUC")
-    figure, _ = _by_width(study, *labels, curves, list(looks(spreads).values()))
+    figure, _ = _by_width(study, *labels, wide, [looks(spreads)[curve] for curve in wide])
     yield FigureFile("auc-by-d", "Mean over seeds; bars: one standard deviation.", figure)
 
 
@@ -71,12 +73,15 @@ def auc_by_inner(study: Study) -> Iterator[FigureFile]:
 
 
 def gains(study: Study) -> Iterator[FigureFile]:
-    """A figure for `rarest` and one for the item field, at the largest d that single and others share."""
+    """A figure for `rarest` and one for the item field, at the largest d that single and others share.
+
+    None for more embeddings than bars beside each other can be read of: the table has them.
+    """
     entries = [row for row in study.buckets if row.auc_gain is not None and not row.variant.is_control]
     dim = max((row.variant.dim for row in entries), default=None)
     for field in study.headline_fields:
         own = [row for row in entries if row.bucket.field == field and row.variant.dim == dim]
-        if own:
+        if own and len({row.variant.curve for row in own}) <= MOST_CURVES:
             yield _gain_figure(study, field, own)
 
 
@@ -114,7 +119,7 @@ def _gain_figure(study: Study, field: str, entries: Sequence[BucketResult]) -> F
 
 
 def learning_curves(study: Study) -> Iterator[FigureFile]:
-    """Validation AUC along training, at the largest d that single and others share, or else the largest."""
+    """Validation AUC along training, at the largest d that single and others share, or else the largest; of a few."""
     chosen = [row for row in study.chosen if not row.variant.is_control]
     dim = max((row.variant.dim for row in ([row for row in chosen if row.auc_gain] or chosen)), default=None)
     points = {
@@ -127,7 +132,7 @@ def learning_curves(study: Study) -> Iterator[FigureFile]:
         for row in chosen
         if row.variant.dim == dim
     }
-    if any(len({epoch for epoch, _ in own}) > 1 for own in points.values()):
+    if len(points) <= MOST_CURVES and any(len({epoch for epoch, _ in own}) > 1 for own in points.values()):
         figure, _ = along_epochs(f"Validation AUC along training, d = {dim}", study.title, "validation AUC", points)
         yield FigureFile("learning-curves", "Mean over the seeds that were still training.", figure)
 

@@ -24,9 +24,12 @@ BLACK = "#000000"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = "sD^vPXo<>"
 LINES = ("-", "--", "-.", ":")
+LEGEND_LINES, LEGEND_LINE = 3, 0.2  # as many as HEIGHT has room for; inches of another one
 WIDTH, HEIGHT = 5.0, 3.7  # inches: two stand side by side on a desktop, and 10 points stay readable on a phone
 TITLE_LETTERS = 46
 """In a line of a title."""
+MOST_CURVES = 12
+"""In a figure where every curve has points at the same places."""
 SETTINGS: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so that figures are the same everywhere
     "font.size": 10,
@@ -127,10 +130,13 @@ def lines(name: str, letters: int) -> list[str]:
 
 
 def legend(figure: Figure, plot: Axes) -> None:
-    """Below the axes, where it covers nothing."""
+    """Below the axes, where it covers nothing; a long one makes the figure higher and leaves the axes as they are."""
     handles, labels = plot.get_legend_handles_labels()
     if labels:
         columns = 5 if max(map(len, labels)) <= 6 else 3 if max(map(len, labels)) <= 18 else 2
+        more = math.ceil(len(labels) / columns) - LEGEND_LINES
+        if more > 0:
+            figure.set_figheight(figure.get_figheight() + LEGEND_LINE * more)
         figure.legend(handles, [short(label) for label in labels], loc="outside lower center", ncols=columns)
 
 
