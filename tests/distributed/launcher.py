@@ -11,9 +11,10 @@ from pathlib import Path
 import torch
 
 from tests.conftest import Ended
-from tests.processes import Running
+from tests.processes import PRELOADED, Running
 
 ROWS = ("dataset.rows=12000", "train.batch_size=512", "hardware.threads=1", "emb.dim=8")
+PRELOADED.append("embedding.sharded")  # with TorchRec, where that is installed
 TIMID = ("train.lr=0.001", "emb.lr=0.005")
 """Adagrad's first steps are signs of gradients: with large ones the last bits of a sum become another training."""
 
@@ -86,12 +87,12 @@ def ranks(folder: str) -> list[int]:
     return [process for _, process in sorted(found)]
 
 
-def wait_for(path: Path, seconds: float = 300) -> None:
-    """Until there is such a file."""
+def wait_for_state(folder: str, step: int, seconds: float = 300) -> None:
+    """Until a run has the state of this step or a later one."""
     until = time.monotonic() + seconds
-    while not path.exists():
-        assert time.monotonic() < until, f"no {path}"
-        time.sleep(0.05)
+    while not any(int(path.stem[6:]) >= step for path in Path(folder).glob("checkpoint/state-*.json")):
+        assert time.monotonic() < until, f"{folder}: no state of step {step}"
+        time.sleep(0.01)
 
 
 def relative(one: torch.Tensor, other: torch.Tensor) -> float:

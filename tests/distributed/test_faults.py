@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from mlet_bench import load_model
-from tests import processes
 from tests.distributed.launcher import TIMID, Forked, relative
 from tests.processes import SEED, Running
 
@@ -30,8 +29,6 @@ ALONE = ["train", "dataset.rows=3000", "train.batch_size=250", "hardware.threads
          "train.eval_every=null", "train.checkpoint_minutes=0.00001", "hydra.run.dir=run"]  # fmt: skip
 WORDS = [*ALONE, "hardware=torchrec"]
 """Ten steps, a state after each of them, and one evaluation, so that the last step's weights are compared."""
-if (MODULE := "embedding.sharded") not in processes.PRELOADED:
-    processes.PRELOADED.append(MODULE)
 
 
 def assert_nothing_half_done(run: Path, size: int) -> None:
