@@ -1,5 +1,6 @@
 """command → function. Heavy modules are imported when a command needs them, so that --help answers at once."""
 
+import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -27,6 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit code: 0 done, 1 failed, 2 mistake, 130 Ctrl-C, 143 SIGTERM."""
     words = list(sys.argv[1:] if argv is None else argv)
     write_whatever()
+    if launch.launched().size > 1:  # where a process is gone, the others say so in a line: PyTorch would add a page
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     try:
         return launch.ended(_dispatch(words))
     except UserError as error:

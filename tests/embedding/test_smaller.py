@@ -134,6 +134,46 @@ def test_vectors_and_gradients_are_those_of_the_formula(mode: str, changes: dict
         torch.testing.assert_close(gradient, reference, rtol=1e-9, atol=1e-9)
 
 
+def slow_dhe(emb: DHEEmbedding, categories: list[int], *, training: bool) -> Tensor:
+    """Vectors of these categories of all fields together, by the paper's formula, hashes in Python's numbers."""
+    pairs = list(zip(emb.factor_H.tolist(), emb.shift_H.tolist(), strict=True))
+    x = torch.tensor([
+        [(a * category + b) % (2**31 - 1) % 1_000_000 * 2 / 999_999 - 1 for a, b in pairs] for category in categories
+    ], dtype=torch.float64)  # fmt: skip
+    *hidden, last = emb.network
+    for linear, norm in zip(hidden[::3], hidden[1::3], strict=True):
+        x = x @ linear.weight.T + linear.bias
+        mean, variance = (x.mean(0), x.var(0, correction=0)) if training else (norm.running_mean, norm.running_var)
+        x = (x - mean) / (variance + 1e-5) ** 0.5 * norm.weight + norm.bias
+        x = x * torch.tanh(torch.log(1 + torch.exp(x)))
+    return x @ last.weight.T + last.bias
+
+
+@pytest.mark.parametrize("by_rows", [False, True])
+@pytest.mark.parametrize("training", [False, True])
+def test_deep_hashes_and_their_gradients_are_those_of_the_formula(training: bool, by_rows: bool) -> None:
+    """Statistics are those of the places of a batch, or in a step of its different ids."""
+    torch.manual_seed(0)
+    emb = DHEEmbedding(CARDINALITIES, 4, 6, 8, 2, 0.1).double()
+    for part in emb.network:
+        if isinstance(part, torch.nn.BatchNorm1d):
+            part.running_mean.normal_()
+            part.running_var.uniform_(0.5, 2)
+    if by_rows:
+        Optimizers(Toy(emb), train_config(), config("dhe"))
+    categories = [sum(CARDINALITIES[:field]) + i for row in ids().tolist() for field, i in enumerate(row)]
+    different = sorted(set(categories)) if by_rows else categories
+    places = [different.index(category) for category in categories] if by_rows else list(range(len(categories)))
+    slow_BFD = slow_dhe(emb, different, training=training)[places].view(*ids().shape, 4)
+    found_BFD = emb.train(training)(ids())
+    torch.testing.assert_close(found_BFD, slow_BFD, rtol=1e-9, atol=1e-9)
+    out_BFD = torch.randn(slow_BFD.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    weights = list(emb.parameters())
+    found, slow = (torch.autograd.grad((vectors * out_BFD).sum(), weights) for vectors in (found_BFD, slow_BFD))
+    for gradient, reference in zip(found, slow, strict=True):
+        torch.testing.assert_close(gradient, reference, rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize("mode", OWN)
 @pytest.mark.parametrize("inner", [None, 5])
 def test_collapsed_it_lies_on_the_same_device(mode: str, inner: int | None) -> None:

@@ -6,6 +6,7 @@ nothing of their own before it, so that a mistake is found and said once.
 
 import json
 import os
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,15 +35,28 @@ class Launch:
 
 
 def launched() -> Launch:
-    """By torchrun's variables, or by Slurm's where MASTER_ADDR is set; else one process."""
-    for rank, size, local_rank, local_size in (
-        ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"),
-        ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID", "SLURM_NTASKS_PER_NODE"),
-    ):
-        if {rank, size, "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():
-            here = Launch(_number(rank, 0), _number(size, 1), _number(local_rank, 0), _number(local_size, 1))
-            return here if here.size > 1 else Launch()
-    return Launch()
+    """By torchrun's variables, or by those of Slurm's srun where MASTER_ADDR is set; else one process."""
+    if not {"MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():
+        return Launch()
+    if {"RANK", "WORLD_SIZE"} <= os.environ.keys():
+        here = Launch(_number("RANK"), _number("WORLD_SIZE", 1), _number("LOCAL_RANK"), _number("LOCAL_WORLD_SIZE", 1))
+    else:  # a batch script has no step, and is one process
+        on_machines = os.environ.get("SLURM_STEP_TASKS_PER_NODE", "1")
+        local_size = tasks_on(on_machines, _number("SLURM_NODEID"))
+        here = Launch(_number("SLURM_PROCID"), _number("SLURM_STEP_NUM_TASKS", 1), _number("SLURM_LOCALID"), local_size)
+    return here if here.size > 1 else Launch()
+
+
+def tasks_on(machines: str, number: int) -> int:
+    """How many processes of a Slurm step a machine has.
+
+    >>> [tasks_on("4(x2),3", number) for number in range(4)]
+    [4, 4, 3, 1]
+    """
+    counts: list[int] = []
+    for part in re.findall(r"(\d+)(?:\(x(\d+)\))?", machines):
+        counts += [int(part[0])] * int(part[1] or 1)
+    return counts[number] if number < len(counts) else 1
 
 
 def check(command: str, words: Sequence[str]) -> None:
@@ -51,7 +65,7 @@ def check(command: str, words: Sequence[str]) -> None:
         raise UserError(f"{command}: one process does it; several train a single run (train without -m)")
 
 
-def _number(name: str, otherwise: int) -> int:
+def _number(name: str, otherwise: int = 0) -> int:
     value = os.environ.get(name, "")
     return int(value) if value.isdigit() else otherwise
 
