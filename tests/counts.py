@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,6 +26,11 @@ def count(kind: str) -> Iterator[None]:
 def times(inputs: int) -> int:
     """Half as many inputs, or more where MLET_BENCH_EXAMPLES asks for more than 6: 12 are as many as are given."""
     return inputs * int(os.environ.get("MLET_BENCH_EXAMPLES", "6")) // 12
+
+
+def every(number: int, values: Iterable[Any]) -> list[Any]:
+    """As parameters of a test: each `number`th always, the others, which are near-equal, in `make test-more`."""
+    return [pytest.param(v, marks=[] if place % number == 0 else pytest.mark.more) for place, v in enumerate(values)]
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -43,7 +43,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         "model=dcn emb=mlet emb.inner=8",
         "model=deepfm train.update=exact",
-        "emb=hash",
+        pytest.param("emb=hash", marks=pytest.mark.more),
         "emb=hash emb.inner=8",
         "emb=pep",
     ],

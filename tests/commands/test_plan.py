@@ -98,7 +98,13 @@ def test_sizes_that_nothing_says(command: Command, raw: tuple[str, ...], monkeyp
 
 @with_torchrec
 @pytest.mark.slow
-@pytest.mark.parametrize(("optimizer", "state"), [("sgd", 0), ("rowwise_adagrad", 1 / 64), ("adagrad", 1), ("adam", 2)])
+@pytest.mark.parametrize(
+    ("optimizer", "state"),
+    [
+        *(pytest.param(name, state, marks=pytest.mark.more) for name, state in [("sgd", 0), ("adagrad", 1)]),
+        *[("rowwise_adagrad", 1 / 64), ("adam", 2)],
+    ],
+)
 def test_row_wise_tables_lie_evenly(command: Command, workplace: Path, optimizer: str, state: float) -> None:
     """A GPU holds at least its part of weights and state, and little more."""
     words = (*GPUS, f"train.optimizer={optimizer}", "hardware.sharding=row_wise", "emb=mlet", "emb.inner=64")

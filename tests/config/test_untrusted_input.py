@@ -16,6 +16,7 @@ from mlet_bench.data.prepared import Prepared, sealed
 from mlet_bench.errors import UserError, one_line
 from tests.analysis.runs import bucket, write_run
 from tests.conftest import Ended, criteo_cells, prepare, write_criteo
+from tests.counts import every
 
 Command = Callable[..., Ended]
 CALL = "os.mkdir"
@@ -72,7 +73,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("sweep", [False, True])
-@pytest.mark.parametrize("what", FILES)
+@pytest.mark.parametrize("what", every(2, FILES))
 def test_no_file_of_a_config_folder_names_code(command: Command, workplace: Path, what: str, sweep: bool) -> None:
     group = {"a launcher": "hydra/launcher", "further down": "hydra/launcher", "a model": "model"}.get(
         what, "experiment"
@@ -99,7 +100,9 @@ class Opened:
         return os.mkdir, (str(Path("opened").absolute()),)
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "result.json", "config.yaml", "predictions.parquet", "DONE"])
+@pytest.mark.parametrize(
+    "name", every(2, ["model.safetensors", "result.json", "config.yaml", "predictions.parquet", "DONE"])
+)
 def test_a_pickle_in_a_run_is_not_opened(command: Command, workplace: Path, name: str) -> None:
     folder = write_run(workplace / "runs", "single")
     write_run(workplace / "runs", "mlet", inner=8)
@@ -161,7 +164,7 @@ NAMES = ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ 7 * 
          "\x1b[2J\x1b]0;x\x07", "a\rb\nc", "$x^2$", "&lt;b&gt;", ":smile:"]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", every(2, NAMES))
 def test_names_from_data_stay_text(command: Command, workplace: Path, name: str) -> None:
     folder = workplace / "runs" / name.replace("/", "_").replace("\n", " ")
     for mode, inner in (("single", None), ("mlet", 8)):

@@ -271,10 +271,10 @@ PATHS = [
     ("command", "key"),
     [
         ("train", "dataset.raw"),
-        ("train", "dataset.prepared"),
+        pytest.param("train", "dataset.prepared", marks=pytest.mark.more),
         ("train", "hydra.run.dir"),
         pytest.param("prepare", "dataset.raw", marks=pytest.mark.more),
-        ("prepare", "dataset.vocab"),
+        pytest.param("prepare", "dataset.vocab", marks=pytest.mark.more),
         pytest.param("prepare", "hydra.run.dir", marks=pytest.mark.more),
         ("evaluate", "run"),
         ("report", "runs"),

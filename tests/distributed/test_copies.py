@@ -15,7 +15,11 @@ WORDS = ["train", "dataset.rows=4000", "train.batch_size=200", "train.eval_every
 
 
 @pytest.mark.parametrize(
-    ("processes", "rule"), [(2, ("train.optimizer=adam",)), (3, ("train.optimizer=rowwise_adagrad", "emb.lr=0.005"))]
+    ("processes", "rule"),
+    [
+        (2, ("train.optimizer=adam",)),
+        pytest.param(3, ("train.optimizer=rowwise_adagrad", "emb.lr=0.005"), marks=pytest.mark.more),
+    ],
 )
 def test_copies_train_as_one_process(processes: int, rule: tuple[str, ...], workplace: Path) -> None:
     """An epoch of 17 steps, the last one of 133 rows; no file tells how many processes there were."""

@@ -23,6 +23,7 @@ def verdicts(folder: str) -> dict[tuple[str, ...], tuple[str, str]]:
     }
 
 
+@pytest.mark.more
 @pytest.mark.usefixtures("criteo_file")
 def test_a_comparisons_verdicts_are_the_same_among_other_runs(command: Callable[..., Ended]) -> None:
     """The untuned runs of before, at other rates, change none of them and get none."""

@@ -11,13 +11,14 @@ from mlet_bench.embedding import build
 from mlet_bench.errors import UserError
 from mlet_bench.training.memory import MemoryPlan, plan
 from mlet_bench.training.optimizers import Optimizers
+from tests.counts import every
 
 CARDINALITIES, NUMERIC = [50, 3, 700], 4
 
 
 @pytest.mark.parametrize("mode", ["single", "mlet", "hash"])
 @pytest.mark.parametrize("optimizer", ["adam", "sgd", "adagrad", "rowwise_adagrad"])
-@pytest.mark.parametrize("name", choices("model"))
+@pytest.mark.parametrize("name", every(3, choices("model")))
 def test_weights_and_optimiser_state_are_what_is_built(name: str, optimizer: str, mode: str) -> None:
     words = [f"model={name}", f"emb={mode}", "emb.dim=6", f"train.optimizer={optimizer}"]
     config = convert_command(TrainCommand, Composer("config").one(words).values)

@@ -73,7 +73,7 @@ class Composer:
         self._hydra = Hydra.create_main_hydra2("mlet-bench", search_path)
         assert isinstance(self._hydra.config_loader, ConfigLoaderImpl)
         self._loader: ConfigLoaderImpl = self._hydra.config_loader
-        self._keys: dict[tuple[str, ...], list[str]] = {}
+        self._found: dict[str, list[str] | None] = {}
         self._check_primary()
 
     def one(self, overrides: Sequence[str]) -> Composed:
@@ -87,8 +87,17 @@ class Composer:
             raise UserError(
                 f"{key}={values}: several values are a sweep; add -m to run them all, or quote the value if it is one"
             )
-        self._check_keys(parsed)
-        return self._composed(self._load(overrides, RunMode.RUN), parsed)
+        groups = self._groups(parsed)
+        for override in groups:
+            self._check_choice(override)
+        try:
+            config = self._load(overrides, RunMode.RUN)
+        except UserError:
+            self._check_keys(parsed, groups)  # has more to say than Hydra
+            raise
+        if not {override.key_or_group for override in parsed if override not in groups} <= set(_dotted(config)):
+            self._check_keys(parsed, groups)
+        return self._composed(config, parsed)
 
     def jobs(self, overrides: Sequence[str]) -> list[Composed]:
         """The config of every job that Hydra's basic sweeper would make, in its order."""
@@ -169,21 +178,31 @@ class Composer:
             parsed.append(override)
         return parsed
 
-    def _check_keys(self, parsed: Sequence[Override]) -> None:
-        """Name an unknown group choice or key, with the nearest right one."""
-        groups = [override for override in parsed if self._choices(override.key_or_group) is not None]
-        top = self._top
+    def _groups(self, parsed: Sequence[Override]) -> list[Override]:
+        """Those that choose, where the others give a key a value."""
+        return [override for override in parsed if self._choices(override.key_or_group) is not None]
+
+    def _check_choice(self, override: Override) -> None:
+        """Name an unknown choice of a group, with the nearest right one."""
+        choices = self._choices(override.key_or_group) or []
+        given = override.value()
+        optional = override.is_delete() or override.key_or_group == "experiment"
+        if str(given) not in choices and not (given is None and optional):
+            self._check_group(override)
+            extra = EXTRAS.get(str(given)) if override.key_or_group == "hydra/launcher" else None
+            hint = f" pip install 'mlet-bench[{extra}]' brings it." if extra else nearest(str(given), choices)
+            raise UserError(f"{override.key_or_group}={given}: no such choice; allowed: {listing(choices)}.{hint}")
+
+    def _check_group(self, override: Override) -> None:
+        if override.key_or_group not in self._top and not override.key_or_group.startswith("hydra/"):
+            raise UserError(f"{override.key_or_group}: no such key; allowed: {listing(self._top)}.")
+
+    def _check_keys(self, parsed: Sequence[Override], groups: Sequence[Override]) -> None:
+        """Name an unknown group or key, with the nearest right one."""
         for override in groups:
-            if override.key_or_group not in top and not override.key_or_group.startswith("hydra/"):
-                raise UserError(f"{override.key_or_group}: no such key; allowed: {listing(top)}.")
-            choices = self._choices(override.key_or_group) or []
-            given = override.value()
-            optional = override.is_delete() or override.key_or_group == "experiment"
-            if str(given) not in choices and not (given is None and optional):
-                extra = EXTRAS.get(str(given)) if override.key_or_group == "hydra/launcher" else None
-                hint = f" pip install 'mlet-bench[{extra}]' brings it." if extra else nearest(str(given), choices)
-                raise UserError(f"{override.key_or_group}={given}: no such choice; allowed: {listing(choices)}.{hint}")
-        known = self._known(tuple(str(override.input_line) for override in groups))
+            self._check_group(override)
+        top = self._top
+        known = _dotted(self._load([str(override.input_line) for override in groups], RunMode.RUN))
         ours = [key for key in known if not key.startswith("hydra.")]
         for override in parsed:
             key = override.key_or_group
@@ -221,21 +240,18 @@ class Composer:
         groups = [name for name in config.hydra.runtime.choices if not name.startswith("hydra/")]
         return sorted({*groups, *(key for key in _dotted(config) if "." not in key)} - {"hydra", "bench"})
 
-    def _known(self, groups: tuple[str, ...]) -> list[str]:
-        """Every key that there is with these choices; kept, as the jobs of a sweep ask for few different ones."""
-        if groups not in self._keys:
-            self._keys[groups] = _dotted(self._load(groups, RunMode.RUN))
-        return self._keys[groups]
-
     def _choices(self, group: str) -> list[str] | None:
         """What can be chosen of a config group, or None where the key is no group."""
         folder = group.partition("@")[0].lstrip("/")
         if not folder or ".." in folder:
             return None
-        choices = list(self._loader.get_group_options(folder, ObjectType.CONFIG))
-        for nested in self._loader.get_group_options(folder, ObjectType.GROUP):
-            choices += [f"{nested}/{name}" for name in self._choices(f"{folder}/{nested}") or []]
-        return choices or None
+        if folder not in self._found:
+            repository = self._loader.repository  # the loader itself would copy it for every question
+            choices = list(repository.get_group_options(folder, ObjectType.CONFIG))
+            for nested in repository.get_group_options(folder, ObjectType.GROUP):
+                choices += [f"{nested}/{name}" for name in self._choices(f"{folder}/{nested}") or []]
+            self._found[folder] = choices or None
+        return self._found[folder]
 
     def _load(self, overrides: Sequence[str], mode: RunMode) -> DictConfig:
         def composed() -> DictConfig:

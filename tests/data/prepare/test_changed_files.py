@@ -10,6 +10,7 @@ from mlet_bench import data
 from mlet_bench.data.prepared import Prepared
 from mlet_bench.errors import UserError
 from tests.conftest import dataset_config
+from tests.counts import every
 from tests.data import reference
 from tests.data.formats import FORMATS, Format
 
@@ -38,7 +39,7 @@ def prepared(form: Format, raw: Path, change: Callable[[], object] | None = None
 
 
 @pytest.mark.parametrize("at", ["reading", "writing"])
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", every(2, FORMATS))
 def test_every_input_is_watched(workplace: Path, name: str, at: str) -> None:
     form = FORMATS[name]
     content = form.content(form.lines(120))
