@@ -9,13 +9,11 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import yaml
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, Quote, QuotedString, RangeSweep
 from hydra.core.plugins import Plugins
@@ -28,12 +26,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mlet_bench.config import hydra_section
 from mlet_bench.config.hydra_internals import BasicSweeper, ConfigLoaderImpl, ConfigSearchPathImpl, Hydra
+from mlet_bench.config.keys import Keys, dotted
 from mlet_bench.config.origin import Origin, first_line
-from mlet_bench.errors import UserError, listing, nearest, nearest_beside
+from mlet_bench.errors import UserError, nearest_beside
 from mlet_bench.system.shipped import shipped
-
-EXTRAS = {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray"}
-"""The extra of ours that brings a published launcher."""
 
 MOST_JOBS = 10_000
 """Of a sweep."""
@@ -73,7 +69,7 @@ class Composer:
         self._hydra = Hydra.create_main_hydra2("mlet-bench", search_path)
         assert isinstance(self._hydra.config_loader, ConfigLoaderImpl)
         self._loader: ConfigLoaderImpl = self._hydra.config_loader
-        self._found: dict[str, list[str] | None] = {}
+        self._keys = Keys(self._loader.repository, lambda words: self._load(words, RunMode.RUN))
         self._check_primary()
 
     def one(self, overrides: Sequence[str]) -> Composed:
@@ -87,16 +83,14 @@ class Composer:
             raise UserError(
                 f"{key}={values}: several values are a sweep; add -m to run them all, or quote the value if it is one"
             )
-        groups = self._groups(parsed)
-        for override in groups:
-            self._check_choice(override)
+        self._keys.check_choices(parsed)
         try:
             config = self._load(overrides, RunMode.RUN)
         except UserError:
-            self._check_keys(parsed, groups)  # has more to say than Hydra
+            self._keys.check(parsed)  # has more to say than Hydra
             raise
-        if not {override.key_or_group for override in parsed if override not in groups} <= set(_dotted(config)):
-            self._check_keys(parsed, groups)
+        if not self._keys.of(parsed) <= set(dotted(config)):
+            self._keys.check(parsed)
         return self._composed(config, parsed)
 
     def jobs(self, overrides: Sequence[str]) -> list[Composed]:
@@ -178,81 +172,6 @@ class Composer:
             parsed.append(override)
         return parsed
 
-    def _groups(self, parsed: Sequence[Override]) -> list[Override]:
-        """Those that choose, where the others give a key a value."""
-        return [override for override in parsed if self._choices(override.key_or_group) is not None]
-
-    def _check_choice(self, override: Override) -> None:
-        """Name an unknown choice of a group, with the nearest right one."""
-        choices = self._choices(override.key_or_group) or []
-        given = override.value()
-        optional = override.is_delete() or override.key_or_group == "experiment"
-        if str(given) not in choices and not (given is None and optional):
-            self._check_group(override)
-            extra = EXTRAS.get(str(given)) if override.key_or_group == "hydra/launcher" else None
-            hint = f" pip install 'mlet-bench[{extra}]' brings it." if extra else nearest(str(given), choices)
-            raise UserError(f"{override.key_or_group}={given}: no such choice; allowed: {listing(choices)}.{hint}")
-
-    def _check_group(self, override: Override) -> None:
-        if override.key_or_group not in self._top and not override.key_or_group.startswith("hydra/"):
-            raise UserError(f"{override.key_or_group}: no such key; allowed: {listing(self._top)}.")
-
-    def _check_keys(self, parsed: Sequence[Override], groups: Sequence[Override]) -> None:
-        """Name an unknown group or key, with the nearest right one."""
-        for override in groups:
-            self._check_group(override)
-        top = self._top
-        known = _dotted(self._load([str(override.input_line) for override in groups], RunMode.RUN))
-        ours = [key for key in known if not key.startswith("hydra.")]
-        for override in parsed:
-            key = override.key_or_group
-            if override in groups or override.is_add() or override.is_force_add() or key in known:
-                continue
-            if key.startswith(hydra_section.OPEN):
-                continue
-            section = key.rpartition(".")[0]
-            siblings = [name for name in known if name.rpartition(".")[0] == section] if section in known else []
-            allowed = siblings or top
-            same = [name for name in ours if "." in name and name.rpartition(".")[2] == key]
-            hint = f" Did you mean {' or '.join(same)}?" if 0 < len(same) < 4 else nearest(key, ours + allowed)
-            elsewhere = self._having(key)
-            if elsewhere:
-                chosen = self._chosen(groups, section)
-                raise UserError(f"{key}: {section}={chosen} has no such key; those that have it: {listing(elsewhere)}. "
-                                f"Keys of {section}={chosen}: {listing(allowed)}")  # fmt: skip
-            raise UserError(f"{key}: no such key; allowed: {listing(allowed)}.{hint}")
-
-    def _having(self, key: str) -> list[str]:
-        """The choices of a group that have a key which the chosen one lacks."""
-        group, _, rest = key.partition(".")
-        choices = self._choices(group) if rest and group != "hydra" else None
-        loaded = {choice: self._loader.repository.load_config(f"{group}/{choice}") for choice in choices or ()}
-        return [choice for choice, found in loaded.items() if found is not None and rest in found.config]
-
-    def _chosen(self, groups: Sequence[Override], group: str) -> str:
-        config = self._load([str(override.input_line) for override in groups], RunMode.RUN)
-        return str(config.hydra.runtime.choices[group])
-
-    @cached_property
-    def _top(self) -> list[str]:
-        """The keys and groups that this command has."""
-        config = self._load((), RunMode.RUN)
-        groups = [name for name in config.hydra.runtime.choices if not name.startswith("hydra/")]
-        return sorted({*groups, *(key for key in _dotted(config) if "." not in key)} - {"hydra", "bench"})
-
-    def _choices(self, group: str) -> list[str] | None:
-        """What can be chosen of a config group, or None where the key is no group."""
-        folder = group.partition("@")[0].lstrip("/")
-        if not folder or ".." in folder:
-            return None
-        if folder not in self._found:
-            repository = self._loader.repository  # the loader itself would copy it for every question
-            choices = list(repository.get_group_options(folder, ObjectType.CONFIG))
-            for nested in repository.get_group_options(folder, ObjectType.GROUP):
-                choices += [f"{nested}/{name}" for name in self._choices(f"{folder}/{nested}") or []]
-            self._found[folder] = choices or None
-        return self._found[folder]
-
     def _load(self, overrides: Sequence[str], mode: RunMode) -> DictConfig:
         def composed() -> DictConfig:
             config = self._hydra.compose_config(
@@ -287,18 +206,6 @@ def plain(config: DictConfig) -> dict[str, Any]:
             value = config[key]
             values[str(key)] = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
     return values
-
-
-def _dotted(config: Any, prefix: str = "") -> list[str]:
-    """Every key path of a config, sections included."""
-    paths = []
-    for key in config:
-        path = f"{prefix}{key}"
-        paths.append(path)
-        node = config._get_node(key)
-        if isinstance(node, DictConfig) and not (node._is_none() or node._is_missing() or node._is_interpolation()):
-            paths += _dotted(node, f"{path}.")
-    return paths
 
 
 def _values(override: Override) -> int:
