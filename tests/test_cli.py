@@ -59,6 +59,7 @@ MISTAKES = [
         ["dataset=synthetic has no such key", "have it: avazu, avazu_paper, criteo, criteo_1tb, movielens1m, table."],
     ),
     ("lr=0.1", ["lr: no such key", "Did you mean emb.lr or train.lr?"]),
+    ("lrr=0.1", ["lrr: no such key", "Did you mean emb.lr or train.lr?"]),
     ("model=autoin", ["model=autoin", "autoint"]),
     ("train.plateau_factor=1", ["train.plateau_factor=1", "< 1"]),
     ("train.clip_norm=0", ["train.clip_norm=0", "> 0 or null"]),

@@ -1,5 +1,6 @@
 """What can be chosen and set on a command line, and what is said of anything else."""
 
+import difflib
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
@@ -68,7 +69,7 @@ class Keys:
             section = key.rpartition(".")[0]
             siblings = [name for name in known if name.rpartition(".")[0] == section] if section in known else []
             allowed = siblings or top
-            same = [name for name in ours if "." in name and name.rpartition(".")[2] == key]
+            same = _of_some_section(key, ours)
             hint = f" Did you mean {' or '.join(same)}?" if 0 < len(same) < 4 else nearest(key, ours + allowed)
             elsewhere = self._having(key)
             if elsewhere:
@@ -106,6 +107,16 @@ class Keys:
                 choices += [f"{nested}/{name}" for name in self.choices(f"{folder}/{nested}") or []]
             self._found[folder] = choices or None
         return self._found[folder]
+
+
+def _of_some_section(key: str, names: Sequence[str]) -> list[str]:
+    """The keys that end as `key`, or nearly so, which was given without its section.
+
+    >>> _of_some_section("lrr", ["seed", "train.lr", "emb.lr"]), _of_some_section("seeed", ["seed", "train.read"])
+    (['train.lr', 'emb.lr'], [])
+    """
+    near = difflib.get_close_matches(key, {name.rpartition(".")[2] for name in names}, n=1, cutoff=0.75)
+    return [name for name in names if "." in name and name.rpartition(".")[2] in near]
 
 
 def dotted(config: Any, prefix: str = "") -> list[str]:
