@@ -180,7 +180,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--processes", default="1,2", help="numbers of processes, the first one is the base of ratios")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--optimizer", default="rowwise_adagrad")
+    parser.add_argument("--optimizer", default="rowwise_adagrad", choices=["sgd", "adagrad", "rowwise_adagrad", "adam"])
     given = parser.parse_args()
     if "RANK" in os.environ:  # by torchrun
         work(given.steps, given.device, given.optimizer)

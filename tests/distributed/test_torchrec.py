@@ -98,6 +98,7 @@ def test_killed_processes_are_gone_on_from_by_others(command: Callable[..., Ende
     assert ours["collapse"]["embedding_bytes_inference"] == alone["collapse"]["embedding_bytes_inference"]
     assert not Path("run/checkpoint").exists()
     one, other = load_model("alone").state_dict(), load_model("run").state_dict()
+    assert {name: value.shape for name, value in one.items()} == {name: value.shape for name, value in other.items()}
     assert max(relative(weight, other[name]) for name, weight in one.items()) < 1e-5
     assert command("evaluate", "run=run", "hydra.run.dir=again").code == cli.DONE
     again = json.loads(Path("again/evaluation.json").read_text())

@@ -45,7 +45,8 @@ class DHEEmbedding(ComputedEmbedding):
     def vectors(self, ids_U: Tensor, field_U: Tensor) -> Tensor:
         category_U = self.fields.offsets[field_U] + ids_U
         value_UH = hashed(category_U[:, None], self.factor_H, self.shift_H) % VALUES
-        vectors_UD: Tensor = self.network(value_UH.to(self.network[0].weight.dtype) * (2 / (VALUES - 1)) - 1)  # type: ignore[arg-type]
+        number = next(self.network.parameters()).dtype
+        vectors_UD: Tensor = self.network(value_UH.to(number) * (2 / (VALUES - 1)) - 1)
         return vectors_UD
 
     @torch.no_grad()

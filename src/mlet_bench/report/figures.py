@@ -42,12 +42,13 @@ def auc_by_dim(study: Study) -> Iterator[FigureFile]:
     spreads = _chosen_auc(study)
     if len({variant.dim for variant in spreads}) < 2:
         return
-    curves: dict[str, dict[int, Spread]] = {curve: {} for curve in looks(spreads)}
+    shown = looks(spreads)
+    curves: dict[str, dict[int, Spread]] = {curve: {} for curve in shown}
     for variant, spread in spreads.items():
         curves[variant.curve][variant.dim] = spread
     wide = {curve: own for curve, own in curves.items() if len(own) > 1} or curves
     labels = ("Test AUC by embedding width", "d, embedding width", "test AUC")
-    figure, _ = _by_width(study, *labels, wide, [looks(spreads)[curve] for curve in wide])
+    figure, _ = _by_width(study, *labels, wide, [shown[curve] for curve in wide])
     yield FigureFile("auc-by-d", "Mean over seeds; bars: one standard deviation.", figure)
 
 
